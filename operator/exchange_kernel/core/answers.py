@@ -1,0 +1,150 @@
+"""What an exchange can answer, as values. Exceptions mean bugs; a venue's words, its silence and its lies are all one of these.
+
+Rule 1: a send or cancel ends Accepted, Refused, NotSent or Unknown; a lookup ends Found, NotFound or Unreachable. NotFound is one piece of
+evidence and never more: only the resolver, with all the terms of rule 5, makes a ProvenAbsent of it (`core/absence.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Generic, TypeAlias, TypeVar
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands by the venue's own word, before we make a state of it."""
+
+    OPEN = "Open"
+    FILLED = "Filled"
+    CANCELED = "Canceled"   # by us, by its owner elsewhere, or by the venue; may carry fills
+    EXPIRED = "Expired"     # the venue ended it by its time in force; may carry fills
+    REJECTED = "Rejected"   # accepted for processing, then refused by the engine
+
+    @property
+    def ended(self) -> bool:
+        return self is not OrderStatus.OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    asset: str
+    amount: Decimal         # negative for a maker rebate
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One execution of one order. Keyed by (account, symbol, trade id): venues count trade ids per symbol."""
+
+    trade_id: str
+    symbol: str
+    exchange_order_id: str
+    quantity: Decimal       # base units on spot, contracts on derivatives
+    price: Decimal          # quote per base
+    time_ms: int            # the venue's time
+    fee: Fee | None = None
+    client_order_id: str | None = None   # few venues repeat it on trades
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOrder:
+    """An order as the venue has it, at one moment. `None` where the answer did not say."""
+
+    client_order_id: str
+    exchange_order_id: str
+    symbol: str
+    side: str               # Buy | Sell
+    type: str               # an OrderIntent's type
+    status: OrderStatus
+    quantity: Decimal | None            # None for a market order by quote quantity that the venue has not sized yet
+    filled_quantity: Decimal
+    filled_quote_quantity: Decimal | None = None
+    price: Decimal | None = None
+    update_time_ms: int | None = None   # the venue's time of the last change; orders two reports of equal fill
+    created_time_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The venue took it. `order` is what it said of the order, `trades` those executions that came with the answer."""
+
+    order: ExchangeOrder
+    trades: tuple[Trade, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The venue said no, with a (code, message) pair from its allow-list of definite refusals. This request made no order."""
+
+    code: str
+    reason: str             # stable text, fit for a condition's message
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The venue already has an order under this id: it *exists*; look it up. Never a rejection."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRefused:
+    """The venue refused the request's time. This request made no order, and our clock is not to be trusted: it counts as Lease lost (rule 4)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Proof that no byte of the request left us: the gate was closed, or no connection could be made."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Everything else. The request may be live now, or become live until its window closes."""
+
+    reason: str
+    retry_after_s: float | None = None   # the venue asked us to stay away for so long
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOrder:
+    """A cancel named an order the venue says it does not know. It may have filled, or not be visible yet: look it up (rule 9)."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    order: ExchangeOrder
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """By an allow-listed not-found. Evidence, not proof."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No answer that could be read. Proves nothing, however often it is repeated."""
+
+    reason: str
+    retry_after_s: float | None = None
+
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Item]):
+    """A list answer. What is missing from an incomplete one is not missing from the venue (rule 12)."""
+
+    items: tuple[Item, ...]
+    complete: bool          # False when truncated, or when an entry could not be read
+
+
+SubmitOutcome: TypeAlias = Accepted | Refused | Duplicate | TimeRefused | NotSent | Unknown
+CancelOutcome: TypeAlias = Accepted | Refused | UnknownOrder | TimeRefused | NotSent | Unknown
+LookupOutcome: TypeAlias = Found | NotFound | Unreachable

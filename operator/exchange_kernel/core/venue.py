@@ -1,0 +1,103 @@
+"""What decisions need to know of a venue: capabilities as data, the rules of a market, and the order as it is handed to an adapter.
+
+Shared by `core.decide`, which judges by them, and `exchanges/`, which fills them in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+
+class LookupAuthority(StrEnum):
+    """How far a lookup by client order id can be believed once `lookup_delay_ms` has passed."""
+
+    AUTHORITATIVE = "Authoritative"   # finds every order within `retention_ms`
+    LISTING = "Listing"               # only by going through lists
+    NONE = "None"
+
+
+class ExpiryCheck(StrEnum):
+    """Where the venue checks a request's age: a window checked on arrival says nothing about a backlog behind it."""
+
+    NONE = "None"
+    ON_ARRIVAL = "OnArrival"
+    BY_ENGINE = "ByEngine"
+
+
+class AmendQuantity(StrEnum):
+    NONE = "None"             # the venue can't amend in place
+    TOTAL = "Total"
+    REMAINING = "Remaining"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a venue can do and promise, in the venue's own time. Published in ExchangeAccount.status.capabilities."""
+
+    client_order_id_codec: str                  # a name in core/identity.CODECS; versioned, never changed in place
+    client_order_id_max_length: int
+    duplicate_ids_refused: str                  # Never | WhileOpen | Always: how long the venue remembers an id
+    lookup: LookupAuthority
+    lookup_delay_ms: int                        # A2: an accepted order is visible to lookups within this time
+    request_window_ms: int                      # A1: a signed request older than this is refused; 0 = the venue has no expiry
+    accepts_ahead_ms: int                       # how far ahead of its clock the venue accepts a stamp
+    expiry_check: ExpiryCheck
+    retention_ms: int                           # the shortest time for which an ended order of any kind can still be found
+    amend: AmendQuantity
+    cancel_by_client_id: bool
+    order_types: frozenset[str]
+    times_in_force: frozenset[str]
+    post_only: bool
+    reduce_only: bool
+    max_open_orders_listed: int | None = None   # a listing of exactly so many is taken as truncated
+
+    @property
+    def proves_absence(self) -> bool:
+        """Whether "not found" can ever become proof (rule 5): the venue lets old requests die, and shows what it accepted."""
+        return self.request_window_ms > 0 and self.expiry_check is ExpiryCheck.BY_ENGINE and self.lookup is not LookupAuthority.NONE
+
+    @property
+    def sends_first(self) -> bool:
+        """Whether a first send may go out before it is written (rule 6)."""
+        return self.proves_absence and self.lookup is LookupAuthority.AUTHORITATIVE
+
+    @property
+    def quiet_after_ms(self) -> int:
+        """How long after the last possible stamp no request can become an order any more, nor an order stay hidden."""
+        return self.accepts_ahead_ms + self.request_window_ms + self.lookup_delay_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketRules:
+    """One market's constraints. Steps and limits are exact decimals; None where the venue sets no limit."""
+
+    symbol: str
+    base: str
+    quote: str
+    active: bool
+    quantity_step: Decimal | None
+    price_step: Decimal | None
+    min_quantity: Decimal | None = None
+    max_quantity: Decimal | None = None
+    min_price: Decimal | None = None
+    max_price: Decimal | None = None
+    min_notional: Decimal | None = None         # quote units
+    contract_size: Decimal | None = None        # base units of one contract; None on spot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """One attempt of an order, ready for the wire: quantised, and never past the user's limit."""
+
+    client_order_id: str
+    symbol: str                          # ccxt unified
+    side: str                            # Buy | Sell
+    type: str                            # Market | Limit (more with the ccxt dialects)
+    quantity: Decimal | None             # base units on spot, contracts on derivatives
+    quote_quantity: Decimal | None = None
+    price: Decimal | None = None
+    time_in_force: str | None = None     # GTC | IOC | FOK | GTD; None on Market
+    post_only: bool = False
+    reduce_only: bool = False

@@ -1,0 +1,127 @@
+"""The exchange as the rest of the house sees it: a small Protocol, and what a venue can do as data.
+
+Adapters answer in the values of `core/answers.py` and raise nothing of their own: a venue's answer is a value, an exception is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from exchange_kernel.core.answers import (
+    CancelOutcome,
+    ExchangeOrder,
+    Listing,
+    LookupOutcome,
+    SubmitOutcome,
+    Trade,
+    Unreachable,
+)
+from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a credentials Secret holds, named as ccxt names it. Never printed: `repr` shows the names only."""
+
+    values: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Credentials({', '.join(sorted(self.values))})"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRef:
+    """How to name an order to its venue. The client order id is what we always have; the exchange's own id only after an answer."""
+
+    symbol: str
+    client_order_id: str
+    exchange_order_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The gate is shut: why nothing may be sent now (stable text)."""
+
+    reason: str
+
+
+class Clearance(Protocol):
+    """Permission to write one request, asked for at the wire (rule 4).
+
+    The adapter calls, in this order and with nothing awaited between the last two: `stamp()` once the rate budget is granted; sign with it;
+    `check(stamp)` immediately before the first byte is written. Either may answer Closed: then nothing is sent and the outcome is NotSent.
+    """
+
+    def stamp(self) -> int | Closed:
+        """The venue's time (ms) this request is signed with: its age at the venue is counted from here."""
+        ...
+
+    def check(self, stamp: int) -> Closed | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    venue_time_ms: int      # what the venue said
+    sent_at: float          # our monotonic clock (s) just before the request was sent
+    received_at: float      # … and just after the answer arrived
+
+
+class Gap(StrEnum):
+    """Why the stream may have missed something: the reader sweeps over REST (a gap is never silent)."""
+
+    SUBSCRIBED = "Subscribed"      # events before the subscription were not seen
+    DISCONNECTED = "Disconnected"
+    SILENT = "Silent"              # no sign of life for longer than the venue's heartbeat
+    UNREADABLE = "Unreadable"      # an event came that could not be read
+
+
+@dataclass(frozen=True, slots=True)
+class OrderUpdate:
+    """An order as a stream event tells it, with the one execution the event carries, if it does."""
+
+    order: ExchangeOrder
+    trade: Trade | None = None
+
+
+StreamFact: TypeAlias = OrderUpdate | Gap
+
+
+class Exchange(Protocol):
+    """One account at one venue. Methods answer, or take their time; they do not raise, and they are safe to cancel."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def clock(self) -> ClockReading | Unreachable: ...
+
+    async def fingerprint(self) -> str | Unreachable:
+        """The venue's own name for this account (its uid), so that rotated keys of another account are noticed (rule 13)."""
+        ...
+
+    async def markets(self, *, reload: bool = False) -> Mapping[str, MarketRules] | Unreachable: ...
+
+    async def submit(self, request: OrderRequest, clearance: Clearance) -> SubmitOutcome: ...
+
+    async def cancel(self, ref: OrderRef, clearance: Clearance) -> CancelOutcome: ...
+
+    async def lookup(self, ref: OrderRef) -> LookupOutcome: ...
+
+    async def open_orders(self, symbol: str | None = None) -> Listing[ExchangeOrder] | Unreachable: ...
+
+    async def orders(self, symbol: str, since_ms: int) -> Listing[ExchangeOrder] | Unreachable:
+        """Orders of any status created at or after `since_ms` (venue time)."""
+        ...
+
+    async def trades(self, symbol: str, *, since_ms: int | None = None, exchange_order_id: str | None = None) -> Listing[Trade] | Unreachable:
+        """Own executions: those of one order, or those since a time; paged through to the end, or marked incomplete."""
+        ...
+
+    def stream(self) -> AsyncIterator[StreamFact]:
+        """The private stream: begins with a Gap once subscribed, reconnects by itself, and ends only when the adapter is closed."""
+        ...
+
+    async def close(self) -> None: ...
+
