@@ -6,8 +6,9 @@ import typer
 
 from exchange_kernel.cli import cluster, run, simulate
 
-app = typer.Typer(name="exchange-kernel", help="Trading orders as Kubernetes resources.", no_args_is_help=True, add_completion=False,
-                  pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="exchange-kernel", help="Trading orders as Kubernetes resources.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 app.command("run")(run.run)
 app.command("simulate")(simulate.simulate)
 app.add_typer(cluster.app, name="cluster")

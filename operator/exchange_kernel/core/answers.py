@@ -17,9 +17,9 @@ class OrderStatus(StrEnum):
 
     OPEN = "Open"
     FILLED = "Filled"
-    CANCELED = "Canceled"   # by us, by its owner elsewhere, or by the venue; may carry fills
-    EXPIRED = "Expired"     # the venue ended it by its time in force; may carry fills
-    REJECTED = "Rejected"   # accepted for processing, then refused by the engine
+    CANCELED = "Canceled"  # by us, by its owner elsewhere, or by the venue; may carry fills
+    EXPIRED = "Expired"  # the venue ended it by its time in force; may carry fills
+    REJECTED = "Rejected"  # accepted for processing, then refused by the engine
 
     @property
     def ended(self) -> bool:
@@ -29,7 +29,7 @@ class OrderStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Fee:
     asset: str
-    amount: Decimal         # negative for a maker rebate
+    amount: Decimal  # negative for a maker rebate
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Trade:
     trade_id: str
     symbol: str
     exchange_order_id: str
-    quantity: Decimal       # base units on spot, contracts on derivatives
-    price: Decimal          # quote per base
-    time_ms: int            # the venue's time
+    quantity: Decimal  # base units on spot, contracts on derivatives
+    price: Decimal  # quote per base
+    time_ms: int  # the venue's time
     fee: Fee | None = None
-    client_order_id: str | None = None   # few venues repeat it on trades
+    client_order_id: str | None = None  # few venues repeat it on trades
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,14 @@ class ExchangeOrder:
     client_order_id: str
     exchange_order_id: str
     symbol: str
-    side: str               # Buy | Sell
-    type: str               # an OrderIntent's type
+    side: str  # Buy | Sell
+    type: str  # an OrderIntent's type
     status: OrderStatus
-    quantity: Decimal | None            # None for a market order by quote quantity that the venue has not sized yet
+    quantity: Decimal | None  # None for a market order by quote quantity that the venue has not sized yet
     filled_quantity: Decimal
     filled_quote_quantity: Decimal | None = None
     price: Decimal | None = None
-    update_time_ms: int | None = None   # the venue's time of the last change; orders two reports of equal fill
+    update_time_ms: int | None = None  # the venue's time of the last change; orders two reports of equal fill
     created_time_ms: int | None = None
 
 
@@ -77,7 +77,7 @@ class Refused:
     """The venue said no, with a (code, message) pair from its allow-list of definite refusals. This request made no order."""
 
     code: str
-    reason: str             # stable text, fit for a condition's message
+    reason: str  # stable text, fit for a condition's message
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Unknown:
     """Everything else. The request may be live now, or become live until its window closes."""
 
     reason: str
-    retry_after_s: float | None = None   # the venue asked us to stay away for so long
+    retry_after_s: float | None = None  # the venue asked us to stay away for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Listing(Generic[Item]):
     """A list answer. What is missing from an incomplete one is not missing from the venue (rule 12)."""
 
     items: tuple[Item, ...]
-    complete: bool          # False when truncated, or when an entry could not be read
+    complete: bool  # False when truncated, or when an entry could not be read
 
 
 SubmitOutcome: TypeAlias = Accepted | Refused | Duplicate | TimeRefused | NotSent | Unknown

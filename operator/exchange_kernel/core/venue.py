@@ -13,8 +13,8 @@ from enum import StrEnum
 class LookupAuthority(StrEnum):
     """How far a lookup by client order id can be believed once `lookup_delay_ms` has passed."""
 
-    AUTHORITATIVE = "Authoritative"   # finds every order within `retention_ms`
-    LISTING = "Listing"               # only by going through lists
+    AUTHORITATIVE = "Authoritative"  # finds every order within `retention_ms`
+    LISTING = "Listing"  # only by going through lists
     NONE = "None"
 
 
@@ -27,7 +27,7 @@ class ExpiryCheck(StrEnum):
 
 
 class AmendQuantity(StrEnum):
-    NONE = "None"             # the venue can't amend in place
+    NONE = "None"  # the venue can't amend in place
     TOTAL = "Total"
     REMAINING = "Remaining"
 
@@ -36,22 +36,22 @@ class AmendQuantity(StrEnum):
 class Capabilities:
     """What a venue can do and promise, in the venue's own time. Published in ExchangeAccount.status.capabilities."""
 
-    client_order_id_codec: str                  # a name in core/identity.CODECS; versioned, never changed in place
+    client_order_id_codec: str  # a name in core/identity.CODECS; versioned, never changed in place
     client_order_id_max_length: int
-    duplicate_ids_refused: str                  # Never | WhileOpen | Always: how long the venue remembers an id
+    duplicate_ids_refused: str  # Never | WhileOpen | Always: how long the venue remembers an id
     lookup: LookupAuthority
-    lookup_delay_ms: int                        # A2: an accepted order is visible to lookups within this time
-    request_window_ms: int                      # A1: a signed request older than this is refused; 0 = the venue has no expiry
-    accepts_ahead_ms: int                       # how far ahead of its clock the venue accepts a stamp
+    lookup_delay_ms: int  # A2: an accepted order is visible to lookups within this time
+    request_window_ms: int  # A1: a signed request older than this is refused; 0 = the venue has no expiry
+    accepts_ahead_ms: int  # how far ahead of its clock the venue accepts a stamp
     expiry_check: ExpiryCheck
-    retention_ms: int                           # the shortest time for which an ended order of any kind can still be found
+    retention_ms: int  # the shortest time for which an ended order of any kind can still be found
     amend: AmendQuantity
     cancel_by_client_id: bool
     order_types: frozenset[str]
     times_in_force: frozenset[str]
     post_only: bool
     reduce_only: bool
-    max_open_orders_listed: int | None = None   # a listing of exactly so many is taken as truncated
+    max_open_orders_listed: int | None = None  # a listing of exactly so many is taken as truncated
 
     @property
     def proves_absence(self) -> bool:
@@ -83,8 +83,8 @@ class MarketRules:
     max_quantity: Decimal | None = None
     min_price: Decimal | None = None
     max_price: Decimal | None = None
-    min_notional: Decimal | None = None         # quote units
-    contract_size: Decimal | None = None        # base units of one contract; None on spot
+    min_notional: Decimal | None = None  # quote units
+    contract_size: Decimal | None = None  # base units of one contract; None on spot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +92,12 @@ class OrderRequest:
     """One attempt of an order, ready for the wire: quantised, and never past the user's limit."""
 
     client_order_id: str
-    symbol: str                          # ccxt unified
-    side: str                            # Buy | Sell
-    type: str                            # Market | Limit (more with the ccxt dialects)
-    quantity: Decimal | None             # base units on spot, contracts on derivatives
+    symbol: str  # ccxt unified
+    side: str  # Buy | Sell
+    type: str  # Market | Limit (more with the ccxt dialects)
+    quantity: Decimal | None  # base units on spot, contracts on derivatives
     quote_quantity: Decimal | None = None
     price: Decimal | None = None
-    time_in_force: str | None = None     # GTC | IOC | FOK | GTD; None on Market
+    time_in_force: str | None = None  # GTC | IOC | FOK | GTD; None on Market
     post_only: bool = False
     reduce_only: bool = False

@@ -15,6 +15,7 @@ from exchange_kernel.core.answers import (
     ExchangeOrder,
     Listing,
     LookupOutcome,
+    Refused,
     SubmitOutcome,
     Trade,
     Unreachable,
@@ -64,18 +65,18 @@ class Clearance(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    venue_time_ms: int      # what the venue said
-    sent_at: float          # our monotonic clock (s) just before the request was sent
-    received_at: float      # … and just after the answer arrived
+    venue_time_ms: int  # what the venue said
+    sent_at: float  # our monotonic clock (s) just before the request was sent
+    received_at: float  # … and just after the answer arrived
 
 
 class Gap(StrEnum):
     """Why the stream may have missed something: the reader sweeps over REST (a gap is never silent)."""
 
-    SUBSCRIBED = "Subscribed"      # events before the subscription were not seen
+    SUBSCRIBED = "Subscribed"  # events before the subscription were not seen
     DISCONNECTED = "Disconnected"
-    SILENT = "Silent"              # no sign of life for longer than the venue's heartbeat
-    UNREADABLE = "Unreadable"      # an event came that could not be read
+    SILENT = "Silent"  # no sign of life for longer than the venue's heartbeat
+    UNREADABLE = "Unreadable"  # an event came that could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Exchange(Protocol):
 
     async def clock(self) -> ClockReading | Unreachable: ...
 
-    async def fingerprint(self) -> str | Unreachable:
+    async def fingerprint(self) -> str | Refused | Unreachable:
         """The venue's own name for this account (its uid), so that rotated keys of another account are noticed (rule 13)."""
         ...
 
@@ -124,4 +125,3 @@ class Exchange(Protocol):
         ...
 
     async def close(self) -> None: ...
-

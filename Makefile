@@ -1,0 +1,65 @@
+# Commands for people. `make help` lists them; everything they need beyond Python, git and make is installed into .venv or built into the cache.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -u -m pytest
+READY := $(VENV)/.ready
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install it (Debian: apt install python3 python3-venv), or set PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is $$($(PYTHON) -V): Python 3.11 or newer is needed, set PYTHON=/path/to/it"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) can't make virtual environments: install its venv package (Debian: apt install python3-venv)"; exit 1; }
+	@echo "installing Python packages into $(VENV) (a minute, the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+.PHONY: venv
+venv: $(READY) ## Install everything Python into .venv
+
+.PHONY: demo
+demo: $(READY) ## A control plane, an exchange, the operator and some orders, from nothing; KEEP=1 leaves it running
+	@$(BIN)/python -u hack/demo.py $(if $(KEEP),--keep)
+
+.PHONY: test
+test: lint unit property contract cluster ## All tests that need no container engine
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy --strict, the layers, and generated files against their source
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python hack/generate.py --check
+
+.PHONY: unit
+unit: $(READY) ## The pure rooms and every small part
+	@$(PYTEST) tests/unit
+
+.PHONY: property
+property: $(READY) ## What must hold whatever happens
+	@$(PYTEST) tests/property
+
+.PHONY: contract
+contract: $(READY) ## The exchange port: the real ccxt against scripted and simulated venues
+	@$(PYTEST) tests/contract
+
+.PHONY: cluster
+cluster: $(READY) ## On a real kube-apiserver and etcd; TEST_KUBECONFIG names a cluster to use instead of our own
+	@$(PYTEST) tests/cluster
+
+.PHONY: generate
+generate: $(READY) ## Write crds/, the chart's CRDs and docs/reference/ from operator/exchange_kernel/api
+	@$(BIN)/python hack/generate.py
+
+.PHONY: lock
+lock: $(READY) ## Resolve requirements.lock again, with hashes and without index addresses
+	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet pip-tools
+	@$(VENV)/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --extra dev -o requirements.lock pyproject.toml

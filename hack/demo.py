@@ -1,0 +1,216 @@
+"""`make demo`: from nothing to a story of six orders, told by kubectl and checked against the exchange's own ledger. Exits 0 only if they agree."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from exchange_kernel.cli.children import Child, ChildError
+from exchange_kernel.cli.controlplane import ControlPlane, ControlPlaneError, Kubectl, Progress
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "manifests" / "examples"
+NAMESPACE = "demo"
+console = Console(highlight=False, width=160)
+
+
+class DemoFailed(Exception):
+    """The story did not go as it must."""
+
+
+def say(text: str) -> None:
+    console.print(f"\n[bold]▌ {text}[/bold]")
+
+
+class Story:
+    """kubectl as a person would type it, and the exchange's own word."""
+
+    def __init__(self, kubectl: Kubectl, exchange: str) -> None:
+        self._kubectl, self._exchange = kubectl, exchange
+
+    def kubectl(self, *arguments: str, check: bool = True, show: bool = True, stdin: str | None = None) -> str:
+        if show:
+            console.print(f"[dim]$ kubectl {' '.join(arguments)}[/dim]", soft_wrap=True)
+        done = self._kubectl("--namespace", NAMESPACE, *arguments, stdin=stdin)
+        output = (done.stdout + done.stderr).rstrip()
+        if show and output:
+            console.print(output, soft_wrap=True, markup=False)
+        if check and done.returncode != 0:
+            raise DemoFailed(f"kubectl {' '.join(arguments)} failed: {output}")
+        return output
+
+    def refused(self, *arguments: str) -> None:
+        console.print(f"[dim]$ kubectl {' '.join(arguments)}[/dim]", soft_wrap=True)
+        done = self._kubectl("--namespace", NAMESPACE, *arguments)
+        console.print(done.stderr.rstrip(), soft_wrap=True, markup=False)
+        if done.returncode == 0:
+            raise DemoFailed("a bad manifest was accepted")
+
+    def intents(self) -> list[dict[str, Any]]:
+        return list(json.loads(self._kubectl("--namespace", NAMESPACE, "get", "oi", "-o", "json", check=True).stdout)["items"])
+
+    def ledger(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self._exchange}/control/ledger", timeout=10) as answer:
+            return list(json.load(answer)["orders"])
+
+    def until(self, what: str, check: Callable[[], bool], within: float = 30.0) -> None:
+        deadline = time.monotonic() + within
+        while not check():
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"not within {within:.0f} s: {what}")
+            time.sleep(0.1)
+
+
+def install(kubectl: Kubectl) -> None:
+    kubectl("apply", "--server-side", "-k", str(ROOT / "manifests"), check=True)
+    kubectl(
+        "wait", "--for=condition=Established", "crd/orderintents.exchange-kernel.io", "crd/exchangeaccounts.exchange-kernel.io", "--timeout=30s", check=True
+    )
+
+
+def account_manifest(exchange: str) -> str:
+    """The example account, pointed at the exchange that runs here."""
+    text = (EXAMPLES / "account.yaml").read_text()
+    return text.replace("http://exchange-kernel-simulated:8080", exchange).replace("ws://exchange-kernel-simulated:8080", exchange.replace("http", "ws"))
+
+
+def tell(story: Story, exchange: str) -> None:
+    say("An account: where its exchange is, and which Secret holds its keys")
+    story.kubectl("apply", "-f", "-", stdin=account_manifest(exchange))
+    story.kubectl("wait", "--for=condition=Ready", "xa/simulated", "--timeout=60s")
+    story.kubectl("get", "xa", "-o", "wide")
+
+    say("A market order: the exchange fills it, and status says how")
+    story.kubectl("apply", "-f", str(EXAMPLES / "market-order.yaml"))
+    story.kubectl("wait", "--for=condition=Succeeded", "oi/market-order", "--timeout=30s")
+    story.kubectl("get", "oi")
+
+    say("A limit order far from the market rests in the book")
+    story.kubectl("apply", "-f", str(EXAMPLES / "limit-order.yaml"))
+    story.kubectl("wait", "--for=jsonpath={.status.state}=Open", "oi/limit-order", "--timeout=30s")
+
+    say("Its price is changed: the old order is cancelled, proved final, and the rest is sent at the new price")
+    story.kubectl("patch", "oi", "limit-order", "--type=merge", "-p", '{"spec":{"price":"41000"}}')
+    story.until("the exchange has the order at 41000", lambda: any(order["status"] == "NEW" and float(order["price"]) == 41000 for order in story.ledger()))
+    story.kubectl("wait", "--for=condition=Ready", "oi/limit-order", "--timeout=30s")
+    story.kubectl("get", "oi", "limit-order", "-o", "wide")
+
+    say("It is cancelled, declaratively")
+    story.kubectl("patch", "oi", "limit-order", "--type=merge", "-p", '{"spec":{"desiredState":"Canceled"}}')
+    story.kubectl("wait", "--for=condition=Finished", "oi/limit-order", "--timeout=30s")
+
+    say("A deleted intent is cancelled at the exchange before it disappears")
+    story.kubectl("apply", "-f", str(EXAMPLES / "deleted-order.yaml"))
+    story.kubectl("wait", "--for=jsonpath={.status.state}=Open", "oi/deleted-order", "--timeout=30s")
+    story.kubectl("delete", "oi", "deleted-order", "--timeout=30s")
+    if any(order["status"] in ("NEW", "PARTIALLY_FILLED") for order in story.ledger()):
+        raise DemoFailed("the intent is gone and its order lives on")
+
+    say("A bad one is refused with a sentence, before anything is sent")
+    story.refused("apply", "-f", str(EXAMPLES / "bad-order.yaml"))
+
+
+def compare(story: Story) -> None:
+    say("What Kubernetes says …")
+    story.kubectl("get", "oi", "-o", "wide")
+    say("… and what the exchange says")
+    ledger = story.ledger()
+    for order in ledger:
+        console.print(
+            f"{order['orderId']:>6}  {order['symbol']:9} {order['side']:4} {order['type']:6} {order['status']:16} "
+            f"qty {order['origQty']:>12} filled {order['executedQty']:>12}  {order['clientOrderId']}"
+        )
+    by_id = {order["clientOrderId"]: order for order in ledger}
+    problems = []
+    for intent in story.intents():
+        name, status = intent["metadata"]["name"], intent["status"]
+        for attempt in status.get("attempts", []):
+            order = by_id.pop(attempt["clientOrderId"], None)
+            if order is None:
+                problems.append(f"{name}: the exchange has no order {attempt['clientOrderId']}")
+            elif float(order["executedQty"]) != float(attempt["filledQuantity"]):
+                problems.append(f"{name}: filled {attempt['filledQuantity']} here, {order['executedQty']} there")
+            elif {"NEW": "Live", "PARTIALLY_FILLED": "Live"}.get(order["status"], "Ended") != attempt["stage"]:
+                problems.append(f"{name}: {attempt['stage']} here, {order['status']} there")
+    problems += [
+        f"the exchange has a live order that no intent explains: {order['clientOrderId']}"
+        for order in by_id.values()
+        if order["status"] in ("NEW", "PARTIALLY_FILLED")
+    ]
+    if problems:
+        raise DemoFailed("\n".join(problems))
+    console.print(f"\n[bold green]They agree:[/bold green] {len(ledger)} orders at the exchange, each one accounted for.")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave everything running until Ctrl-C")
+    keep = parser.parse_args().keep
+    work = Path(tempfile.mkdtemp(prefix="exchange-kernel-demo-"))
+    try:
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, work, ignore_errors=True)
+            say("A real Kubernetes control plane: etcd, kube-apiserver, kube-controller-manager")
+            plane = stack.enter_context(ControlPlane.start(work / "cluster", progress=Progress()))
+            install(plane.kubectl)
+            say("An exchange to trade on, and the operator")
+            exchange = stack.enter_context(Child("exchange", ["simulate", "--port", "0", "--symbols", "BTC/USDT,ETH/USDT", "--seed", "7"], work))
+            plane.kubectl("create", "namespace", NAMESPACE, check=True)
+            operator = stack.enter_context(
+                Child(
+                    "operator",
+                    [
+                        "run",
+                        "--all-namespaces",
+                        "--kubeconfig",
+                        str(
+                            plane.kubeconfig_for(
+                                "system:serviceaccount:exchange-kernel-system:exchange-kernel", ["system:serviceaccounts"], work / "operator.kubeconfig"
+                            )
+                        ),
+                        "--lease-namespace",
+                        "exchange-kernel-system",
+                        "--host",
+                        "127.0.0.1",
+                        "--port",
+                        "0",
+                    ],
+                    work,
+                )
+            )
+            console.print(f"control plane {plane.url} · exchange {exchange.ready['rest']} · operator http://127.0.0.1:{operator.ready['port']}/metrics")
+            story = Story(plane.kubectl, exchange.ready["rest"])
+            try:
+                tell(story, exchange.ready["rest"])
+                compare(story)
+            except DemoFailed:
+                console.print(f"\nthe operator's last words:\n{operator.log_tail()}", markup=False)
+                raise
+            if keep:
+                say("It is all yours, until Ctrl-C")
+                console.print(
+                    f"  {plane.kubectl} --kubeconfig {plane.kubeconfig} -n {NAMESPACE} get oi\n"
+                    f"  curl -s {exchange.ready['rest']}/control/ledger\n  logs: {operator.log}",
+                    soft_wrap=True,
+                )
+                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    except (DemoFailed, ControlPlaneError, ChildError) as error:
+        console.print(f"\n[bold red]The demo failed:[/bold red] {error}", markup=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

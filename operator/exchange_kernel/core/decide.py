@@ -1,0 +1,357 @@
+"""What to do next for one order. Pure and total: any record, any sight of the world, gives one decision, and the same ones give the same.
+
+The checks below are the policy, read top to bottom; each carries the number of the rule it keeps. Who carries a decision out is `reconcile/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from exchange_kernel.api import AttemptStage, DeletionPolicy, ModifyPolicy, OrderIntentSpec, OrderState, TimeInForce, TradingMode
+from exchange_kernel.core import absence
+from exchange_kernel.core.actions import (
+    AddFinalizer,
+    Cancel,
+    Decision,
+    Lookup,
+    ProveAbsence,
+    Release,
+    Settle,
+    Submit,
+    Verdict,
+    Waiting,
+    WriteAhead,
+)
+from exchange_kernel.core.answers import OrderStatus
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.market_rules import request_for, unacceptable
+from exchange_kernel.core.money import ZERO, add, subtract
+from exchange_kernel.core.order import CancelRecord, Now, OrderRecord, Seen, SendRecord, SendStage
+
+RETRY_MS = 1_000  # between repeated questions about one order
+CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order
+
+
+def decide(order: OrderRecord, seen: Seen, now: Now) -> Decision:
+    """What to do next for one order, from what is recorded, what was seen and what the venue can do. The first check with an opinion wins."""
+    facts = Facts(order, seen, now)
+    for check in CHECKS:
+        if (decision := check(facts)) is not None:
+            return decision
+    return Decision()
+
+
+def already_finished(facts: Facts) -> Decision | None:
+    """11: a settled end never moves; what is left is to let the object go."""
+    if not facts.order.finished:
+        return None
+    return Decision(Release()) if facts.order.finalizer and not facts.order.gone else Decision()
+
+
+def settle_first(facts: Facts) -> Decision | None:
+    """3: an order that is neither unsent nor recorded is looked up, and nothing else is done to it until it is Found or ProvenAbsent."""
+    if facts.never_sent:
+        return None
+    for number in facts.numbers or [1]:
+        if facts.settled(number):
+            continue
+        send = facts.send(number)
+        if send is not None and send.stage is SendStage.IN_FLIGHT:
+            return Decision()  # its answer wakes us
+        return _locate(facts, number, send)
+    return None
+
+
+def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
+    """5: cheap questions until E, then passes of all readings until found or proved absent."""
+    venue, now_ms = facts.seen.account.capabilities, facts.now.venue_ms
+    started = facts.seen.account.session_start_ms
+    last_stamp = max(started, send.last_stamp_ms or 0) if send is not None else started
+    quiet_ms = absence.quiet_from(last_stamp, venue)
+    evidence = facts.seen.evidence.get(number, absence.Evidence())
+    asked_ms = facts.seen.looked_up_ms.get(number)
+    if send is not None and send.stage is SendStage.EXISTS:
+        person = Waiting(
+            "OutcomeUnknown",
+            "The exchange says that an order with this id exists, and does not show it: look for it at the exchange.",
+            person=now_ms > quiet_ms + 30_000,
+        )
+        return Decision(Lookup(number), waiting=person) if _due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+    if not venue.proves_absence:
+        person = Waiting(
+            "OutcomeUnknown", "This exchange can't prove that an order does not exist: look for it there by its client order id.", person=now_ms > quiet_ms
+        )
+        return Decision(Lookup(number), waiting=person) if _due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+    if absence.beyond_retention(now_ms, facts.order.created_ms, venue):
+        person = Waiting("OutcomeUnknown", "The exchange may have forgotten this order by now: look for it in the account's records.", person=True)
+        return Decision(Lookup(number), waiting=person) if _due(asked_ms, now_ms, 60_000) else Decision(waiting=person, again_ms=60_000)
+    waiting = Waiting("OutcomeUnknown", "Whether the order reached the exchange is being found out.")
+    pass_at = absence.next_pass_at(evidence, quiet_ms, venue)
+    if now_ms >= pass_at and _due(asked_ms, now_ms):
+        return Decision(ProveAbsence(number), waiting=waiting)
+    if now_ms < quiet_ms and _due(asked_ms, now_ms):
+        return Decision(Lookup(number), waiting=waiting)
+    return Decision(waiting=waiting, again_ms=max(1, min(RETRY_MS, max(pass_at - now_ms, (asked_ms or 0) + RETRY_MS - now_ms))))
+
+
+def _due(asked_ms: int | None, now_ms: int, every_ms: int = RETRY_MS) -> bool:
+    return asked_ms is None or now_ms - asked_ms >= every_ms
+
+
+def explain_fills(facts: Facts) -> Decision | None:
+    """8: what the venue's total says beyond our trades is fetched, before any terminal word is believed and while the order lives."""
+    for number in facts.numbers:
+        if (
+            facts.filled(number).unexplained > 0
+            and _due(facts.seen.settle_read_ms.get(number), facts.now.venue_ms)
+            and _due(facts.seen.looked_up_ms.get(number), facts.now.venue_ms)
+        ):
+            return Decision(Settle(number))
+    return None
+
+
+def refresh_unseen(facts: Facts) -> Decision | None:
+    """8, 12: an order believed live that this session has not seen, or a complete list did not have, may have ended: ask for it."""
+    for number in facts.numbers:
+        unseen = facts.recorded_stage(number) is AttemptStage.LIVE and number not in facts.seen.orders
+        if unseen or number in facts.seen.missing:
+            if _due(facts.seen.looked_up_ms.get(number), facts.now.venue_ms):
+                return Decision(Lookup(number))
+            return Decision(again_ms=RETRY_MS)
+    return None
+
+
+def leave_alone_if_orphaned(facts: Facts) -> Decision | None:
+    """11: with deletionPolicy Orphan the object goes and the order stays."""
+    if not (facts.order.deleting and facts.spec.deletion_policy is DeletionPolicy.ORPHAN):
+        return None
+    return Decision(Release()) if facts.order.finalizer and not facts.order.gone else Decision()
+
+
+def cancel_if_unwanted(facts: Facts) -> Decision | None:
+    """9: never blocked by suspend, trading mode, risk or policies. An order that replaces another unwants it too (10)."""
+    for number in facts.numbers:
+        superseded = number < facts.numbers[-1]
+        if not facts.live(number) or not (facts.unwanted or superseded):
+            continue
+        operation = "Replacing" if superseded and not facts.unwanted else "Canceling"
+        record = facts.seen.cancels.get(number, CancelRecord())
+        if record.in_flight:
+            return Decision(operation=operation)
+        if record.unknown and (facts.seen.looked_up_ms.get(number) or 0) <= (record.asked_ms or 0):
+            return Decision(Lookup(number), operation=operation)
+        if _due(record.asked_ms, facts.now.venue_ms, CANCEL_RETRY_MS):
+            return Decision(Cancel(number), operation=operation)
+        waiting = Waiting("CancelRefused", f"The exchange refused the cancel: {record.refusal}.") if record.refusal else None
+        return Decision(operation=operation, waiting=waiting, again_ms=CANCEL_RETRY_MS)
+    return None
+
+
+def finish_when_settled(facts: Facts) -> Decision | None:
+    """11: an end is written as the end only when nothing can change it; until then it is read again."""
+    if not facts.numbers:
+        return None
+    for number in facts.numbers:
+        if facts.live(number):
+            return None
+    for number in facts.numbers:
+        if not facts.final(number):
+            ended = facts.seen.ended_ms.get(number)
+            ready_ms = (ended if ended is not None else facts.now.venue_ms) + facts.seen.account.capabilities.lookup_delay_ms
+            if (
+                facts.now.venue_ms >= ready_ms
+                and _due(facts.seen.settle_read_ms.get(number), facts.now.venue_ms)
+                and _due(facts.seen.looked_up_ms.get(number), facts.now.venue_ms)
+            ):
+                return Decision(Settle(number), operation=_operation(facts))
+            return Decision(
+                operation=_operation(facts), again_ms=max(1, min(RETRY_MS, ready_ms - facts.now.venue_ms)) if ready_ms > facts.now.venue_ms else RETRY_MS
+            )
+    last = facts.numbers[-1]
+    remaining = facts.remaining()
+    status = facts.end_of(last)
+    if status is OrderStatus.FILLED and (remaining is None or remaining <= 0 or _only_dust(facts, remaining)):
+        return Decision(verdict=_filled(facts))
+    if remaining is not None and remaining <= 0:
+        return Decision(verdict=_filled(facts))
+    if facts.unwanted:
+        return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled as asked."))
+    if facts.nothing_at_exchange(last) and not facts.refused(last):
+        return None  # not sent yet, or proved absent: the checks below may send it
+    if facts.refused(last):
+        send = facts.send(last)
+        why = send.reason if send is not None else next((attempt.reason or "" for attempt in facts.order.attempts if attempt.number == last), "")
+        return Decision(verdict=Verdict(OrderState.REJECTED, "RejectedByExchange", f"The exchange refused the order: {why}."))
+    if status is OrderStatus.FILLED:
+        # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
+        return None if facts.spec.modify_policy is ModifyPolicy.AMEND_OR_REPLACE else Decision(verdict=_filled(facts))
+    return Decision(verdict=_ended_by_exchange(facts, status))
+
+
+def _operation(facts: Facts) -> str | None:
+    if facts.unwanted:
+        return "Canceling"
+    return "Replacing" if facts.numbers and facts.nothing_at_exchange(facts.numbers[-1]) and len(facts.numbers) > 1 else None
+
+
+def _only_dust(facts: Facts, remaining: Decimal) -> bool:
+    """Whether what is left can't be ordered: less than one step of the market."""
+    step = facts.seen.market.quantity_step if facts.seen.market is not None else None
+    return step is not None and remaining < step
+
+
+def _filled(facts: Facts) -> Verdict:
+    total = facts.filled_total()
+    if facts.spec.quantity is not None and total > facts.spec.quantity:
+        return Verdict(OrderState.FILLED, "Overfilled", "Filled beyond the quantity asked for: see status.fills.")
+    return Verdict(OrderState.FILLED, "Filled", "Filled.")
+
+
+def _ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
+    """Canceled or Expired by cause, never by the venue's word for it: one venue expires what another cancels."""
+    immediate = facts.spec.type == "Market" or facts.spec.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+    partly = facts.filled_total() > 0
+    if status is OrderStatus.REJECTED:
+        return Verdict(OrderState.REJECTED, "RejectedByExchange", "The exchange refused the order after it had taken it.")
+    if immediate:
+        reason = "PartiallyFilled" if partly else "NotFilled"
+        return Verdict(OrderState.CANCELED, reason, "Filled in part; the rest was not to be had at once." if partly else "Nothing was to be had at once.")
+    if status is OrderStatus.EXPIRED:
+        return Verdict(OrderState.EXPIRED, "Expired", "Expired at the exchange" + (", filled in part." if partly else "."))
+    return Verdict(OrderState.CANCELED, "CanceledByExchange", "Canceled at the exchange, not by this resource: it is not sent again.")
+
+
+def cancel_before_the_send(facts: Facts) -> Decision | None:
+    """9: what was never sent, or is proved absent, ends as Canceled without the exchange."""
+    if facts.unwanted:
+        return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled before it was sent."))
+    return None
+
+
+def change_if_different(facts: Facts) -> Decision | None:
+    """10: one change at a time, towards the newest spec: write the next attempt, cancel this one, and send the rest once its quantity is final."""
+    if not facts.numbers or facts.nothing_at_exchange(facts.numbers[-1]):
+        return None
+    number, market = facts.numbers[-1], facts.seen.market
+    if market is None or number not in facts.seen.orders or not facts.differs(number):
+        return None
+    if facts.spec.modify_policy is not ModifyPolicy.AMEND_OR_REPLACE:
+        return Decision(waiting=Waiting("ModifyNotPermitted", _cannot_modify(facts.spec)))
+    rest = facts.remaining()
+    if rest is None:
+        return None
+    earlier = subtract(facts.filled_total(), facts.filled(number).quantity)
+    if facts.spec.quantity is not None and facts.spec.quantity <= add(earlier, facts.filled(number).quantity):
+        rest = ZERO  # lowered to what is filled or below: the order is cancelled and counts as filled
+    request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
+    if rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
+        return Decision(waiting=Waiting("ChangeRefused", f"{problem} The order at the exchange stays as it was."))
+    if (blocked := _may_not_send(facts)) is not None:
+        return Decision(waiting=blocked, again_ms=RETRY_MS)
+    return Decision(WriteAhead(number + 1, request), operation="Replacing")
+
+
+def _cannot_modify(spec: OrderIntentSpec) -> str:
+    if spec.modify_policy is ModifyPolicy.REJECT:
+        return "spec.modifyPolicy is Reject: the order at the exchange stays as it was. Set AmendOrReplace, or put the old values back."
+    return "This exchange can't amend an order in place: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
+
+
+def _may_not_send(facts: Facts) -> Waiting | None:
+    """4: what makes a send wait. None of these ever holds back a cancel, a lookup or a delete."""
+    account = facts.seen.account
+    if facts.spec.suspend:
+        return Waiting("Suspended", "spec.suspend is true: nothing is sent until it is false.")
+    if account.trading_mode is TradingMode.CANCEL_ONLY:
+        return Waiting("TradingModeCancelOnly", "The account's tradingMode is CancelOnly: nothing is sent until it is Enabled.")
+    if account.trading_mode is TradingMode.REDUCE_ONLY and facts.spec.position_effect != "ReduceOnly":
+        return Waiting("TradingModeReduceOnly", "The account's tradingMode is ReduceOnly: only orders with positionEffect ReduceOnly are sent.")
+    if not account.ready:
+        return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+    return None
+
+
+def deny_unsent(facts: Facts) -> Decision | None:
+    """4: what can never be sent as it stands ends as Denied: provably never live at the exchange. Only before a first send."""
+    if len(facts.numbers) > 1:
+        return None
+    if (missed := _deadline_passed(facts)) is not None:
+        return Decision(verdict=missed)
+    account, market = facts.seen.account, facts.seen.market
+    if account.symbols and facts.spec.symbol not in account.symbols:
+        return _denied("SymbolNotAllowed", "The account's spec.symbols does not list this symbol: add it there, or use another account.")
+    if market is None:
+        if not account.ready:
+            return None
+        return _denied("UnknownSymbol", "The exchange has no such market: write the symbol as ccxt does, for example BTC/USDT.")
+    request = request_for(facts.spec, facts.seen.ids[1], market, quantity=facts.spec.quantity)
+    if (problem := unacceptable(request, market, account.capabilities)) is not None:
+        return _denied("MarketRules", problem)
+    return None
+
+
+def _denied(reason: str, message: str) -> Decision:
+    return Decision(verdict=Verdict(OrderState.DENIED, reason, message))
+
+
+def _deadline_passed(facts: Facts) -> Verdict | None:
+    deadline = facts.spec.submit_deadline_time
+    if deadline is not None:
+        missed = facts.now.wall_ms > int(deadline.timestamp() * 1000)
+    else:
+        seconds = facts.spec.submit_deadline_seconds
+        missed = bool(seconds) and facts.now.wall_ms > facts.order.created_ms + seconds * 1000 and not facts.spec.suspend
+    if not missed:
+        return None
+    return Verdict(OrderState.DENIED, "SubmitDeadlineExceeded", "The deadline for the first submission passed before it could be sent: create a new intent.")
+
+
+def submit_if_unsent(facts: Facts) -> Decision | None:
+    """6: send first where that is safe; in every other case write first, with the version this was decided on."""
+    number = facts.numbers[-1] if facts.numbers else 1
+    if facts.numbers and not facts.nothing_at_exchange(number):
+        return None
+    if (blocked := _may_not_send(facts)) is not None:
+        return Decision(waiting=blocked, operation=_operation(facts), again_ms=None if facts.seen.account.ready else RETRY_MS)
+    if not facts.order.finalizer:
+        return Decision(AddFinalizer())
+    market = facts.seen.market
+    if market is None:
+        return Decision(waiting=Waiting("AccountNotReady", "The account is not ready to trade: see its conditions."), again_ms=RETRY_MS)
+    request = request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.remaining())
+    send = facts.send(number)
+    if send is not None and send.stage is SendStage.NOT_SENT and not _due(send.tried_ms, facts.now.venue_ms):
+        return Decision(
+            waiting=Waiting("NotSent", "The order could not be sent yet: no connection to the exchange."), operation=_operation(facts), again_ms=RETRY_MS
+        )
+    if send is not None and send.stage is SendStage.PREPARED:
+        return Decision(Submit(number, request), operation=_operation(facts))
+    if _sends_first(facts):
+        return Decision(Submit(number, request))
+    return Decision(WriteAhead(number, request), operation=_operation(facts))
+
+
+def _sends_first(facts: Facts) -> bool:
+    return (
+        facts.never_sent
+        and facts.spec.idempotency_key is None
+        and not facts.order.group_owned
+        and facts.seen.account.send_first
+        and facts.seen.account.capabilities.sends_first
+    )
+
+
+CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
+    already_finished,  # 11
+    settle_first,  # 3, 5
+    explain_fills,  # 8
+    leave_alone_if_orphaned,  # 11
+    refresh_unseen,  # 8, 12
+    cancel_if_unwanted,  # 9, 10
+    finish_when_settled,  # 11
+    change_if_different,  # 10
+    cancel_before_the_send,  # 9
+    deny_unsent,  # 4
+    submit_if_unsent,  # 6
+)

@@ -1,0 +1,83 @@
+"""Fills (rule 8): the venue's cumulative quantity counts and never falls; trades explain it; what they don't explain yet is inferred."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
+from exchange_kernel.core.money import ZERO, add, multiply, subtract
+
+
+def merge(old: ExchangeOrder | None, new: ExchangeOrder) -> ExchangeOrder:
+    """One order from two reports of it, in any order of arrival: fills only grow, an end stays an end, details fill gaps."""
+    if old is None:
+        return _complete(new)
+    if old.exchange_order_id != new.exchange_order_id:
+        return old  # two orders under one client id: the mirror tracks both, and says so
+    newer = (new.filled_quantity, new.status.ended, new.update_time_ms or 0) >= (old.filled_quantity, old.status.ended, old.update_time_ms or 0)
+    base, other = (new, old) if newer else (old, new)
+    status = base.status
+    if not status.ended and other.status.ended:
+        status = other.status  # a fill that overtook the word of the end; the end still holds
+    return _complete(
+        replace(
+            base,
+            status=status,
+            quantity=base.quantity if base.quantity is not None else other.quantity,
+            price=base.price if base.price is not None else other.price,
+            filled_quantity=max(base.filled_quantity, other.filled_quantity),
+            filled_quote_quantity=_largest(base.filled_quote_quantity, other.filled_quote_quantity),
+            created_time_ms=base.created_time_ms or other.created_time_ms,
+        )
+    )
+
+
+def _complete(order: ExchangeOrder) -> ExchangeOrder:
+    full = order.quantity is not None and order.quantity > 0 and order.filled_quantity >= order.quantity
+    return replace(order, status=OrderStatus.FILLED) if full and order.status is not OrderStatus.FILLED else order
+
+
+def _largest(left: Decimal | None, right: Decimal | None) -> Decimal | None:
+    return max(left, right) if left is not None and right is not None else left if right is None else right
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """How far one attempt is filled, and how much of that its trades explain."""
+
+    quantity: Decimal
+    quote_quantity: Decimal
+    explained: Decimal
+
+    @property
+    def unexplained(self) -> Decimal:
+        return subtract(self.quantity, self.explained)
+
+
+def filled(order: ExchangeOrder | None, trades: Iterable[Trade]) -> Filled:
+    trades = tuple(trades)
+    explained = add(*(trade.quantity for trade in trades))
+    trades_quote = add(*(multiply(trade.quantity, trade.price) for trade in trades))
+    if order is None:
+        return Filled(explained, trades_quote, explained)
+    quantity = max(order.filled_quantity, explained)
+    # Where the venue does not total the quote side, its trades do.
+    quote = max(order.filled_quote_quantity or ZERO, trades_quote)
+    return Filled(quantity, quote, explained)
+
+
+def inferred(client_order_id: str, symbol: str, before: Decimal, after: Decimal, price: Decimal, time_ms: int) -> Trade:
+    """A stand-in for executions that the cumulative quantity proves and no trade explains yet. Its id is the same each time it is inferred."""
+    digest = hashlib.sha256(f"{client_order_id}:{before}:{after}".encode()).hexdigest()[:16]
+    return Trade(trade_id=f"inferred-{digest}", symbol=symbol, exchange_order_id="", quantity=subtract(after, before), price=price, time_ms=time_ms)
+
+
+def fees_by_asset(trades: Iterable[Trade]) -> dict[str, Decimal]:
+    totals: dict[str, Decimal] = {}
+    for trade in trades:
+        if trade.fee is not None:
+            totals[trade.fee.asset] = add(totals.get(trade.fee.asset, ZERO), trade.fee.amount)
+    return totals

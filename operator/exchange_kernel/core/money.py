@@ -1,0 +1,57 @@
+"""Exact decimals: quantising to a market's steps, and plain text. Nothing here depends on the decimal context, which ccxt changes for the whole process."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
+
+#: Wide enough for 18-decimal assets times 40-character prices; used explicitly, so that nobody else's context decides how our money rounds.
+EXACT = Context(prec=100)
+
+ZERO = Decimal(0)
+
+
+def quantise_quantity(quantity: Decimal, step: Decimal | None) -> Decimal:
+    """The largest multiple of `step` not above `quantity`: never more than was asked for."""
+    return _to_step(quantity, step, ROUND_DOWN)
+
+
+def quantise_price(price: Decimal, step: Decimal | None, side: str) -> Decimal:
+    """The nearest price on the grid that is no worse than the limit: down for a Buy, up for a Sell."""
+    return _to_step(price, step, ROUND_FLOOR if side == "Buy" else ROUND_CEILING)
+
+
+def _to_step(value: Decimal, step: Decimal | None, rounding: str) -> Decimal:
+    if step is None or step == 0:
+        return value
+    steps = EXACT.divide(value, step).to_integral_value(rounding=rounding, context=EXACT)
+    return EXACT.multiply(steps, step)
+
+
+def plain(value: Decimal) -> str:
+    """Decimal as digits, without exponent and without trailing zeros: `1E+3` → `1000`, `0.500` → `0.5`."""
+    text = format(value, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def add(*values: Decimal) -> Decimal:
+    total = ZERO
+    for value in values:
+        total = EXACT.add(total, value)
+    return total
+
+
+def subtract(left: Decimal, right: Decimal) -> Decimal:
+    return EXACT.subtract(left, right)
+
+
+def multiply(left: Decimal, right: Decimal) -> Decimal:
+    return EXACT.multiply(left, right)
+
+
+def average_price(quote: Decimal, quantity: Decimal) -> Decimal | None:
+    """Quote per base, to 12 decimals; None while nothing is filled."""
+    if quantity == 0:
+        return None
+    return EXACT.divide(quote, quantity).quantize(Decimal("1E-12"), context=EXACT)

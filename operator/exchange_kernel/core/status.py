@@ -1,0 +1,249 @@
+"""The status that should be written now, from the record, what was seen and what was decided. Pure; equal inputs give an equal status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from exchange_kernel.api import (
+    AccountSnapshot,
+    Attempt,
+    AttemptStage,
+    EarlierAttempts,
+    FeeTotal,
+    FillEntry,
+    FillFee,
+    MarketSnapshot,
+    Operation,
+    OrderIntentStatus,
+    OrderState,
+)
+from exchange_kernel.core import fills
+from exchange_kernel.core.actions import Decision, Waiting, WriteAhead
+from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.conditions import Outlook, conditions
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.lifecycle import advance
+from exchange_kernel.core.money import ZERO, add, average_price, subtract
+from exchange_kernel.core.order import Now, OrderRecord, Seen, SendStage
+from exchange_kernel.core.venue import OrderRequest
+
+MAX_FILLS = 20
+MAX_ATTEMPTS = 9
+
+
+def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now, *, reachable: bool = True) -> OrderIntentStatus:
+    """The whole status after `decision`. With a WriteAhead it holds the attempt that is about to be sent."""
+    old = order.status
+    facts = Facts(order, seen, now)
+    ahead = decision.action if isinstance(decision.action, WriteAhead) else None
+    numbers = sorted({*facts.numbers, *((ahead.number,) if ahead is not None else ())})
+    attempts = [_attempt(facts, number, now, ahead.request if ahead is not None and ahead.number == number else None) for number in numbers]
+    earlier = old.earlier_attempts
+    while len(attempts) > MAX_ATTEMPTS:
+        oldest = attempts.pop(0)
+        earlier = EarlierAttempts(
+            count=(earlier.count if earlier else 0) + 1,
+            filled_quantity=add(earlier.filled_quantity if earlier else ZERO, oldest.filled_quantity or ZERO),
+            filled_quote_quantity=add(earlier.filled_quote_quantity if earlier else ZERO, oldest.filled_quote_quantity or ZERO),
+        )
+    filled_quantity = add(earlier.filled_quantity if earlier else ZERO, *(attempt.filled_quantity or ZERO for attempt in attempts))
+    filled_quote = add(earlier.filled_quote_quantity if earlier else ZERO, *(attempt.filled_quote_quantity or ZERO for attempt in attempts))
+    entries, fee_totals = _fills(facts, attempts)
+    verdict = decision.verdict
+    state = advance(old.state, verdict.state if verdict is not None else _state(facts, ahead, filled_quantity), settled=order.finished)
+    at = _time(now.wall_ms)
+    current = _current(attempts)
+    live = next((seen.orders[number] for number in reversed(numbers) if number in seen.orders), None)
+    matches = ahead is None and not (
+        facts.numbers and facts.numbers[-1] in seen.orders and seen.market is not None and facts.live(facts.numbers[-1]) and facts.differs(facts.numbers[-1])
+    )
+    outlook = Outlook(state=state, settled=verdict is not None, decision=decision, matches=matches, reachable=reachable, generation=order.generation)
+    target = order.spec.quantity
+    sent = any(attempt.stage is not AttemptStage.PREPARED for attempt in attempts)
+    return OrderIntentStatus(
+        observed_generation=order.generation,
+        state=state,
+        operation=Operation(decision.operation) if decision.operation is not None else None,
+        client_order_id=current.client_order_id if current is not None else None,
+        exchange_order_id=current.exchange_order_id if current is not None else None,
+        filled_quantity=filled_quantity,
+        filled_quote_quantity=filled_quote,
+        remaining_quantity=max(ZERO, subtract(target, filled_quantity)) if target is not None else None,
+        average_price=average_price(filled_quote, filled_quantity),
+        fees=fee_totals,
+        fills=entries,
+        attempts=attempts,
+        earlier_attempts=earlier,
+        account=old.account
+        or (AccountSnapshot(uid=seen.account.uid, fingerprint=seen.account.fingerprint, exchange=seen.account.exchange) if attempts else None),
+        market=old.market or (_market(seen) if attempts else None),
+        submit_time=old.submit_time or (_first_send(seen, live, now) if sent else None),
+        acknowledge_time=old.acknowledge_time or (_time(live.created_time_ms or now.venue_ms) if live is not None else None),
+        trigger_time=old.trigger_time,
+        completion_time=old.completion_time or (at if verdict is not None else None),
+        conditions=conditions(outlook, old.conditions, at),
+    )
+
+
+def _current(attempts: list[Attempt]) -> Attempt | None:
+    """The attempt that names the order: the newest that reached the exchange, else the newest."""
+    reached = [attempt for attempt in attempts if attempt.stage in (AttemptStage.LIVE, AttemptStage.ENDED)]
+    return reached[-1] if reached else attempts[-1] if attempts else None
+
+
+def _attempt(facts: Facts, number: int, now: Now, ahead: OrderRequest | None) -> Attempt:
+    old = next((attempt for attempt in facts.order.attempts if attempt.number == number), None)
+    found, send, amount = facts.seen.orders.get(number), facts.send(number), facts.filled(number)
+    stage, reason, outcome = _stage(facts, number, ahead)
+    quantity = (
+        found.quantity
+        if found is not None and found.quantity is not None
+        else ahead.quantity
+        if ahead is not None
+        else send.quantity
+        if send is not None
+        else None
+    )
+    price = found.price if found is not None and found.price is not None else ahead.price if ahead is not None else send.price if send is not None else None
+    return Attempt(
+        number=number,
+        client_order_id=facts.seen.ids[number],
+        exchange_order_id=found.exchange_order_id if found is not None else old.exchange_order_id if old is not None else None,
+        quantity=quantity if quantity is not None else old.quantity if old is not None else None,
+        quote_quantity=facts.spec.quote_quantity,
+        price=price if price is not None else old.price if old is not None else None,
+        stage=stage,
+        outcome=outcome,
+        filled_quantity=amount.quantity,
+        filled_quote_quantity=amount.quote_quantity,
+        prepared_time=_time(now.wall_ms) if ahead is not None else old.prepared_time if old is not None else None,
+        end_time=(
+            old.end_time
+            if old is not None and old.end_time is not None
+            else _time(found.update_time_ms or now.venue_ms)
+            if found is not None and found.status.ended
+            else None
+        ),
+        reason=reason or None,
+    )
+
+
+def _stage(facts: Facts, number: int, ahead: OrderRequest | None) -> tuple[AttemptStage, str, str | None]:
+    found, send = facts.seen.orders.get(number), facts.send(number)
+    if found is not None:
+        return (AttemptStage.ENDED, "", str(found.status)) if found.status.ended else (AttemptStage.LIVE, "", None)
+    if ahead is not None or send is None:
+        old = next((attempt for attempt in facts.order.attempts if attempt.number == number), None)
+        if ahead is not None or old is None:
+            return AttemptStage.PREPARED, "", None
+        return old.stage, old.reason or "", old.outcome
+    if send.stage is SendStage.REFUSED:
+        return AttemptStage.REFUSED, send.reason, None
+    if send.stage is SendStage.ABSENT:
+        return AttemptStage.ABSENT, "", None
+    return (AttemptStage.SENT if send.open_ended else AttemptStage.PREPARED), "", None
+
+
+def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> OrderState:
+    """The state that the facts give, without a settled end. It follows the newest attempt that counts."""
+    for number in facts.numbers:
+        if not facts.settled(number):
+            send = facts.send(number)
+            return OrderState.SUBMITTING if send is not None and send.stage is SendStage.IN_FLIGHT else OrderState.UNKNOWN
+    if not facts.numbers and ahead is None:
+        return OrderState.PENDING if facts.never_sent or facts.order.finished else OrderState.UNKNOWN
+    if any(facts.live(number) for number in facts.numbers):
+        return OrderState.PARTIALLY_FILLED if filled_quantity > 0 else OrderState.OPEN
+    if ahead is not None or (facts.nothing_at_exchange(facts.numbers[-1]) and not facts.refused(facts.numbers[-1])):
+        if len(facts.numbers) > 1 or (ahead is not None and facts.numbers):
+            return OrderState.SUBMITTING  # between an order that ended and the one that replaces it
+        send = facts.send(facts.numbers[-1]) if facts.numbers else None
+        return OrderState.PENDING if ahead is None and (send is None or send.stage is not SendStage.PREPARED) else OrderState.SUBMITTING
+    last = facts.numbers[-1]
+    if facts.refused(last):
+        return OrderState.REJECTED
+    ended = facts.end_of(last)
+    return OrderState(str(ended)) if ended is not None else OrderState.UNKNOWN
+
+
+def _fills(facts: Facts, attempts: list[Attempt]) -> tuple[list[FillEntry], list[FeeTotal]]:
+    """The last fills, for people, and the fees. Recomputed where trades explain everything; otherwise what was known is kept and added to."""
+    trades: list[Trade] = []
+    complete = True
+    for attempt in attempts:
+        known = list(facts.seen.trades.get(attempt.number, ()))
+        amount = facts.filled(attempt.number)
+        trades.extend(known)
+        explained = add(*(trade.quantity for trade in known))
+        if explained < amount.quantity:
+            complete = False
+            if amount.unexplained > 0:
+                trades.append(_infer(facts, attempt.number, amount))
+    old = facts.order.status
+    if complete and old.earlier_attempts is None:
+        entries = {trade.trade_id: _entry(trade) for trade in trades}
+        fees = fills.fees_by_asset(trades)
+        return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
+    entries = {entry.trade_id: entry for entry in old.fills if not entry.inferred}
+    fresh = [trade for trade in trades if trade.trade_id not in entries]
+    entries.update((trade.trade_id, _entry(trade)) for trade in fresh)
+    fees = {total.asset: total.amount for total in old.fees}
+    for asset, paid in fills.fees_by_asset(fresh).items():
+        fees[asset] = add(fees.get(asset, ZERO), paid)
+    return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
+
+
+def _infer(facts: Facts, number: int, amount: fills.Filled) -> Trade:
+    found = facts.seen.orders.get(number)
+    price = average_price(amount.quote_quantity, amount.quantity) or (found.price if found is not None else None) or ZERO
+    time_ms = (found.update_time_ms if found is not None else None) or facts.now.venue_ms
+    return fills.inferred(facts.seen.ids[number], facts.spec.symbol, amount.explained, amount.quantity, price, time_ms)
+
+
+def _entry(trade: Trade) -> FillEntry:
+    return FillEntry(
+        trade_id=trade.trade_id,
+        quantity=trade.quantity,
+        price=trade.price,
+        fee=FillFee(asset=trade.fee.asset, amount=trade.fee.amount) if trade.fee is not None else None,
+        time=_time(trade.time_ms),
+        inferred=trade.trade_id.startswith("inferred-"),
+    )
+
+
+def _last(entries: Iterable[FillEntry]) -> list[FillEntry]:
+    return sorted(entries, key=lambda entry: (entry.inferred, entry.time, entry.trade_id))[-MAX_FILLS:]
+
+
+def _market(seen: Seen) -> MarketSnapshot | None:
+    market = seen.market
+    if market is None:
+        return None
+    return MarketSnapshot(
+        base=market.base,
+        quote=market.quote,
+        quantity_step=market.quantity_step,
+        price_step=market.price_step,
+        min_notional=market.min_notional,
+        contract_size=market.contract_size,
+    )
+
+
+def _first_send(seen: Seen, live: ExchangeOrder | None, now: Now) -> datetime | None:
+    stamps = [send.last_stamp_ms for send in seen.sends.values() if send.last_stamp_ms is not None]
+    if stamps:
+        return _time(min(stamps))
+    return _time(live.created_time_ms) if live is not None and live.created_time_ms is not None else None
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+
+
+def unaccounted(order: OrderRecord, waiting: Waiting, wall_ms: int) -> OrderIntentStatus:
+    """The status of an intent whose account can't be used at all: nothing changes but what the conditions say."""
+    at = _time(wall_ms)
+    outlook = Outlook(state=order.status.state, settled=False, decision=Decision(waiting=waiting), matches=False, reachable=False, generation=order.generation)
+    return order.status.model_copy(update={"observed_generation": order.generation, "conditions": conditions(outlook, order.status.conditions, at)})

@@ -1,0 +1,116 @@
+"""The API client of the hot path: aiohttp and orjson, a handful of verbs, answers as values. Retries are the caller's: it knows what it decided on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+import orjson
+
+from exchange_kernel.kube.config import Access
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+TIMEOUT_S = 5.0
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The API server's answer. `status` 0 means there was none that could be read: the request may have been carried out."""
+
+    status: int
+    body: Body
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", "")) or f"HTTP {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind's place in the API."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root, *(("namespaces", namespace) if namespace else ()), self.plural, *((name,) if name else ()), *((subresource,) if subresource else ())]
+        return "/".join(parts)
+
+
+GROUP = "exchange-kernel.io"
+ORDER_INTENTS = Resource(GROUP, "v1alpha1", "orderintents")
+EXCHANGE_ACCOUNTS = Resource(GROUP, "v1alpha1", "exchangeaccounts")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+SECRETS = Resource("", "v1", "secrets")
+NAMESPACES = Resource("", "v1", "namespaces")
+
+
+class ApiClient:
+    """One connection pool to one API server."""
+
+    def __init__(self, access: Access, *, connections: int = 64) -> None:
+        self._access = access
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=access.ssl_context if access.ssl_context is not None else True, limit=connections, keepalive_timeout=60),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            headers={"Accept": "application/json", "User-Agent": "exchange-kernel"},
+            raise_for_status=False,
+        )
+
+    async def __aenter__(self) -> ApiClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, **query: str) -> Answer:
+        return await self._call("GET", path, query=query)
+
+    async def create(self, path: str, body: Body) -> Answer:
+        return await self._call("POST", path, body)
+
+    async def replace(self, path: str, body: Body) -> Answer:
+        return await self._call("PUT", path, body)
+
+    async def patch(self, path: str, body: Body | list[Body], kind: str = MERGE_PATCH) -> Answer:
+        return await self._call("PATCH", path, body, kind)
+
+    async def delete(self, path: str, body: Body | None = None) -> Answer:
+        return await self._call("DELETE", path, body)
+
+    async def _call(
+        self, method: str, path: str, body: Body | list[Body] | None = None, content_type: str = "application/json", query: dict[str, str] | None = None
+    ) -> Answer:
+        headers = {"Content-Type": content_type} if body is not None else {}
+        if (token := self._access.token()) is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        try:
+            async with self._session.request(
+                method,
+                self._access.server + path,
+                data=orjson.dumps(body) if body is not None else None,
+                headers=headers,
+                params=query or None,
+            ) as response:
+                raw = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return Answer(0, {"message": f"No answer from the API server ({type(error).__name__})."})
+        try:
+            parsed = orjson.loads(raw) if raw else {}
+        except orjson.JSONDecodeError:
+            return Answer(0, {"message": "The API server's answer could not be read."})
+        return Answer(response.status, parsed if isinstance(parsed, dict) else {})

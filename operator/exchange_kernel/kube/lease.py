@@ -1,0 +1,141 @@
+"""Ownership of an account by a coordination.k8s.io Lease (rule 7).
+
+Belief starts before the renewal request is sent and ends `duration` later by our monotonic clock, whatever the server answers after that. Others'
+Leases are timed from our own first sight of their last change, never by the times written in them: clocks differ. A Lease that we created, found
+in our own name or saw free for the first time may have had a holder a moment ago: it is waited out for its full duration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from exchange_kernel.kube.client import LEASES, Answer, ApiClient, Body
+
+log = structlog.get_logger(__name__)
+
+
+class LeaseOwnership:
+    """One Lease, sought and held by one process. `identity` is unique to the process, not to the pod or its name."""
+
+    def __init__(
+        self,
+        api: ApiClient,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        duration: float = 6.0,
+        renew_every: float = 1.5,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api, self._namespace, self._name, self._identity = api, namespace, name, identity
+        self._duration, self._renew_every, self._monotonic = duration, renew_every, monotonic
+        self._path = LEASES.path(namespace, name)
+        self._version = ""
+        self._renewed_at: float | None = None
+
+    @property
+    def duration(self) -> float:
+        return self._duration
+
+    @property
+    def held_until(self) -> float:
+        return 0.0 if self._renewed_at is None else self._renewed_at + self._duration
+
+    async def acquire(self) -> None:
+        self._renewed_at = None
+        observed: tuple[str, float] | None = None  # the version we watch, and when we first saw it
+        while True:
+            lease = await self._api.get(self._path)
+            now = self._monotonic()
+            if lease.status == 404:
+                taken = await self._api.create(LEASES.path(self._namespace), self._body(None))
+                if taken.ok:
+                    return await self._wait_out(taken, now, "created")
+            elif lease.ok:
+                holder, version = lease.body["spec"].get("holderIdentity") or "", lease.body["metadata"]["resourceVersion"]
+                if observed is None or observed[0] != version:
+                    observed = (version, now)
+                term = float(lease.body["spec"].get("leaseDurationSeconds") or self._duration)
+                free = holder in ("", self._identity)
+                if free or now - observed[1] >= term:
+                    taken = await self._api.replace(self._path, self._body(lease.body))
+                    if taken.ok:
+                        # A foreign holder was timed out by our own clock: its requests are dead. All else is waited out now.
+                        return await self._wait_out(taken, now, "free" if free else "expired", wait=free)
+                    observed = None
+            else:
+                log.warning("lease not readable", lease=self._name, reason=lease.message)
+            await asyncio.sleep(min(1.0, self._duration / 6))
+
+    async def _wait_out(self, taken: Answer, asked_at: float, how: str, wait: bool = True) -> None:
+        self._taken(taken, asked_at)
+        log.info("lease taken", lease=self._name, how=how)
+        if not wait:
+            return None
+        until = asked_at + self._duration
+        while (left := until - self._monotonic()) > 0:
+            await asyncio.sleep(min(left, self._renew_every))
+            if not await self.renew(lambda _: None, lambda _: None):
+                return await self.acquire()
+        return None
+
+    async def hold(self, before_renewal: Callable[[float], None], renewed: Callable[[float], None]) -> None:
+        while self._monotonic() < self.held_until:
+            if not await self.renew(before_renewal, renewed):
+                break
+            await asyncio.sleep(self._renew_every)
+        self._renewed_at = None
+
+    async def renew(self, before: Callable[[float], None], after: Callable[[float], None]) -> bool:
+        """One renewal. False when the Lease is provably another's or gone; an unreadable answer just lets our term run on towards its end."""
+        asked_at = self._monotonic()
+        before(asked_at)
+        patch = {"metadata": {"resourceVersion": self._version}, "spec": {"renewTime": _micro_time(), "holderIdentity": self._identity}}
+        answer = await self._api.patch(self._path, patch)
+        if answer.ok:
+            self._taken(answer, asked_at)
+            after(asked_at)
+            return True
+        if answer.status in (404, 409, 422):
+            # 409: our own earlier renewal may have been carried out though its answer was lost; read who holds it before believing the worst.
+            current = await self._api.get(self._path)
+            if current.ok and (current.body["spec"].get("holderIdentity") or "") == self._identity:
+                self._version = current.body["metadata"]["resourceVersion"]
+                return self._monotonic() < self.held_until
+            if current.ok or current.status == 404:
+                return False
+        return self._monotonic() < self.held_until
+
+    async def release(self) -> None:
+        """Let others see it free at once. It proves nothing to them: they wait it out (H7)."""
+        if self._renewed_at is not None:
+            self._renewed_at = None
+            await self._api.patch(self._path, {"metadata": {"resourceVersion": self._version}, "spec": {"holderIdentity": ""}})
+
+    def _taken(self, answer: Answer, asked_at: float) -> None:
+        self._version = answer.body["metadata"]["resourceVersion"]
+        self._renewed_at = asked_at
+
+    def _body(self, old: Body | None) -> Body:
+        now = _micro_time()
+        spec = {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": max(1, round(self._duration)),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": int((old or {}).get("spec", {}).get("leaseTransitions") or 0) + (1 if old else 0),
+        }
+        metadata: Body = {"name": self._name, "namespace": self._namespace}
+        if old is not None:
+            metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def _micro_time() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

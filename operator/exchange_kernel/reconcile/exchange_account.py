@@ -1,0 +1,185 @@
+"""Accounts: one session for each, its conditions, and which session an intent belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus
+from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.venue import Capabilities
+from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.stores.port import AccountRecord, AccountStore
+from exchange_kernel.telemetry import metrics
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Running:
+    session: AccountSession
+    task: asyncio.Task[None]
+
+
+class ExchangeAccountReconciler:
+    """All accounts of this process."""
+
+    def __init__(
+        self,
+        *,
+        store: AccountStore,
+        new_session: Callable[[AccountRecord, Callable[[], None]], AccountSession],
+        wake: Callable[[str], None],
+        wake_intents: Callable[[AccountRecord], None],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._store, self._new_session, self._wake, self._wake_intents, self._wall_ms = store, new_session, wake, wake_intents, wall_ms
+        self._running: dict[str, _Running] = {}
+
+    async def reconcile(self, uid: str) -> None:
+        """Bring the session in line with the account, and the account's status with the session."""
+        account, running = self._store.get(uid), self._running.get(uid)
+        if account is None:
+            if running is not None:
+                await self._stop(uid)
+            return
+        if running is not None and _connection(running.session.account) != _connection(account):
+            log.info("account changed: a new session begins", account=account.name)
+            await self._stop(uid)
+            running = None
+        if running is None:
+            session = self._new_session(account, lambda: self._wake(uid))
+            running = self._running[uid] = _Running(session, asyncio.get_running_loop().create_task(self._run(session)))
+        session = running.session
+        mode_changed = session.trading_mode is not account.spec.trading_mode
+        session.account, session.trading_mode = account, account.spec.trading_mode
+        await self._store.write_status(account, self._status(account, session))
+        self._wake_intents(account) if mode_changed else None
+
+    async def _run(self, session: AccountSession) -> None:
+        try:
+            await session.run()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("the account's session failed", account=session.account.name)
+            self._running.pop(session.account.uid, None)
+            await asyncio.sleep(5.0)
+            self._wake(session.account.uid)
+
+    async def _stop(self, uid: str) -> None:
+        running = self._running.pop(uid)
+        await running.session.stop()
+        running.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await running.task
+
+    async def close(self) -> None:
+        await asyncio.gather(*(self._stop(uid) for uid in list(self._running)))
+
+    def session_of(self, record: OrderRecord) -> AccountSession | Waiting:
+        """The session of an intent's account, or why there is none."""
+        account = self._store.named(record.namespace, record.spec.account_ref.name)
+        if account is None:
+            return Waiting(
+                "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
+            )
+        running = self._running.get(account.uid)
+        if running is None:
+            return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+        if running.session.term is None and running.session.health.problem is not None:
+            return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+        return running.session
+
+    async def sweep(self, uid: str) -> None:
+        running = self._running.get(uid)
+        if running is not None:
+            await running.session.sweeper.sweep_if_due()
+
+    def all_ready(self) -> bool:
+        """Whether every account that can be connected has been swept: ready means reconciled."""
+        return all(
+            (running.session.term is not None and running.session.term.ready) or running.session.health.problem is not None
+            for running in self._running.values()
+        )
+
+    # ── Status ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _status(self, account: AccountRecord, session: AccountSession) -> ExchangeAccountStatus:
+        term, health, old = session.term, session.health, account.status
+        ready = term is not None and term.ready
+        metrics.ACCOUNT_READY.labels(account=f"{account.namespace}/{account.name}").set(1 if ready else 0)
+        at = datetime.fromtimestamp(self._wall_ms() / 1000, UTC)
+        before = {condition.type: condition for condition in old.conditions}
+
+        def condition(kind: str, status: bool | None, reason: str, message: str = "") -> Condition:
+            word = "Unknown" if status is None else "True" if status else "False"
+            previous = before.get(kind)
+            since = previous.last_transition_time if previous is not None and previous.status == word else at
+            return Condition(type=kind, status=word, reason=reason, message=message, observed_generation=account.generation, last_transition_time=since)
+
+        problem = health.problem
+        why = (
+            (problem.reason, problem.message)
+            if problem is not None
+            else ("WaitingForLease", "Another holder's term, or a new Lease's first one, is being waited out.")
+            if term is None
+            else ("Sweeping", "Orders are being read from the exchange.")
+        )
+        return old.model_copy(
+            update={
+                "observed_generation": account.generation,
+                "fingerprint": term.fingerprint if term is not None else old.fingerprint,
+                "trading_mode": session.trading_mode,
+                "capabilities": _capabilities(term.exchange.capabilities) if term is not None else old.capabilities,
+                "conditions": [
+                    condition("Ready", ready, "Ready" if ready else why[0], "" if ready else why[1]),
+                    condition("Connected", health.connected, "Connected" if health.connected else why[0], "" if health.connected else why[1]),
+                    condition(
+                        "CredentialsValid",
+                        health.credentials_valid,
+                        "Valid" if health.credentials_valid else "NotChecked" if health.credentials_valid is None else why[0],
+                        why[1] if health.credentials_valid is False else "",
+                    ),
+                    condition("ClockSynced", health.clock_synced, "Synced" if health.clock_synced else "NotMeasured"),
+                    condition(
+                        "Synced",
+                        health.synced,
+                        "Swept" if health.synced else "NotSwept",
+                        "" if health.synced else "The last reading of the account's orders was not complete.",
+                    ),
+                ],
+            }
+        )
+
+
+def _connection(account: AccountRecord) -> tuple[object, ...]:
+    """What a session is built from: any change of it needs a new one."""
+    spec = account.spec
+    return (spec.exchange, spec.environment, spec.market_type, spec.endpoint, spec.credentials_secret_ref, spec.rate_limit)
+
+
+def _capabilities(venue: Capabilities) -> AccountCapabilities:
+    return AccountCapabilities(
+        client_order_id_codec=venue.client_order_id_codec,
+        client_order_id_max_length=venue.client_order_id_max_length,
+        duplicate_ids_refused=venue.duplicate_ids_refused,
+        lookup=venue.lookup,
+        lookup_delay_milliseconds=venue.lookup_delay_ms,
+        request_window_milliseconds=venue.request_window_ms,
+        accepts_ahead_milliseconds=venue.accepts_ahead_ms,
+        expiry_check=venue.expiry_check,
+        retention_seconds=venue.retention_ms // 1000,
+        amend=venue.amend,
+        cancel_by_client_id=venue.cancel_by_client_id,
+        order_types=sorted(venue.order_types),
+        times_in_force=sorted(venue.times_in_force),
+        post_only=venue.post_only,
+        reduce_only=venue.reduce_only,
+    )

@@ -1,0 +1,103 @@
+"""What this process knows and no store does: send records, cancels, and the account's orders as its exchange has told them.
+
+Keyed by client order id or UID, never by name. Send records outlive the account session and end only with a definite outcome (rule 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from exchange_kernel.core import fills
+from exchange_kernel.core.absence import Evidence
+from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.order import CancelRecord, SendRecord
+
+
+@dataclass(slots=True)
+class OrderMemory:
+    """One client order id's worth of memory."""
+
+    send: SendRecord | None = None
+    cancel: CancelRecord = field(default_factory=CancelRecord)
+    order: ExchangeOrder | None = None
+    others: dict[str, ExchangeOrder] = field(default_factory=dict)  # further exchange ids under the same client id: shown, never merged
+    trades: dict[str, Trade] = field(default_factory=dict)
+    evidence: Evidence = field(default_factory=Evidence)
+    looked_up_ms: int | None = None
+    ended_ms: int | None = None
+    settle_read_ms: int | None = None
+    missing: bool = False  # a complete list did not have it, though we believed it open
+    reported_ms: int = 0  # venue time of our last report of it
+
+
+class Memory:
+    """All of it, for one process."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, OrderMemory] = {}
+        self._uid_of: dict[str, str] = {}  # client order id → intent
+        self._client_id_of: dict[str, str] = {}  # exchange order id → client order id
+
+    def of(self, client_order_id: str) -> OrderMemory:
+        found = self._orders.get(client_order_id)
+        if found is None:
+            found = self._orders[client_order_id] = OrderMemory()
+        return found
+
+    def peek(self, client_order_id: str) -> OrderMemory | None:
+        return self._orders.get(client_order_id)
+
+    def bind(self, client_order_id: str, uid: str) -> None:
+        self._uid_of[client_order_id] = uid
+
+    def uid_of(self, client_order_id: str) -> str | None:
+        return self._uid_of.get(client_order_id)
+
+    def sent_for(self, uid: str) -> bool:
+        """Whether anything was ever handed to an adapter for this intent and has not been forgotten."""
+        return any(bound == uid and (known := self._orders.get(cid)) is not None and known.send is not None for cid, bound in self._uid_of.items())
+
+    def forget(self, client_order_id: str) -> None:
+        self._uid_of.pop(client_order_id, None)
+        known = self._orders.pop(client_order_id, None)
+        if known is not None and known.order is not None:
+            self._client_id_of.pop(known.order.exchange_order_id, None)
+
+    def learn(self, order: ExchangeOrder, trades: tuple[Trade, ...], venue_ms: int) -> str | None:
+        """Take in a report of an order, in any order of arrival. Returns the UID of the intent to wake, if something is new."""
+        known = self.of(order.client_order_id)
+        before = (known.order, len(known.trades), len(known.others))
+        if known.order is not None and known.order.exchange_order_id != order.exchange_order_id:
+            known.others[order.exchange_order_id] = order
+        else:
+            known.order = fills.merge(known.order, order)
+            self._client_id_of[order.exchange_order_id] = order.client_order_id
+            for trade in trades:
+                known.trades.setdefault(trade.trade_id, trade)
+        known.missing = False
+        known.reported_ms = max(known.reported_ms, venue_ms)
+        if known.order.status.ended and known.ended_ms is None:
+            known.ended_ms = venue_ms
+        changed = before != (known.order, len(known.trades), len(known.others))
+        return self._uid_of.get(order.client_order_id) if changed else None
+
+    def learn_trades(self, client_order_id: str, trades: tuple[Trade, ...]) -> None:
+        known = self.of(client_order_id)
+        for trade in trades:
+            known.trades.setdefault(trade.trade_id, trade)
+
+    def knows_exchange_id(self, exchange_order_id: str) -> bool:
+        return exchange_order_id in self._client_id_of
+
+    def believed_open(self, belongs: Callable[[str], bool], before_ms: int) -> list[str]:
+        """Client order ids of `belongs`' orders that we believe open by reports older than `before_ms`."""
+        return [
+            client_order_id
+            for client_order_id, known in self._orders.items()
+            if known.order is not None and not known.order.status.ended and known.reported_ms < before_ms and belongs(client_order_id)
+        ]
+
+    def cancelling(self, client_order_id: str, **changes: object) -> None:
+        known = self.of(client_order_id)
+        known.cancel = replace(known.cancel, **changes)  # type: ignore[arg-type]

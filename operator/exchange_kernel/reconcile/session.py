@@ -1,0 +1,337 @@
+"""The account session: one account's adapter, clock, ownership and fence, for as long as the account is ours.
+
+A term begins when the Lease is won and its predecessor is waited out, and ends when the Lease is lost, the venue's time can't be trusted or the
+account changes. What is remembered of orders outlives it (`memory.py`); reading the account's orders is the sweeper's (`sweeper.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from exchange_kernel.api import SendPolicy, TradingMode
+from exchange_kernel.core.absence import Evidence
+from exchange_kernel.core.answers import Refused, Unreachable
+from exchange_kernel.core.identity import encode, keyed_order_id, order_id
+from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
+from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.exchanges.port import Closed, Exchange
+from exchange_kernel.reconcile.memory import Memory, OrderMemory
+from exchange_kernel.reconcile.ports import Clock, NotConnectable, OpenExchange, Ownership
+from exchange_kernel.reconcile.sweeper import Sweeper
+from exchange_kernel.reconcile.venue_clock import VenueClock
+from exchange_kernel.stores.port import AccountRecord, IntentStore, Unavailable
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
+
+ANOTHER_ACCOUNT = NotConnectable(
+    "CredentialsValid",
+    "AnotherAccount",
+    "The credentials are of another account at the exchange than the one traded on so far: put the old Secret back, or create a new ExchangeAccount.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the account's conditions are made from."""
+
+    problem: NotConnectable | None = None
+    connected: bool = False
+    credentials_valid: bool | None = None
+    clock_synced: bool = False
+    synced: bool = False  # the last sweep read everything
+    stream_live: bool = False
+
+
+@dataclass(slots=True)
+class Term:
+    """What belongs to one span of ownership."""
+
+    exchange: Exchange
+    fingerprint: str
+    markets: Mapping[str, MarketRules]
+    fence: int | None = None
+    started_ms: int = 0
+    ready: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    why: str = ""
+
+
+class AccountSession:
+    """One account, from its first connection to its removal."""
+
+    def __init__(
+        self,
+        account: AccountRecord,
+        *,
+        open_exchange: OpenExchange,
+        ownership: Ownership,
+        store: IntentStore,
+        memory: Memory,
+        clock: Clock,
+        owner: str,
+        wake: Callable[[str], None],
+        changed: Callable[[], None],
+        without_recovery: bool = False,
+    ) -> None:
+        self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
+        self.health = Health()
+        self.term: Term | None = None
+        self.trading_mode: TradingMode = account.spec.trading_mode
+        self.sweeper = Sweeper(self)
+        self._open_exchange, self._ownership, self._changed = open_exchange, ownership, changed
+        self._venue = VenueClock(clock)
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._without_recovery = without_recovery  # a test hook: see cli/run.py
+
+    # ── Time and permission ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def now(self) -> Now:
+        return Now(venue_ms=self.venue_ms(), wall_ms=self.clock.wall_ms())
+
+    def venue_ms(self) -> int:
+        return self._venue.now_ms()
+
+    def stamp(self) -> int | Closed:
+        """S of rule 4, if a request stamped now dies within the Lease's term."""
+        term, stamp = self.term, self._venue.stamp_ms()
+        if term is None or term.over.is_set() or stamp is None:
+            return Closed("The account is not held by this process.")
+        if self.clock.monotonic() + term.exchange.capabilities.request_window_ms / 1000 > self._ownership.held_until:
+            return Closed("The Lease would end before the request could: waiting for its renewal.")
+        return stamp
+
+    def still_ours(self) -> Closed | None:
+        answer = self.stamp()
+        return answer if isinstance(answer, Closed) else None
+
+    async def measure_clock(self, exchange: Exchange) -> bool:
+        """Read the venue's time. False if it can't be read; a jump of it ends the term, as a lost Lease would."""
+        reading = await exchange.clock()
+        if isinstance(reading, Unreachable):
+            return False
+        if not self._venue.take(reading):
+            self.end_term("The exchange's clock jumped against ours.")
+            return self.term is None
+        return True
+
+    # ── What decisions see ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def exchange(self) -> Exchange | None:
+        return self.term.exchange if self.term is not None and not self.term.over.is_set() else None
+
+    def client_order_id(self, record: OrderRecord, number: int, term: Term) -> str:
+        """The id of one attempt: as recorded, or as it would be made now."""
+        for attempt in record.attempts:
+            if attempt.number == number:
+                return attempt.client_order_id
+        if record.spec.idempotency_key is not None:
+            key = record.spec.idempotency_key
+            made = keyed_order_id(self.owner, fingerprint=term.fingerprint, namespace=record.namespace, key=key, attempt=number)
+        else:
+            made = order_id(self.owner, uid=record.uid, attempt=number)
+        return encode(made, term.exchange.capabilities.client_order_id_codec)
+
+    def seen(self, record: OrderRecord) -> Seen | None:
+        """The sight of one order for `decide`; None while there is no term."""
+        term = self.term
+        if term is None or term.over.is_set() or term.fence is None:
+            return None
+        numbers = [attempt.number for attempt in record.attempts] or [1]
+        ids = {number: self.client_order_id(record, number, term) for number in (*numbers, numbers[-1] + 1)}
+        known: dict[int, OrderMemory] = {}
+        for number, client_order_id in ids.items():
+            self.memory.bind(client_order_id, record.uid)
+            if (found := self.memory.peek(client_order_id)) is not None:
+                known[number] = found
+        created = self.store.created_version(record.uid)
+        return Seen(
+            new=(created is not None and created > term.fence) or self._without_recovery,
+            account=self._facts(term),
+            market=term.markets.get(record.spec.symbol),
+            ids=ids,
+            sends={number: found.send for number, found in known.items() if found.send is not None},
+            orders={number: found.order for number, found in known.items() if found.order is not None},
+            trades={number: tuple(found.trades.values()) for number, found in known.items() if found.trades},
+            cancels={number: found.cancel for number, found in known.items()},
+            evidence={number: found.evidence for number, found in known.items() if found.evidence != Evidence()},
+            looked_up_ms={number: found.looked_up_ms for number, found in known.items() if found.looked_up_ms is not None},
+            ended_ms={number: found.ended_ms for number, found in known.items() if found.ended_ms is not None},
+            settle_read_ms={number: found.settle_read_ms for number, found in known.items() if found.settle_read_ms is not None},
+            missing=frozenset(number for number, found in known.items() if found.missing),
+            duplicated=frozenset(number for number, found in known.items() if found.others),
+        )
+
+    def _facts(self, term: Term) -> AccountFacts:
+        spec = self.account.spec
+        return AccountFacts(
+            uid=self.account.uid,
+            exchange=spec.exchange,
+            fingerprint=term.fingerprint,
+            capabilities=term.exchange.capabilities,
+            trading_mode=self.trading_mode,
+            send_first=spec.send_policy is SendPolicy.SEND_FIRST,
+            ready=term.ready,
+            symbols=frozenset(spec.symbols),
+            session_start_ms=term.started_ms,
+        )
+
+    # ── The life of a session ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Term after term, until cancelled."""
+        failures = 0
+        while True:
+            term = await self._open()
+            if isinstance(term, NotConnectable):
+                failures += 1
+                refused = term.condition == "CredentialsValid"
+                self.report(Health(problem=term, connected=refused, credentials_valid=False if refused else None))
+                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+                continue
+            failures = 0
+            self.report(replace(self.health, problem=None, connected=True, credentials_valid=True, clock_synced=True))
+            try:
+                await self._serve(term)
+            finally:
+                await self._close(term)
+
+    async def _open(self) -> Term | NotConnectable:
+        exchange = await self._open_exchange(self.account)
+        if isinstance(exchange, NotConnectable):
+            return exchange
+        try:
+            term = await self._connect(exchange)
+        except BaseException:
+            await exchange.close()
+            raise
+        if isinstance(term, NotConnectable):
+            await exchange.close()
+        return term
+
+    async def _connect(self, exchange: Exchange) -> Term | NotConnectable:
+        """Read the venue's clock, find out who we are there, and read its markets."""
+        if not await self.measure_clock(exchange):
+            return NotConnectable("Connected", "Unreachable", "The exchange does not answer: check spec.endpoint and the network.")
+        fingerprint = await exchange.fingerprint()
+        if isinstance(fingerprint, Refused):
+            why = f"The exchange refused the credentials ({fingerprint.reason}): check the Secret that spec.credentialsSecretRef names."
+            return NotConnectable("CredentialsValid", "Refused", why)
+        markets = await exchange.markets()
+        for answer in (fingerprint, markets):
+            if isinstance(answer, Unreachable):
+                return NotConnectable("Connected", "Unreachable", f"The exchange can't be read: {answer.reason}.")
+        assert isinstance(fingerprint, str)
+        assert not isinstance(markets, Unreachable)
+        pinned = self.account.status.fingerprint
+        return ANOTHER_ACCOUNT if pinned and pinned != fingerprint else Term(exchange, fingerprint, markets)
+
+    async def _serve(self, term: Term) -> None:
+        """One span of ownership: win the Lease, fence, sweep, and then act until it is over."""
+        await self._ownership.acquire()
+        self.term = term
+        async with _Background() as background:
+            background.start(self._hold())
+            if not await self.measure_clock(term.exchange):
+                log.warning("the exchange's clock can't be read", account=self.account.name)
+                return
+            term.started_ms = self.venue_ms()
+            if not await self._fence(term):
+                return
+            background.start(self.sweeper.read_stream(term))
+            while not term.over.is_set() and not await self.sweeper.sweep():
+                await _either(term.over.wait(), asyncio.sleep(1.0))
+            term.ready = not term.over.is_set()
+            self._changed()
+            for record in self.store.of_account(self.account.namespace, self.account.name):
+                self.wake(record.uid)
+            log.info("account ready", account=self.account.name, namespace=self.account.namespace)
+            await term.over.wait()
+            log.warning("account session over", account=self.account.name, reason=term.why)
+
+    async def _hold(self) -> None:
+        self._venue.forget_renewals()
+        await self._ownership.hold(self._venue.before_renewal, self._venue.renewed)
+        self.end_term("The Lease was lost.")
+
+    async def _fence(self, term: Term) -> bool:
+        """6: the version of one consistent list of intents, taken after the Lease was ours. What is created after it, we saw being created."""
+        while not term.over.is_set():
+            snapshot = await self.store.list_all(self.account.namespace)
+            if not isinstance(snapshot, Unavailable):
+                term.fence = snapshot.version
+                return True
+            await _either(term.over.wait(), asyncio.sleep(0.5))
+        return False
+
+    def end_term(self, why: str) -> None:
+        """Stop acting for the account now; a new term needs the Lease and a fence of its own."""
+        if self.term is not None and not self.term.over.is_set():
+            self.term.why, self.term.ready = why, False
+            self.term.over.set()
+            self._changed()
+
+    async def _close(self, term: Term) -> None:
+        self.end_term("closed")
+        self.term = None
+        self.report(replace(self.health, synced=False, stream_live=False))
+        if self._under_way:
+            # Their outcomes are recorded in memory, whatever becomes of this session.
+            await asyncio.wait(set(self._under_way), timeout=ANSWERS_WITHIN_S)
+        await term.exchange.close()
+
+    async def stop(self) -> None:
+        """Give the Lease back (others still wait it out)."""
+        self.end_term("stopped")
+        with contextlib.suppress(Exception):
+            await self._ownership.release()
+
+    def track(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run something whose outcome must be recorded even if whoever asked for it is cancelled (rule 3)."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    def report(self, health: Health) -> None:
+        if health != self.health:
+            self.health = health
+            self._changed()
+
+
+class _Background:
+    """Tasks that end with the block they belong to."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> _Background:
+        return self
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("a background task of the account failed", exc_info=outcome)
+
+
+async def _either(*waits: Awaitable[Any]) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,129 @@
+"""The only place that sends: submits and cancels, each with a send record made before the adapter is called and a gate at the wire (rules 3, 4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from exchange_kernel.core.answers import Accepted, Duplicate, NotSent, Refused, TimeRefused, Unknown, UnknownOrder
+from exchange_kernel.core.order import OrderRecord, SendRecord, SendStage
+from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.exchanges.port import Closed, OrderRef
+from exchange_kernel.reconcile.session import AccountSession
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class SendClearance:
+    """Permission for one submit: the Lease, and nothing about the intent or its account having changed since the decision."""
+
+    session: AccountSession
+    send: SendRecord
+    unchanged: Callable[[], Closed | None]
+
+    def stamp(self) -> int | Closed:
+        stamp = self.session.stamp()
+        if not isinstance(stamp, Closed):
+            self.send.last_stamp_ms = max(self.send.last_stamp_ms or 0, stamp)
+        return stamp
+
+    def check(self, stamp: int) -> Closed | None:
+        return self.session.still_ours() or self.unchanged()
+
+
+@dataclass(slots=True)
+class CancelClearance:
+    """Permission for one cancel: the Lease only. No suspension, mode or limit holds a cancel back (rule 9)."""
+
+    session: AccountSession
+
+    def stamp(self) -> int | Closed:
+        return self.session.stamp()
+
+    def check(self, stamp: int) -> Closed | None:
+        return self.session.still_ours()
+
+
+async def submit(session: AccountSession, client_order_id: str, request: OrderRequest, unchanged: Callable[[], Closed | None]) -> None:
+    """Send one attempt and remember the outcome, also if whoever waits for it is cancelled meanwhile."""
+    exchange = session.exchange
+    if exchange is None:
+        return
+    known = session.memory.of(client_order_id)
+    send = known.send = SendRecord(
+        client_order_id,
+        SendStage.IN_FLIGHT,
+        quantity=request.quantity,
+        price=request.price,
+        tried_ms=session.venue_ms(),
+    )
+
+    async def send_and_remember() -> None:
+        try:
+            outcome = await exchange.submit(request, SendClearance(session, send, unchanged))
+        except BaseException as error:
+            # An adapter that raises has a bug; whether bytes left is not known.
+            send.stage, send.reason = SendStage.UNKNOWN, "The adapter failed."
+            log.error("submit failed in the adapter", client_order_id=client_order_id, exc_info=error)
+            return
+        match outcome:
+            case Accepted(order=order, trades=trades):
+                send.stage = SendStage.ACCEPTED
+                session.memory.learn(order, trades, session.venue_ms())
+            case Refused(code=code, reason=reason):
+                send.stage, send.code, send.reason = SendStage.REFUSED, code, reason
+            case Duplicate(code=code):
+                send.stage, send.code = SendStage.EXISTS, code
+            case NotSent(reason=reason):
+                send.stage, send.reason = SendStage.NOT_SENT, reason
+            case TimeRefused(reason=reason):
+                send.stage, send.reason = SendStage.NOT_SENT, reason
+                session.end_term(f"The exchange refused the time of a request: {reason}")
+            case Unknown(reason=reason):
+                send.stage, send.reason = SendStage.UNKNOWN, reason
+        log.info("submitted", client_order_id=client_order_id, outcome=type(outcome).__name__, symbol=request.symbol)
+
+    await asyncio.shield(session.track(send_and_remember()))
+
+
+async def cancel(session: AccountSession, record: OrderRecord, client_order_id: str) -> None:
+    """Ask the exchange to cancel one attempt. Only its word, in the answer or a later reading, makes it Canceled."""
+    exchange = session.exchange
+    if exchange is None:
+        return
+    known = session.memory.of(client_order_id)
+    ref = OrderRef(record.spec.symbol, client_order_id, known.order.exchange_order_id if known.order is not None else _recorded_id(record, client_order_id))
+    session.memory.cancelling(client_order_id, in_flight=True, asked_ms=session.venue_ms())
+
+    async def cancel_and_remember() -> None:
+        outcome: object = None
+        try:
+            outcome = await exchange.cancel(ref, CancelClearance(session))
+        except BaseException as error:
+            log.error("cancel failed in the adapter", client_order_id=client_order_id, exc_info=error)
+        match outcome:
+            case Accepted(order=order, trades=trades):
+                session.memory.cancelling(client_order_id, in_flight=False, unknown=False, refusal=None)
+                session.memory.learn(order, trades, session.venue_ms())
+            case Refused(reason=reason):
+                session.memory.cancelling(client_order_id, in_flight=False, unknown=True, refusal=reason)
+            case UnknownOrder():
+                session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
+            case TimeRefused(reason=reason):
+                session.memory.cancelling(client_order_id, in_flight=False)
+                session.end_term(f"The exchange refused the time of a request: {reason}")
+            case NotSent():
+                session.memory.cancelling(client_order_id, in_flight=False)
+            case _:
+                session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
+        log.info("cancel asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
+
+    await asyncio.shield(session.track(cancel_and_remember()))
+
+
+def _recorded_id(record: OrderRecord, client_order_id: str) -> str | None:
+    return next((attempt.exchange_order_id for attempt in record.attempts if attempt.client_order_id == client_order_id), None)

@@ -1,0 +1,226 @@
+"""Intents and accounts on the API server: the watch's cache overlaid with the answers to our own writes.
+
+Every write carries the resourceVersion it was decided on. Versions are compared as numbers, which etcd-backed API servers guarantee; one that goes
+back means a restored etcd, and then nothing in memory can be trusted (rule 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+import structlog
+from pydantic import ValidationError
+
+from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentSpec, OrderIntentStatus, status_patch
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, ORDER_INTENTS, Answer, ApiClient, Body
+from exchange_kernel.stores.port import AccountRecord, Conflict, Gone, Snapshot, Unavailable, WriteOutcome, Written
+
+log = structlog.get_logger(__name__)
+
+ORDER_FINALIZER = "exchange-kernel.io/order"
+GROUP_LABEL = "exchange-kernel.io/group-uid"
+
+
+def intent_record(raw: Body) -> OrderRecord:
+    """An OrderIntent as the API server sends it. Raises ValidationError if it does not fit this version's schema."""
+    metadata = raw["metadata"]
+    return OrderRecord(
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        generation=metadata.get("generation", 0),
+        resource_version=metadata["resourceVersion"],
+        created_ms=_ms(metadata["creationTimestamp"]),
+        spec=OrderIntentSpec.model_validate(raw["spec"]),
+        status=OrderIntentStatus.model_validate(raw.get("status") or {}),
+        deleting="deletionTimestamp" in metadata,
+        finalizer=ORDER_FINALIZER in metadata.get("finalizers", ()),
+        group_owned=GROUP_LABEL in metadata.get("labels", {}),
+    )
+
+
+def account_record(raw: Body) -> AccountRecord:
+    metadata = raw["metadata"]
+    return AccountRecord(
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        generation=metadata.get("generation", 0),
+        resource_version=metadata["resourceVersion"],
+        spec=ExchangeAccountSpec.model_validate(raw["spec"]),
+        status=ExchangeAccountStatus.model_validate(raw.get("status") or {}),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def _ms(timestamp: str) -> int:
+    return int(datetime.fromisoformat(timestamp).timestamp() * 1000)
+
+
+class KubernetesIntentStore:
+    """All OrderIntents this process watches."""
+
+    def __init__(self, api: ApiClient, restored: Callable[[str], None]) -> None:
+        self._api, self._restored = api, restored
+        self._records: dict[str, OrderRecord] = {}
+        self._finalizers: dict[str, list[str]] = {}
+        self._created: dict[str, int] = {}
+        self._list_versions: dict[str, int] = {}
+
+    # ── From the watch ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def observe(self, kind: str | None, raw: Body) -> str | None:
+        """Take in a watch event (kind None: from a list). Returns the UID to wake, or None if there is nothing new in it."""
+        metadata = raw["metadata"]
+        uid, version = metadata["uid"], int(metadata["resourceVersion"])
+        if kind == "DELETED":
+            return uid if self._drop(uid) else None
+        if kind == "ADDED":
+            # The one event whose version is that of the creation, on a watch without selectors that began from a list (H22).
+            self._created.setdefault(uid, version)
+        known = self._records.get(uid)
+        if known is not None and int(known.resource_version) >= version:
+            return None
+        return self._put(raw)
+
+    def _put(self, raw: Body) -> str | None:
+        try:
+            record = intent_record(raw)
+        except ValidationError as error:
+            # One malformed object never stops the others (rule 14). The schema refuses such objects; an older CRD may not.
+            log.error("an intent does not fit the schema", name=raw["metadata"]["name"], namespace=raw["metadata"]["namespace"], errors=error.error_count())
+            return None
+        self._records[record.uid] = record
+        self._finalizers[record.uid] = list(raw["metadata"].get("finalizers", ()))
+        return record.uid
+
+    # ── IntentStore ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, uid: str) -> OrderRecord | None:
+        return self._records.get(uid)
+
+    def of_account(self, namespace: str, account: str) -> Iterable[OrderRecord]:
+        return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
+
+    def created_version(self, uid: str) -> int | None:
+        return self._created.get(uid)
+
+    async def read(self, uid: str) -> OrderRecord | Unavailable | None:
+        known = self._records.get(uid)
+        if known is None:
+            return None
+        answer = await self._api.get(ORDER_INTENTS.path(known.namespace, known.name))
+        if answer.status == 404 or (answer.ok and answer.body["metadata"]["uid"] != uid):
+            self._drop(uid)
+            return None
+        if not answer.ok:
+            return Unavailable(answer.message)
+        self._put(answer.body)
+        return self._records.get(uid)
+
+    async def list_all(self, namespace: str) -> Snapshot | Unavailable:
+        """One consistent list: no resourceVersion asked for, so the API server answers from the quorum. It also mends the cache."""
+        answer = await self._api.get(ORDER_INTENTS.path(namespace))
+        if not answer.ok:
+            return Unavailable(answer.message)
+        version = int(answer.body["metadata"]["resourceVersion"])
+        if version < self._list_versions.get(namespace, 0):
+            self._restored(f"version {version} after {self._list_versions[namespace]}")
+            return Unavailable("The API server was restored to an earlier state.")
+        self._list_versions[namespace] = version
+        listed = set()
+        for raw in answer.body.get("items", ()):
+            listed.add(raw["metadata"]["uid"])
+            self.observe(None, raw)
+        for uid, record in list(self._records.items()):
+            # A relist never says DELETED: what is gone from a consistent list is gone.
+            if record.namespace == namespace and uid not in listed and int(record.resource_version) <= version:
+                self._drop(uid)
+        return Snapshot(tuple(record for record in self._records.values() if record.namespace == namespace), version)
+
+    async def write_status(self, record: OrderRecord, status: OrderIntentStatus) -> WriteOutcome:
+        patch = status_patch(record.status, status)
+        body = {"metadata": {"resourceVersion": record.resource_version}, "status": patch}
+        return await self._written(record, await self._api.patch(ORDER_INTENTS.path(record.namespace, record.name, "status"), body))
+
+    async def add_finalizer(self, record: OrderRecord) -> WriteOutcome:
+        return await self._write_finalizers(record, [*self._finalizers[record.uid], ORDER_FINALIZER])
+
+    async def remove_finalizer(self, record: OrderRecord) -> WriteOutcome:
+        return await self._write_finalizers(record, [name for name in self._finalizers[record.uid] if name != ORDER_FINALIZER])
+
+    async def _write_finalizers(self, record: OrderRecord, finalizers: list[str]) -> WriteOutcome:
+        # A merge patch replaces the list whole; with the version it was read at, nobody else's finalizer is lost by it.
+        body = {"metadata": {"resourceVersion": record.resource_version, "finalizers": finalizers}}
+        return await self._written(record, await self._api.patch(ORDER_INTENTS.path(record.namespace, record.name), body))
+
+    async def _written(self, record: OrderRecord, answer: Answer) -> WriteOutcome:
+        if answer.ok:
+            if answer.body.get("metadata", {}).get("uid") != record.uid:
+                return self._vanished(record)
+            self._put(answer.body)
+            return self._now(record)
+        if answer.status == 404:
+            return self._vanished(record)
+        if answer.status == 409:
+            fresh = await self.read(record.uid)
+            return fresh if isinstance(fresh, Unavailable) else Gone() if fresh is None else Conflict()
+        return Unavailable(answer.message)
+
+    def _now(self, record: OrderRecord) -> WriteOutcome:
+        current = self._records.get(record.uid)
+        return Written(current) if current is not None else Gone()
+
+    def _vanished(self, record: OrderRecord) -> Gone:
+        self._drop(record.uid)
+        return Gone()
+
+    def _drop(self, uid: str) -> bool:
+        self._created.pop(uid, None)
+        self._finalizers.pop(uid, None)
+        return self._records.pop(uid, None) is not None
+
+
+class KubernetesAccountStore:
+    """All ExchangeAccounts this process watches."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        self._records: dict[str, AccountRecord] = {}
+
+    def observe(self, kind: str | None, raw: Body) -> str | None:
+        metadata = raw["metadata"]
+        uid = str(metadata["uid"])
+        if kind == "DELETED":
+            return uid if self._records.pop(uid, None) is not None else None
+        known = self._records.get(uid)
+        if known is not None and int(known.resource_version) >= int(metadata["resourceVersion"]):
+            return None
+        try:
+            self._records[uid] = account_record(raw)
+        except ValidationError as error:
+            log.error("an account does not fit the schema", name=metadata["name"], namespace=metadata["namespace"], errors=error.error_count())
+            return None
+        return uid
+
+    def get(self, uid: str) -> AccountRecord | None:
+        return self._records.get(uid)
+
+    def named(self, namespace: str, name: str) -> AccountRecord | None:
+        return next((record for record in self._records.values() if record.namespace == namespace and record.name == name), None)
+
+    async def write_status(self, record: AccountRecord, status: ExchangeAccountStatus) -> bool:
+        if record.status == status:
+            return True
+        body = {"metadata": {"resourceVersion": record.resource_version}, "status": status_patch(record.status, status)}
+        answer = await self._api.patch(EXCHANGE_ACCOUNTS.path(record.namespace, record.name, "status"), body)
+        if answer.ok:
+            self.observe("MODIFIED", answer.body)
+            return True
+        if answer.status == 409:
+            fresh = await self._api.get(EXCHANGE_ACCOUNTS.path(record.namespace, record.name))
+            if fresh.ok:
+                self.observe("MODIFIED", fresh.body)
+        return answer.status == 404

@@ -1,0 +1,91 @@
+"""Where intents and accounts live, as the reconcilers see it. Writes carry the version they were decided on; a stale one ends in Conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentStatus
+from exchange_kernel.core.order import OrderRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRecord:
+    """An ExchangeAccount as the store has it."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    resource_version: str
+    spec: ExchangeAccountSpec
+    status: ExchangeAccountStatus
+    deleting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    record: OrderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Somebody wrote in between: read again and decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The object is no more: it was deleted past its finalizer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The store did not take the write, or did not say: the facts are re-derived and written later. Nothing is ever re-sent because of it."""
+
+    reason: str
+
+
+WriteOutcome: TypeAlias = Written | Conflict | Gone | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent list of intents and the version it was taken at."""
+
+    records: tuple[OrderRecord, ...]
+    version: int
+
+
+class IntentStore(Protocol):
+    def get(self, uid: str) -> OrderRecord | None:
+        """The newest version this process has seen, own writes included. No I/O."""
+        ...
+
+    def of_account(self, namespace: str, account: str) -> Iterable[OrderRecord]: ...
+
+    async def read(self, uid: str) -> OrderRecord | Unavailable | None:
+        """The object as it is now, past all caches; None once it is gone."""
+        ...
+
+    async def list_all(self, namespace: str) -> Snapshot | Unavailable: ...
+
+    async def write_status(self, record: OrderRecord, status: OrderIntentStatus) -> WriteOutcome: ...
+
+    async def add_finalizer(self, record: OrderRecord) -> WriteOutcome: ...
+
+    async def remove_finalizer(self, record: OrderRecord) -> WriteOutcome: ...
+
+    def created_version(self, uid: str) -> int | None:
+        """The version at which a watch without selectors reported the object's creation; None if it was first seen in a list (rule 6)."""
+        ...
+
+
+class AccountStore(Protocol):
+    def get(self, uid: str) -> AccountRecord | None: ...
+
+    def named(self, namespace: str, name: str) -> AccountRecord | None: ...
+
+    async def write_status(self, record: AccountRecord, status: ExchangeAccountStatus) -> bool:
+        """Write what differs; False if it could not be written now."""
+        ...

@@ -1,0 +1,18 @@
+"""Prometheus metrics. Names end in their unit; labels are accounts and outcomes, never order ids or secrets."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+STATUS_WRITES = Counter("exchange_kernel_status_writes", "Writes to OrderIntents that the API server took.")
+STATUS_CONFLICTS = Counter("exchange_kernel_status_conflicts", "Writes that were decided on an older version, or met a deleted object.")
+SUBMITS = Counter("exchange_kernel_submits", "Orders handed to an exchange, by outcome.", ["account", "outcome"])
+CANCELS = Counter("exchange_kernel_cancels", "Cancels handed to an exchange, by outcome.", ["account", "outcome"])
+SUBMIT_SECONDS = Histogram(
+    "exchange_kernel_submit_seconds",
+    "From the call of the adapter to its outcome.",
+    ["account"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+ACCOUNT_READY = Gauge("exchange_kernel_account_ready", "1 while the account is held, fenced and swept.", ["account"])
+UNKNOWN_ORDERS = Gauge("exchange_kernel_unknown_orders", "Intents whose outcome is not known now.")

@@ -1,0 +1,140 @@
+"""The operator and its exchange as real processes, and an order's life as a user and the exchange see it."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exchange_kernel.cli.children import Child
+from tests.support import eventually
+
+API_KEY, API_SECRET = "sim-test-key-3141592653589793", "sim-test-secret-2718281828459045"
+
+
+class Exchange:
+    """A simulated exchange process, and its control endpoint: the ledger is the judge of every test."""
+
+    def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange") -> None:
+        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", "11", *([] if maker else ["--no-market-maker"])]
+        self._child = Child(name, arguments, dir, environ={"EXCHANGE_KERNEL_SIM_API_KEY": API_KEY, "EXCHANGE_KERNEL_SIM_API_SECRET": API_SECRET})
+        self.rest: str = self._child.ready["rest"]
+        self.websocket: str = self._child.ready["websocket"]
+
+    def stop(self) -> None:
+        self._child.stop()
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        request = urllib.request.Request(self.rest + path, method=method, data=None if body is None else json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            raw = answer.read()
+        return json.loads(raw) if raw else None
+
+    def ledger(self) -> dict[str, Any]:
+        return dict(self._call("GET", "/control/ledger"))
+
+    def orders(self, client_order_id: str | None = None) -> list[dict[str, Any]]:
+        return [order for order in self.ledger()["orders"] if client_order_id in (None, order["clientOrderId"])]
+
+    def requests(self) -> dict[str, int]:
+        return dict(self._call("GET", "/control/requests")["requests"])
+
+    def fault(self, **fault: Any) -> None:
+        self._call("POST", "/control/faults", fault)
+
+    def heal(self) -> None:
+        self._call("DELETE", "/control/faults")
+
+    def fill(self, client_order_id: str, quantity: str) -> None:
+        self._call("POST", "/control/market", {"fill": {"clientOrderId": client_order_id, "quantity": quantity}})
+
+
+@dataclass
+class Trading:
+    """A namespace with an account in it, seen through kubectl."""
+
+    kubectl: Callable[..., Any]
+    namespace: str
+    exchange: Exchange
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        done = self.kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+        if check:
+            assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}"
+        return str(done.stdout)
+
+    def open_account(self, name: str = "main", **spec: Any) -> None:
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{name}-keys"}, "stringData": {"apiKey": API_KEY, "secret": API_SECRET}}
+        account = {
+            "apiVersion": "exchange-kernel.io/v1alpha1", "kind": "ExchangeAccount", "metadata": {"name": name},
+            "spec": {
+                "exchange": "binance", "environment": "Simulated", "marketType": "Spot", "credentialsSecretRef": {"name": f"{name}-keys"},
+                "endpoint": {"rest": self.exchange.rest, "websocket": self.exchange.websocket}, **spec,
+            },
+        }
+        self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [secret, account]}))
+
+    def await_account(self, name: str = "main") -> None:
+        self.run("wait", "--for=condition=Ready", f"xa/{name}", "--timeout=40s")
+
+    def place(self, name: str, **spec: Any) -> None:
+        self.run("apply", "-f", "-", stdin=json.dumps(intent(name, **spec)))
+
+    def patch(self, name: str, **spec: Any) -> None:
+        self.run("patch", "oi", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def get(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(self.run("get", "oi", name, "-o", "json")))
+
+    def status(self, name: str) -> dict[str, Any]:
+        return dict(self.get(name).get("status") or {})
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        return next((dict(condition) for condition in self.status(name).get("conditions", []) if condition["type"] == kind), {})
+
+    def await_state(self, name: str, *states: str, within: float = 20.0) -> dict[str, Any]:
+        def reached() -> dict[str, Any] | None:
+            status = self.status(name)
+            return status if status.get("state") in states else None
+
+        return eventually(reached, within=within, what=f"{name} is {' or '.join(states)}: {self.status(name)}")
+
+    def wait(self, name: str, condition: str, within: int = 20) -> float:
+        """kubectl wait; the wall time (s since the epoch) at which it returned."""
+        self.run("wait", f"--for=condition={condition}", f"oi/{name}", f"--timeout={within}s")
+        return time.time()
+
+    def await_gone(self, name: str, within: float = 20.0) -> None:
+        eventually(lambda: self.kubectl("--namespace", self.namespace, "get", "oi", name).returncode != 0, within=within, what=f"{name} is gone")
+
+
+def intent(name: str, **spec: Any) -> dict[str, Any]:
+    values = {"accountRef": {"name": "main"}, "symbol": "BTC/USDT", "side": "Buy", "type": "Market", "quantity": "0.01", **spec}
+    return {
+        "apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderIntent", "metadata": {"name": name},
+        "spec": {key: value for key, value in values.items() if value is not None},
+    }
+
+
+def operator_arguments(kubeconfig: Path, *namespaces: str, lease_seconds: float = 6.0, extra: tuple[str, ...] = ()) -> list[str]:
+    watched = [argument for namespace in namespaces for argument in ("--namespace", namespace)] or ["--all-namespaces"]
+    return ["run", *watched, "--kubeconfig", str(kubeconfig), "--lease-namespace", "exchange-kernel-system", "--host", "127.0.0.1", "--port", "0",
+            "--lease-seconds", str(lease_seconds), *extra]
+
+
+def status_writes(audit_log: Path, namespace: str, name: str | None = None) -> int:
+    """How often an OrderIntent's status was written, by the API server's own audit log."""
+    count = 0
+    for line in audit_log.read_text().splitlines():
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            continue                       # the line being written
+        ref = event.get("objectRef", {})
+        if ref.get("resource") == "orderintents" and ref.get("subresource") == "status" and ref.get("namespace") == namespace and name in (None, ref.get("name")):
+            count += event["responseStatus"]["code"] == 200
+    return count

@@ -1,0 +1,78 @@
+"""What an order costs the API server and the exchange, by their own counts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+
+from tests.cluster.operating import API_KEY, API_SECRET, status_writes
+from tests.support import eventually
+
+
+def test_a_market_order_costs_at_most_two_status_writes(trading, audit_log):
+    trading.place("counted")
+    trading.wait("counted", "Succeeded")
+    eventually(lambda: "exchange-kernel.io/order" not in trading.get("counted")["metadata"].get("finalizers", []), within=5, what="the finalizer is gone")
+    assert 1 <= eventually(lambda: status_writes(audit_log, trading.namespace, "counted"), within=5, what="the audit log has it") <= 2
+
+
+def test_an_idle_minute_costs_no_status_write_and_no_call_per_intent(desk, audit_log):
+    trading, exchange = desk.trading, desk.exchange
+    desk.start()
+    trading.open_account(resyncSeconds=5)
+    trading.await_account()
+
+    def calls_in_a_minute() -> tuple[int, int]:
+        before, writes = sum(exchange.requests().values()), status_writes(audit_log, trading.namespace)
+        time.sleep(60)      # the minute itself is what is measured
+        return sum(exchange.requests().values()) - before, status_writes(audit_log, trading.namespace) - writes
+
+    trading.place("first", type="Limit", price="20000", quantity="0.01")
+    trading.await_state("first", "Open")
+    few, _ = calls_in_a_minute()
+    items = [{"apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderIntent", "metadata": {"name": f"idle-{number}"},
+              "spec": {"accountRef": {"name": "main"}, "symbol": "BTC/USDT", "side": "Buy", "type": "Limit", "price": "20000", "quantity": "0.01"}} for number in range(50)]
+    trading.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    eventually(lambda: trading.run("get", "oi", "--field-selector", "status.state=Open", "-o", "name").count("idle-") == 50, within=60, what="50 intents are open")
+    many, writes = calls_in_a_minute()
+    assert writes == 0
+    assert many <= few + 4, f"{many} calls with 51 intents, {few} with one"
+
+
+def test_credentials_never_appear_anywhere(desk):
+    trading = desk.trading
+    operator = desk.start("--log-level", "DEBUG")
+    trading.await_account()
+    trading.place("quiet")
+    trading.wait("quiet", "Succeeded")
+    trading.exchange.fault(match={"method": "POST", "path": "/api/v3/order"}, do="garbage", count=1)
+    trading.place("loud")
+    trading.wait("loud", "Succeeded", within=40)
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.ready['port']}/metrics", timeout=5) as answer:
+        metrics = answer.read().decode()
+    everything = "\n".join([metrics, operator.log.read_text(), trading.run("get", "oi,xa,events,leases", "-A", "-o", "yaml")])
+    for secret in (API_KEY, API_SECRET):
+        assert secret not in everything
+    assert not re.search(r"signature=[0-9a-f]{16}", everything)
+
+
+def test_ready_means_reconciled(desk):
+    desk.exchange.fault(match={"method": "GET", "path": "/api/v3/openOrders"}, do="status", status=502)
+    operator = desk.start()
+    url = f"http://127.0.0.1:{operator.ready['port']}"
+
+    def ready() -> int:
+        try:
+            with urllib.request.urlopen(url + "/readyz", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    with urllib.request.urlopen(url + "/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    eventually(lambda: any(path.endswith("/api/v3/openOrders") for path in desk.exchange.requests()), within=30, what="a sweep was tried")
+    assert ready() == 503
+    desk.exchange.heal()
+    eventually(lambda: ready() == 200, within=30, what="ready once the account is swept")

@@ -1,0 +1,82 @@
+"""Rule 7 on the real API server: who may act for an account, and since when."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from exchange_kernel.kube.client import LEASES, ApiClient
+from exchange_kernel.kube.config import access
+from exchange_kernel.kube.lease import LeaseOwnership
+
+TERM = 2.0
+
+
+@pytest.fixture
+async def api(kube):
+    async with ApiClient(access(kube.kubeconfig)) as client:
+        yield client
+
+
+def a_lease(api, namespace, identity):
+    return LeaseOwnership(api, namespace=namespace, name="account", identity=identity, duration=TERM, renew_every=0.3)
+
+
+async def acquired(lease) -> float:
+    began = time.monotonic()
+    await lease.acquire()
+    return time.monotonic() - began
+
+
+async def test_rule_7_a_lease_we_created_is_waited_out(api, namespace):
+    lease = a_lease(api, namespace, "a")
+    assert await acquired(lease) >= TERM
+    assert lease.held_until > time.monotonic()
+
+
+async def test_rule_7_our_own_name_from_before_a_restart_is_waited_out(api, namespace):
+    await a_lease(api, namespace, "a").acquire()
+    assert await acquired(a_lease(api, namespace, "a")) >= TERM
+
+
+async def test_rule_7_h7_a_released_lease_is_waited_out_too(api, namespace):
+    first = a_lease(api, namespace, "a")
+    await first.acquire()
+    await first.release()
+    assert await acquired(a_lease(api, namespace, "b")) >= TERM
+
+
+async def test_rule_7_anothers_lease_is_timed_from_our_own_first_sight(api, namespace):
+    first = a_lease(api, namespace, "a")
+    await first.acquire()
+    # Its renewTime lies in the past by now; what counts is that it does not change while we look.
+    assert await acquired(a_lease(api, namespace, "b")) >= TERM
+    assert not await first.renew(lambda _: None, lambda _: None), "the deposed holder learns of it"
+
+
+async def test_rule_7_a_renewed_lease_is_not_taken(api, namespace):
+    first, second = a_lease(api, namespace, "a"), a_lease(api, namespace, "b")
+    await first.acquire()
+    holding = asyncio.create_task(first.hold(lambda _: None, lambda _: None))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(second.acquire(), TERM * 2)
+    assert not holding.done()
+    holding.cancel()
+
+
+async def test_rule_7_h5_a_deleted_lease_is_a_lost_one(api, namespace):
+    lease = a_lease(api, namespace, "a")
+    await lease.acquire()
+    assert (await api.delete(LEASES.path(namespace, "account"))).ok
+    await asyncio.wait_for(lease.hold(lambda _: None, lambda _: None), TERM)
+    assert lease.held_until == 0.0
+
+
+async def test_rule_7_belief_starts_before_the_request_is_sent(api, namespace):
+    lease = a_lease(api, namespace, "a")
+    await lease.acquire()
+    sent: list[float] = []
+    await lease.renew(sent.append, lambda _: None)
+    assert lease.held_until == pytest.approx(sent[0] + TERM)
