@@ -118,6 +118,8 @@ class OrderIntentReconciler:
 
     async def _write(self, record: OrderRecord, seen: Seen, decision: Decision, now: Now) -> bool:
         """Write the status that follows from the decision, if it differs. True if what is stored is what was meant."""
+        if record.finished:
+            return True
         status = project(record, seen, decision, now)
         if record.gone:
             if decision.verdict is not None:

@@ -1,0 +1,104 @@
+"""Intents in memory, with the API server's optimistic concurrency: for tests of the reconcilers, and for a kernel without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from exchange_kernel.api import OrderIntentSpec, OrderIntentStatus
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.stores.port import Conflict, Gone, Snapshot, Unavailable, WriteOutcome, Written
+
+
+class MemoryIntentStore:
+    """All intents of one process. `changed` is called after each change, as a watch would call."""
+
+    def __init__(self, changed: Callable[[str], None], wall_ms: Callable[[], int]) -> None:
+        self._changed, self._wall_ms = changed, wall_ms
+        self._records: dict[str, OrderRecord] = {}
+        self._created: dict[str, int] = {}
+        self._version = 0
+
+    # ── What users do ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def create(self, uid: str, spec: OrderIntentSpec, *, namespace: str = "default", name: str | None = None, finalizer: bool = True) -> OrderRecord:
+        version = self._next()
+        record = OrderRecord(
+            uid=uid,
+            namespace=namespace,
+            name=name or uid,
+            generation=1,
+            resource_version=str(version),
+            created_ms=self._wall_ms(),
+            spec=spec,
+            status=OrderIntentStatus(),
+            finalizer=finalizer,
+        )
+        self._created[uid] = version
+        return self._put(record)
+
+    def edit(self, uid: str, spec: OrderIntentSpec) -> OrderRecord:
+        record = self._records[uid]
+        return self._put(replace(record, spec=spec, generation=record.generation + 1, resource_version=str(self._next())))
+
+    def delete(self, uid: str) -> None:
+        record = self._records[uid]
+        if record.finalizer:
+            self._put(replace(record, deleting=True, generation=record.generation + 1, resource_version=str(self._next())))
+        else:
+            self._remove(uid)
+
+    def forget_creations(self) -> None:
+        """As a restarted process: everything is first seen in a list."""
+        self._created.clear()
+
+    # ── IntentStore ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, uid: str) -> OrderRecord | None:
+        return self._records.get(uid)
+
+    def of_account(self, namespace: str, account: str) -> Iterable[OrderRecord]:
+        return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
+
+    def created_version(self, uid: str) -> int | None:
+        return self._created.get(uid)
+
+    async def read(self, uid: str) -> OrderRecord | None | Unavailable:
+        return self._records.get(uid)
+
+    async def list_all(self, namespace: str) -> Snapshot | Unavailable:
+        return Snapshot(tuple(record for record in self._records.values() if record.namespace == namespace), self._version)
+
+    async def write_status(self, record: OrderRecord, status: OrderIntentStatus) -> WriteOutcome:
+        return self._write(record, lambda current: replace(current, status=status))
+
+    async def add_finalizer(self, record: OrderRecord) -> WriteOutcome:
+        return self._write(record, lambda current: replace(current, finalizer=True))
+
+    async def remove_finalizer(self, record: OrderRecord) -> WriteOutcome:
+        return self._write(record, lambda current: replace(current, finalizer=False))
+
+    def _write(self, record: OrderRecord, change: Callable[[OrderRecord], OrderRecord]) -> WriteOutcome:
+        current = self._records.get(record.uid)
+        if current is None:
+            return Gone()
+        if current.resource_version != record.resource_version:
+            return Conflict()
+        changed = self._put(replace(change(current), resource_version=str(self._next())))
+        if changed.deleting and not changed.finalizer:
+            self._remove(record.uid)
+        return Written(changed)
+
+    def _put(self, record: OrderRecord) -> OrderRecord:
+        self._records[record.uid] = record
+        self._changed(record.uid)
+        return record
+
+    def _remove(self, uid: str) -> None:
+        self._records.pop(uid)
+        self._created.pop(uid, None)
+        self._changed(uid)
+
+    def _next(self) -> int:
+        self._version += 1
+        return self._version

@@ -1,0 +1,314 @@
+"""A whole desk in one loop: the real session, submitter, resolver and reconcilers over a store in memory and an exchange that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+
+from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus
+from exchange_kernel.core.answers import (
+    Accepted,
+    ExchangeOrder,
+    Fee,
+    Found,
+    Listing,
+    NotFound,
+    NotSent,
+    OrderStatus,
+    Refused,
+    Trade,
+    Unknown,
+    UnknownOrder,
+    Unreachable,
+)
+from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdate
+from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
+from exchange_kernel.reconcile.memory import Memory
+from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
+from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.reconcile.wakeups import Wakeups
+from exchange_kernel.stores.memory import MemoryIntentStore
+from exchange_kernel.stores.port import AccountRecord
+from tests.unit.core.builders import T0, a_market, a_venue
+
+OWNER = "0a1b2c"
+
+
+class LoopClock:
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall_ms(self) -> int:
+        return T0 + int((self.monotonic() - 1000) * 1000)
+
+
+class ScriptedExchange:
+    """The truth of one venue, and the ways in which its answers fail to tell it. Outlives the operator's restarts."""
+
+    def __init__(self) -> None:
+        self.capabilities = a_venue()
+        self.orders_by_id: dict[str, ExchangeOrder] = {}
+        self.trades_of: dict[str, list[Trade]] = {}
+        self.clock_source = LoopClock()
+        self.hold_reply: asyncio.Event | None = None      # submit replies wait for it, after acceptance
+        self.reply: Callable[[ExchangeOrder], object] | None = None
+        self.fills_at_once = False
+        self.reachable = True
+        self.stamps: list[int] = []
+        self.calls: list[str] = []
+        self.clock_jump_ms = 0
+        self._streams: set[asyncio.Queue[object]] = set()
+
+    def now_ms(self) -> int:
+        return self.clock_source.wall_ms() + self.clock_jump_ms
+
+    # ── What happens at the venue ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def fill(self, client_order_id: str, quantity: str, *, tell: bool = True) -> None:
+        order = next(order for order in self.orders_by_id.values() if order.client_order_id == client_order_id and not order.status.ended)
+        trade = Trade(trade_id=str(len(self.trades_of) * 100 + len(self.trades_of[order.exchange_order_id]) + 1), symbol=order.symbol, exchange_order_id=order.exchange_order_id,
+                      quantity=Decimal(quantity), price=order.price or Decimal(50000), time_ms=self.now_ms(), fee=Fee("USDT", Decimal("0.1")))
+        self.trades_of[order.exchange_order_id].append(trade)
+        filled = order.filled_quantity + trade.quantity
+        self._set(replace(order, filled_quantity=filled, filled_quote_quantity=(order.filled_quote_quantity or Decimal(0)) + trade.quantity * trade.price,
+                          status=OrderStatus.FILLED if filled >= order.quantity else order.status, update_time_ms=self.now_ms()), trade if tell else None, tell)
+
+    def _set(self, order: ExchangeOrder, trade: Trade | None = None, tell: bool = True) -> ExchangeOrder:
+        self.orders_by_id[order.exchange_order_id] = order
+        for stream in self._streams if tell else ():
+            stream.put_nowait(OrderUpdate(order, trade))
+        return order
+
+    def named(self, client_order_id: str) -> list[ExchangeOrder]:
+        return [order for order in self.orders_by_id.values() if order.client_order_id == client_order_id]
+
+    # ── The port ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def clock(self):
+        now = self.clock_source.monotonic()
+        return ClockReading(self.now_ms(), now, now) if self.reachable else Unreachable("silent")
+
+    async def fingerprint(self):
+        return "42" if self.reachable else Unreachable("silent")
+
+    async def markets(self, *, reload: bool = False):
+        return {"BTC/USDT": a_market()}
+
+    async def submit(self, request, clearance):
+        self.calls.append("submit")
+        stamp = clearance.stamp()
+        closed = stamp if isinstance(stamp, Closed) else clearance.check(stamp)
+        if isinstance(closed, Closed):
+            return NotSent(closed.reason)
+        self.stamps.append(stamp)
+        if not self.reachable:
+            return Unknown("silent")
+        if request.quantity is not None and request.quantity > 1000:
+            return Refused("-2010", "Account has insufficient balance for requested action")
+        number = str(1000 + len(self.orders_by_id))
+        self.trades_of[number] = []
+        order = self._set(ExchangeOrder(
+            client_order_id=request.client_order_id, exchange_order_id=number, symbol=request.symbol, side=request.side, type=request.type, status=OrderStatus.OPEN,
+            quantity=request.quantity, filled_quantity=Decimal(0), filled_quote_quantity=Decimal(0), price=request.price, update_time_ms=self.now_ms(), created_time_ms=self.now_ms(),
+        ), tell=False)
+        if self.fills_at_once:
+            self.fill(request.client_order_id, str(request.quantity), tell=False)
+            order = self.orders_by_id[number]
+        if self.hold_reply is not None:
+            await self.hold_reply.wait()
+        return self.reply(order) if self.reply is not None else Accepted(order, tuple(self.trades_of[number]))
+
+    async def cancel(self, ref, clearance):
+        self.calls.append("cancel")
+        stamp = clearance.stamp()
+        if isinstance(stamp, Closed) or clearance.check(stamp) is not None:
+            return NotSent("closed")
+        if not self.reachable:
+            return Unknown("silent")
+        for order in self.named(ref.client_order_id):
+            if not order.status.ended:
+                return Accepted(self._set(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms())))
+        return UnknownOrder("-2011")
+
+    async def lookup(self, ref):
+        self.calls.append("lookup")
+        if not self.reachable:
+            return Unreachable("silent")
+        found = self.named(ref.client_order_id)
+        return Found(found[-1]) if found else NotFound()
+
+    async def open_orders(self, symbol=None):
+        self.calls.append("open_orders")
+        return Listing(tuple(order for order in self.orders_by_id.values() if not order.status.ended), True) if self.reachable else Unreachable("silent")
+
+    async def orders(self, symbol, since_ms):
+        return Listing(tuple(self.orders_by_id.values()), True) if self.reachable else Unreachable("silent")
+
+    async def trades(self, symbol, *, since_ms=None, exchange_order_id=None):
+        if not self.reachable:
+            return Unreachable("silent")
+        chosen = [trade for number, trades in self.trades_of.items() for trade in trades if exchange_order_id in (None, number)]
+        return Listing(tuple(chosen), True)
+
+    async def stream(self):
+        queue: asyncio.Queue[object] = asyncio.Queue()
+        self._streams.add(queue)
+        try:
+            yield Gap.SUBSCRIBED
+            while True:
+                yield await queue.get()
+        finally:
+            self._streams.discard(queue)
+
+    async def close(self):
+        pass
+
+
+class HeldLease:
+    """Ownership that is granted after its term is waited out, and kept until told otherwise."""
+
+    duration = 6.0
+
+    def __init__(self) -> None:
+        self.clock, self.lost, self.renewing, self._renewed = LoopClock(), asyncio.Event(), True, 0.0
+
+    @property
+    def held_until(self) -> float:
+        return self._renewed + self.duration
+
+    async def acquire(self):
+        self.lost.clear()
+        await asyncio.sleep(self.duration)
+        self._renewed = self.clock.monotonic()
+
+    async def hold(self, before_renewal, renewed):
+        while not self.lost.is_set() and self.clock.monotonic() < self.held_until:
+            if self.renewing:
+                at = self.clock.monotonic()
+                before_renewal(at)
+                self._renewed = at
+                renewed(at)
+            await asyncio.wait([asyncio.ensure_future(self.lost.wait()), asyncio.ensure_future(asyncio.sleep(1.5))], return_when=asyncio.FIRST_COMPLETED)
+
+    async def release(self):
+        pass
+
+
+class OneAccount:
+    def __init__(self, record):
+        self.record = record
+
+    def get(self, uid):
+        return self.record
+
+    def named(self, namespace, name):
+        return self.record if name == self.record.name else None
+
+    async def write_status(self, record, status):
+        self.record = replace(self.record, status=status)
+        return True
+
+
+def an_account_record(**spec) -> AccountRecord:
+    values = {"exchange": "binance", "environment": "Simulated", "endpoint": {"rest": "http://sim"}, "credentialsSecretRef": {"name": "keys"}, "resyncSeconds": 5, **spec}
+    return AccountRecord(uid="aaaa-account", namespace="default", name="main", generation=1, resource_version="1",
+                         spec=ExchangeAccountSpec.model_validate(values), status=ExchangeAccountStatus())
+
+
+class Desk:
+    """One life of the operator process."""
+
+    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount) -> None:
+        self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), HeldLease()
+        clock = LoopClock()
+
+        async def open_exchange(account):
+            return exchange
+
+        def new_session(account, changed):
+            return AccountSession(account, open_exchange=open_exchange, ownership=self.lease, store=store, memory=self.memory, clock=clock, owner=OWNER,
+                                  wake=self.intents.wake, changed=changed)
+
+        self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
+        self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
+        self.account_reconciler = ExchangeAccountReconciler(
+            store=accounts, new_session=new_session, wake=self.account_keys.wake,
+            wake_intents=lambda account: [self.intents.wake(record.uid) for record in store.of_account("default", "main")], wall_ms=clock.wall_ms,
+        )
+        self.intent_reconciler = OrderIntentReconciler(
+            store=store, memory=self.memory, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
+        )
+
+    async def start(self) -> None:
+        self.account_keys.wake(self.accounts.record.uid)
+        self._ticking = asyncio.create_task(self._tick())
+        await until(lambda: self.account_reconciler._running and self.account_reconciler.all_ready(), within=60)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            await self.account_reconciler.sweep(self.accounts.record.uid)
+
+    @property
+    def session(self) -> AccountSession:
+        return self.account_reconciler._running[self.accounts.record.uid].session
+
+    async def stop(self) -> None:
+        self._ticking.cancel()
+        await self.intents.close(within=0)
+        await self.account_reconciler.close()
+        await self.account_keys.close(within=1)
+
+
+class World:
+    """An exchange and a store, and the lives of the operator between them."""
+
+    def __init__(self) -> None:
+        self.exchange, self.accounts, self.desk = ScriptedExchange(), OneAccount(an_account_record()), None
+        self.store = MemoryIntentStore(lambda uid: self.desk.intents.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
+
+    async def start(self) -> Desk:
+        self.desk = Desk(self.exchange, self.store, self.accounts)
+        await self.desk.start()
+        return self.desk
+
+    async def crash(self) -> None:
+        """The process is gone, with all it had in memory; what it had sent is at the exchange."""
+        desk, self.desk = self.desk, None
+        desk._ticking.cancel()
+        for wakeups in (desk.intents, desk.account_keys):
+            wakeups._closed = True
+            for task in list(wakeups._running.values()):
+                task.cancel()
+            for timer in wakeups._timers.values():
+                timer.cancel()
+        for running in desk.account_reconciler._running.values():
+            for task in list(running.session._under_way):
+                task.cancel()
+            running.task.cancel()
+        await asyncio.sleep(0)
+        self.store.forget_creations()
+
+    def status(self, uid: str):
+        return self.store.get(uid).status
+
+
+@asynccontextmanager
+async def a_world():
+    world = World()
+    try:
+        yield world
+    finally:
+        if world.desk is not None:
+            await world.desk.stop()
+
+
+async def until(check: Callable[[], object], within: float = 60.0) -> None:
+    """Wait in virtual time."""
+    deadline = asyncio.get_running_loop().time() + within
+    while not check():
+        assert asyncio.get_running_loop().time() < deadline, "not within the time"
+        await asyncio.sleep(0.05)
