@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ def say(text: str) -> None:
 class Story:
     """kubectl as a person would type it, and the exchange's own word."""
 
-    def __init__(self, kubectl: Kubectl, exchange: str) -> None:
-        self._kubectl, self._exchange = kubectl, exchange
+    def __init__(self, kubectl: Kubectl, control: str) -> None:
+        self._kubectl, self._control = kubectl, control
 
     def kubectl(self, *arguments: str, check: bool = True, show: bool = True, stdin: str | None = None) -> str:
         if show:
@@ -62,7 +63,7 @@ class Story:
         return list(json.loads(self._kubectl("--namespace", NAMESPACE, "get", "oi", "-o", "json", check=True).stdout)["items"])
 
     def ledger(self) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self._exchange}/control/ledger", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._control}/ledger", timeout=10) as answer:
             return list(json.load(answer)["orders"])
 
     def until(self, what: str, check: Callable[[], bool], within: float = 30.0) -> None:
@@ -103,7 +104,7 @@ def tell(story: Story, exchange: str) -> None:
 
     say("Its price is changed: the old order is cancelled, proved final, and the rest is sent at the new price")
     story.kubectl("patch", "oi", "limit-order", "--type=merge", "-p", '{"spec":{"price":"41000"}}')
-    story.until("the exchange has the order at 41000", lambda: any(order["status"] == "NEW" and float(order["price"]) == 41000 for order in story.ledger()))
+    story.until("the exchange has the order at 41000", lambda: any(order["status"] == "NEW" and Decimal(order["price"]) == 41000 for order in story.ledger()))
     story.kubectl("wait", "--for=condition=Ready", "oi/limit-order", "--timeout=30s")
     story.kubectl("get", "oi", "limit-order", "-o", "wide")
 
@@ -140,7 +141,7 @@ def compare(story: Story) -> None:
             order = by_id.pop(attempt["clientOrderId"], None)
             if order is None:
                 problems.append(f"{name}: the exchange has no order {attempt['clientOrderId']}")
-            elif float(order["executedQty"]) != float(attempt["filledQuantity"]):
+            elif Decimal(order["executedQty"]) != Decimal(attempt["filledQuantity"]):
                 problems.append(f"{name}: filled {attempt['filledQuantity']} here, {order['executedQty']} there")
             elif {"NEW": "Live", "PARTIALLY_FILLED": "Live"}.get(order["status"], "Ended") != attempt["stage"]:
                 problems.append(f"{name}: {attempt['stage']} here, {order['status']} there")
@@ -191,7 +192,7 @@ def main() -> int:
                 )
             )
             console.print(f"control plane {plane.url} · exchange {exchange.ready['rest']} · operator http://127.0.0.1:{operator.ready['port']}/metrics")
-            story = Story(plane.kubectl, exchange.ready["rest"])
+            story = Story(plane.kubectl, exchange.ready["control"])
             try:
                 tell(story, exchange.ready["rest"])
                 compare(story)
@@ -202,7 +203,7 @@ def main() -> int:
                 say("It is all yours, until Ctrl-C")
                 console.print(
                     f"  {plane.kubectl} --kubeconfig {plane.kubeconfig} -n {NAMESPACE} get oi\n"
-                    f"  curl -s {exchange.ready['rest']}/control/ledger\n  logs: {operator.log}",
+                    f"  curl -s {exchange.ready['control']}/ledger\n  logs: {operator.log}",
                     soft_wrap=True,
                 )
                 signal.sigwait({signal.SIGINT, signal.SIGTERM})

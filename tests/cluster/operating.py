@@ -24,33 +24,35 @@ class Exchange:
         self._child = Child(name, arguments, dir, environ={"EXCHANGE_KERNEL_SIM_API_KEY": API_KEY, "EXCHANGE_KERNEL_SIM_API_SECRET": API_SECRET})
         self.rest: str = self._child.ready["rest"]
         self.websocket: str = self._child.ready["websocket"]
+        self._control: str = self._child.ready["control"]
 
     def stop(self) -> None:
         self._child.stop()
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(self.rest + path, method=method, data=None if body is None else json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(self._control + path, method=method, data=None if body is None else json.dumps(body).encode(), headers={"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             raw = answer.read()
         return json.loads(raw) if raw else None
 
     def ledger(self) -> dict[str, Any]:
-        return dict(self._call("GET", "/control/ledger"))
+        return dict(self._call("GET", "/ledger"))
 
     def orders(self, client_order_id: str | None = None) -> list[dict[str, Any]]:
         return [order for order in self.ledger()["orders"] if client_order_id in (None, order["clientOrderId"])]
 
     def requests(self) -> dict[str, int]:
-        return dict(self._call("GET", "/control/requests")["requests"])
+        """How often each method and path was asked."""
+        return {path: seen["count"] for path, seen in self._call("GET", "/requests")["requests"].items()}
 
     def fault(self, **fault: Any) -> None:
-        self._call("POST", "/control/faults", fault)
+        self._call("POST", "/faults", fault)
 
     def heal(self) -> None:
-        self._call("DELETE", "/control/faults")
+        self._call("DELETE", "/faults")
 
     def fill(self, client_order_id: str, quantity: str) -> None:
-        self._call("POST", "/control/market", {"fill": {"clientOrderId": client_order_id, "quantity": quantity}})
+        self._call("POST", "/market", {"fill": {"clientOrderId": client_order_id, "quantity": quantity}})
 
 
 @dataclass

@@ -40,6 +40,7 @@ from exchange_kernel.telemetry import logs, server
 
 log = structlog.get_logger(__name__)
 
+DEFAULT_CANCEL_RESERVE = 20  # percent, as in RateLimit
 DRAIN_S = 12.0  # what a clean stop may take, answers on their way included; the pod's grace must be longer
 
 
@@ -254,17 +255,21 @@ def _opener(api: ApiClient) -> OpenExchange:
                     "Connected", "CaNotReadable", "The Secret in spec.endpoint.caSecretRef can't be read or has no ca.crt: create it in this namespace."
                 )
             ca_pem = ca["ca.crt"].encode()
-        return open_exchange(
-            spec.exchange,
-            market_type=spec.market_type,
-            environment=spec.environment,
-            credentials=Credentials(secret),
-            rest=spec.endpoint.rest if spec.endpoint is not None else None,
-            websocket=spec.endpoint.websocket if spec.endpoint is not None else None,
-            ca_pem=ca_pem,
-            requests_per_second=float(spec.rate_limit.requests_per_second) if spec.rate_limit is not None and spec.rate_limit.requests_per_second else None,
-            cancel_reserve_percent=spec.rate_limit.cancel_reserve_percent if spec.rate_limit is not None else 20,
-        )
+        endpoint, limit = spec.endpoint, spec.rate_limit
+        try:
+            return open_exchange(
+                spec.exchange,
+                market_type=spec.market_type.lower(),
+                environment=spec.environment,
+                credentials=Credentials(secret),
+                rest=endpoint.rest if endpoint is not None else None,
+                websocket=endpoint.websocket if endpoint is not None else None,
+                ca_pem=ca_pem,
+                requests_per_second=float(limit.requests_per_second) if limit is not None and limit.requests_per_second else None,
+                cancel_reserve_percent=limit.cancel_reserve_percent if limit is not None else DEFAULT_CANCEL_RESERVE,
+            )
+        except ValueError as error:
+            return NotConnectable("Connected", "NotUsable", str(error))
 
     return open_account
 

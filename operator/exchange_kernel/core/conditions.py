@@ -70,11 +70,11 @@ def _table(outlook: Outlook) -> dict[str, tuple[str, str, str]]:
     synced = outlook.matches and outlook.reachable and not unknown and state not in (OrderState.PENDING, OrderState.SUBMITTING)
     reconciling = not person and not (working and waiting is None)
     return {
-        "Finished": (FALSE, reason, message),
-        "Succeeded": (UNKNOWN, reason, message),
+        "Finished": (FALSE, reason, ""),
+        "Succeeded": (UNKNOWN, reason, ""),
         "Ready": (TRUE if working else FALSE, reason, message),
         "Reconciling": (TRUE if reconciling else FALSE, reason, ""),
         "Stalled": (TRUE if person else FALSE, reason if person else "Progressing", message if person else ""),
-        "Synced": (TRUE if synced else UNKNOWN if unknown else FALSE, reason, message),
+        "Synced": (TRUE if synced else UNKNOWN if unknown else FALSE, reason, ""),
         "OutcomeUnknown": (TRUE if unknown else FALSE, reason if unknown else "Known", message if unknown else ""),
     }

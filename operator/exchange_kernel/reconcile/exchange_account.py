@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 class _Running:
     session: AccountSession
     task: asyncio.Task[None]
+    told: object = None  # what the account's intents were last woken for
 
 
 class ExchangeAccountReconciler:
@@ -57,10 +58,11 @@ class ExchangeAccountReconciler:
             session = self._new_session(account, lambda: self._wake(uid))
             running = self._running[uid] = _Running(session, asyncio.get_running_loop().create_task(self._run(session)))
         session = running.session
-        mode_changed = session.trading_mode is not account.spec.trading_mode
         session.account, session.trading_mode = account, account.spec.trading_mode
         await self._store.write_status(account, self._status(account, session))
-        self._wake_intents(account) if mode_changed else None
+        if running.told != (news := (session.trading_mode, session.health.problem)):
+            running.told = news
+            self._wake_intents(account)
 
     async def _run(self, session: AccountSession) -> None:
         try:

@@ -63,7 +63,7 @@ class MemoryIntentStore:
     def created_version(self, uid: str) -> int | None:
         return self._created.get(uid)
 
-    async def read(self, uid: str) -> OrderRecord | None | Unavailable:
+    async def read(self, uid: str) -> OrderRecord | Unavailable | None:
         return self._records.get(uid)
 
     async def list_all(self, namespace: str) -> Snapshot | Unavailable:

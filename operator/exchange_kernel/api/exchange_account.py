@@ -1,0 +1,230 @@
+"""ExchangeAccount: an account at an exchange, how it is reached and what may be done with it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+from exchange_kernel.api.base import (
+    INT32_MAX,
+    Column,
+    Identifier,
+    Kind,
+    ObjectName,
+    Resource,
+    Spec,
+    Status,
+    Time,
+    field,
+    forbidden,
+    immutable,
+    required,
+)
+from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
+from exchange_kernel.api.order_intent import Symbol
+
+ExchangeId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[a-z0-9]+$")]
+RestAddress = Annotated[str, StringConstraints(max_length=512, pattern="^https?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
+WebsocketAddress = Annotated[str, StringConstraints(max_length=512, pattern="^wss?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+# ── What is wanted ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class Environment(StrEnum):
+    LIVE = "Live"
+    SANDBOX = "Sandbox"
+    SIMULATED = "Simulated"
+
+
+class MarketType(StrEnum):
+    SPOT = "Spot"
+    MARGIN = "Margin"
+    SWAP = "Swap"
+    FUTURE = "Future"
+    OPTION = "Option"
+
+
+class TradingMode(StrEnum):
+    ENABLED = "Enabled"
+    REDUCE_ONLY = "ReduceOnly"
+    CANCEL_ONLY = "CancelOnly"
+
+
+class SendPolicy(StrEnum):
+    SEND_FIRST = "SendFirst"
+    WRITE_AHEAD = "WriteAhead"
+
+
+class OrphanPolicy(StrEnum):
+    REPORT = "Report"
+    CANCEL = "Cancel"
+
+
+class SecretRef(Spec):
+    """A Secret in the same namespace."""
+
+    name: ObjectName = field("Name of the Secret.")
+
+
+class Endpoint(Spec):
+    """Where the exchange is, if not where ccxt knows it to be: a gateway, a proxy, or the simulated exchange. The exchange's own paths are appended."""
+
+    rest: RestAddress | None = field("Base address of the REST API.", default=None, examples=["https://gateway.example.com/binance"])
+    websocket: WebsocketAddress | None = field("Base address of the WebSocket API.", default=None, examples=["wss://gateway.example.com/binance"])
+    ca_secret_ref: SecretRef | None = field("Secret whose key ca.crt holds the CA to trust for these addresses.", default=None)
+
+
+class RateLimit(Spec):
+    """How much of the exchange's allowance to use."""
+
+    requests_per_second: int | None = field("Most requests a second; absent: what the exchange allows.", default=None, minimum=1, maximum=10_000)
+    cancel_reserve_percent: int = field("Share of the allowance that only cancels and lookups may use.", default=20, minimum=0, maximum=90)
+
+
+#: Hosts to which a plain connection does not leave the machine or the cluster.
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_NEAR = rf"(localhost|127\.0\.0\.1|\[::1\]|{_LABEL}\.{_LABEL}\.svc(\.cluster\.local)?)(:[0-9]+)?(/|$)"
+
+
+def _encrypted(name: str, scheme: str) -> str:
+    """CEL: this address is encrypted, or need not be."""
+    return (f"self.environment == 'Simulated' || !has(self.endpoint) || !has(self.endpoint.{name}) || "
+            f"self.endpoint.{name}.matches(r'^({scheme}s://|{scheme}://{_NEAR})')")
+
+
+class ExchangeAccountSpec(Spec):
+    """How the account is reached and what may be done with it."""
+
+    exchange: ExchangeId = field("The exchange, by ccxt's id. Can't be changed.", examples=["binance"])
+    environment: Environment = field(
+        "Live trades with real money. Sandbox is the exchange's own test environment. Simulated is the simulated exchange, at endpoint. Can't be changed.")
+    market_type: MarketType = field("Which of the exchange's markets the account trades on. Can't be changed.", default=MarketType.SPOT)
+    endpoint: Endpoint | None = field("Where the exchange is, if not where ccxt knows it to be.", default=None)
+    credentials_secret_ref: SecretRef = field(
+        "Secret in the same namespace with the keys that the exchange asks for, as ccxt names them: apiKey, secret, password, uid, privateKey, walletAddress.")
+    trading_mode: TradingMode = field(
+        "The kill switch. Enabled: everything. ReduceOnly: only orders that make positions smaller. CancelOnly: no order is sent. Cancels and lookups always "
+        "pass. No send starts once status.tradingMode shows the mode.", default=TradingMode.ENABLED)
+    send_policy: SendPolicy = field(
+        "SendFirst: a new order is sent at once and written after, where the exchange makes that safe. WriteAhead: it is always written first, at the cost of "
+        "one API write before the send.", default=SendPolicy.SEND_FIRST)
+    rate_limit: RateLimit | None = field("How much of the exchange's allowance to use.", default=None)
+    symbols: list[Symbol] = field("Markets that may be traded; empty: all.", max_items=256, unique=True)
+    resync_seconds: int = field("How often all orders of the account are read and compared, besides the private stream.", default=60, minimum=1, maximum=86_400)
+    orphan_policy: OrphanPolicy = field(
+        "What to do with an order that this installation placed and no OrderIntent explains. Report: show it. Cancel: cancel it.", default=OrphanPolicy.REPORT)
+
+    rules = (
+        required("self.environment != 'Simulated' || (has(self.endpoint) && has(self.endpoint.rest))",
+                 "a simulated account needs the simulated exchange's address: set spec.endpoint.rest", at="endpoint"),
+        forbidden(_encrypted("rest", "http"),
+                  "a plain http address would send credentials in the open: use https (http is allowed for Simulated, localhost and NAME.NAMESPACE.svc)",
+                  at="endpoint"),
+        forbidden(_encrypted("websocket", "ws"),
+                  "a plain ws address would send credentials in the open: use wss (ws is allowed for Simulated, localhost and NAME.NAMESPACE.svc)",
+                  at="endpoint"),
+        *immutable("exchange", "environment", "marketType", instead="create a new ExchangeAccount"),
+    )
+
+
+# ── What is ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class DuplicateIdsRefused(StrEnum):
+    NEVER = "Never"
+    WHILE_OPEN = "WhileOpen"
+    ALWAYS = "Always"
+
+
+class LookupAuthority(StrEnum):
+    AUTHORITATIVE = "Authoritative"
+    LISTING = "Listing"
+    NONE = "None"
+
+
+class ExpiryCheck(StrEnum):
+    NONE = "None"
+    ON_ARRIVAL = "OnArrival"
+    BY_ENGINE = "ByEngine"
+
+
+class AmendQuantity(StrEnum):
+    NONE = "None"
+    TOTAL = "Total"
+    REMAINING = "Remaining"
+
+
+class AccountCapabilities(Status):
+    """What the exchange can do and promises, as the operator counts on it. Times are the exchange's."""
+
+    client_order_id_codec: Word = field("How our order ids are written for this exchange.")
+    client_order_id_max_length: int = field("Longest client order id it takes.", minimum=0, maximum=INT32_MAX)
+    duplicate_ids_refused: DuplicateIdsRefused = field("Whether it refuses a client order id that it has seen: Never, WhileOpen or Always.")
+    lookup: LookupAuthority = field(
+        "How an order is found by client order id. Authoritative: a lookup finds every order it remembers. Listing: only by going through lists. "
+        "None: not at all.")
+    lookup_delay_milliseconds: int = field("An accepted order can be found within this time.", minimum=0)
+    request_window_milliseconds: int = field("A request older than this is refused; 0: it refuses none, and absence can't be proved.", minimum=0)
+    accepts_ahead_milliseconds: int = field("How far ahead of its clock it accepts a request's time.", minimum=0)
+    expiry_check: ExpiryCheck = field("Where it checks a request's age: ByEngine, only OnArrival, or not at all (None).")
+    retention_seconds: int = field("Shortest time for which an ended order can still be found.", minimum=0)
+    amend: AmendQuantity = field("What quantity means when an order is amended in place: Total or Remaining; None: it can't amend.")
+    cancel_by_client_id: bool = field("Whether an order can be cancelled by its client order id.")
+    order_types: list[Word] = field("Types of spec.type that can be used.", max_items=32, unique=True)
+    times_in_force: list[Word] = field("Values of spec.timeInForce that can be used.", max_items=16, unique=True)
+    post_only: bool = field("Whether executionPolicy PostOnly can be used.")
+    reduce_only: bool = field("Whether positionEffect ReduceOnly can be used.")
+
+
+class ExchangeAccountStatus(Status):
+    """The account as the operator sees it."""
+
+    observed_generation: int = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
+    holder: Identifier | None = field("The operator process that acts for this account.", default=None)
+    fingerprint: Identifier | None = field(
+        "Which account at the exchange this is. Written once: other credentials or another endpoint that lead elsewhere stop all sends.", default=None)
+    trading_mode: TradingMode | None = field("The trading mode in force: no send starts that it does not allow.", default=None)
+    capabilities: AccountCapabilities | None = field("What the exchange can do, as the operator counts on it.", default=None)
+    open_intents: int | None = field("OrderIntents on this account that are not finished.", default=None, minimum=0, maximum=INT32_MAX)
+    unattributed_fills: int | None = field(
+        "Executions on this account that no OrderIntent explains, though the order was ours.", default=None, minimum=0, maximum=INT32_MAX)
+    last_sweep_time: Time | None = field("When all orders of the account were last read and compared.", default=None)
+    conditions: list[Condition] = field(
+        "Ready (orders are sent), Connected (the exchange answers), CredentialsValid, ClockSynced (its time is known) and Synced (the last sweep read "
+        "everything).",
+        max_items=MAX_CONDITIONS, key="type")
+
+
+# ── The kind ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class ExchangeAccount(Kind):
+    """An account at an exchange. OrderIntents in the same namespace trade on it."""
+
+    kind: Literal["ExchangeAccount"] = "ExchangeAccount"
+    spec: ExchangeAccountSpec = field("How the account is reached and what may be done with it.")
+    status: ExchangeAccountStatus = field("The account as the operator sees it.", default=ExchangeAccountStatus())
+
+    resource = Resource(
+        plural="exchangeaccounts", singular="exchangeaccount", short_names=("xa",),
+        columns=(
+            Column("Exchange", ".spec.exchange", "The exchange."),
+            Column("Environment", ".spec.environment", "Live, Sandbox or Simulated."),
+            Column("Market", ".spec.marketType", "Which of its markets."),
+            Column("Mode", ".status.tradingMode", "Trading mode in force."),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether orders are sent."),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is Ready or not."),
+            Column("Open", ".status.openIntents", "OrderIntents that are not finished.", type="integer"),
+            Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date"),
+            Column("Connected", '.status.conditions[?(@.type=="Connected")].status', "Whether the exchange answers.", wide=True),
+            Column("Credentials", '.status.conditions[?(@.type=="CredentialsValid")].status', "Whether it takes the credentials.", wide=True),
+            Column("Clock", '.status.conditions[?(@.type=="ClockSynced")].status', "Whether its time is known.", wide=True),
+            Column("Synced", '.status.conditions[?(@.type=="Synced")].status', "Whether the last sweep read everything.", wide=True),
+            Column("Unattributed", ".status.unattributedFills", "Executions that no OrderIntent explains.", type="integer", wide=True),
+            Column("Last sweep", ".status.lastSweepTime", "Time since the last sweep.", type="date", wide=True),
+            Column("Holder", ".status.holder", "Operator process that acts for it.", wide=True),
+            Column("Fingerprint", ".status.fingerprint", "Which account at the exchange.", wide=True),
+        ),
+        selectable=(".spec.exchange", ".spec.environment", ".spec.tradingMode", ".status.fingerprint"),
+    )

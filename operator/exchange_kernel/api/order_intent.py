@@ -1,0 +1,411 @@
+"""OrderIntent: the order that is wanted (`spec`), and the order as the exchange has it (`status`).
+
+What is done about the difference is `core/decide.py`'s. Every description here is what `kubectl explain` and the reference page show.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from exchange_kernel.api.base import (
+    INT32_MAX,
+    Asset,
+    Column,
+    Identifier,
+    Kind,
+    Message,
+    ObjectName,
+    Resource,
+    Spec,
+    Status,
+    Time,
+    field,
+    forbidden,
+    immutable,
+    required,
+    unchanged,
+)
+from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
+from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal, SignedDecimal
+
+MAX_FILLS = 20
+MAX_ATTEMPTS = 9
+
+Symbol = Annotated[str, StringConstraints(min_length=3, max_length=64, pattern="^[^/: \\t\\r\\n]+/[^/: \\t\\r\\n]+(:[^/: \\t\\r\\n]+)?$")]
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+ParameterValue = Annotated[str, StringConstraints(max_length=256)]
+JsonText = Annotated[str, StringConstraints(max_length=1024)]
+
+
+# ── What is wanted ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class Side(StrEnum):
+    BUY = "Buy"
+    SELL = "Sell"
+
+
+class PositionSide(StrEnum):
+    LONG = "Long"
+    SHORT = "Short"
+
+
+class OrderType(StrEnum):
+    MARKET = "Market"
+    LIMIT = "Limit"
+    STOP_MARKET = "StopMarket"
+    STOP_LIMIT = "StopLimit"
+    TAKE_PROFIT_MARKET = "TakeProfitMarket"
+    TAKE_PROFIT_LIMIT = "TakeProfitLimit"
+    TRAILING_STOP = "TrailingStop"
+
+
+class TriggerPriceType(StrEnum):
+    LAST = "Last"
+    MARK = "Mark"
+    INDEX = "Index"
+
+
+class TrailingUnit(StrEnum):
+    PRICE = "Price"
+    BASIS_POINTS = "BasisPoints"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+class ExecutionPolicy(StrEnum):
+    ANY = "Any"
+    POST_ONLY = "PostOnly"
+
+
+class PositionEffect(StrEnum):
+    ANY = "Any"
+    REDUCE_ONLY = "ReduceOnly"
+
+
+class DesiredState(StrEnum):
+    WORKING = "Working"
+    CANCELED = "Canceled"
+
+
+class ModifyPolicy(StrEnum):
+    AMEND_OR_REPLACE = "AmendOrReplace"
+    AMEND_ONLY = "AmendOnly"
+    REJECT = "Reject"
+
+
+class DriftPolicy(StrEnum):
+    REPORT = "Report"
+    ENFORCE = "Enforce"
+
+
+class DeletionPolicy(StrEnum):
+    CANCEL = "Cancel"
+    ORPHAN = "Orphan"
+
+
+class AccountRef(Spec):
+    """The ExchangeAccount to trade on."""
+
+    name: ObjectName = field("Name of an ExchangeAccount in the same namespace.", examples=["simulated"])
+
+
+class Trailing(Spec):
+    """How a TrailingStop follows the market."""
+
+    offset: PositiveDecimal = field("Distance from the best price reached.", examples=["50"])
+    unit: TrailingUnit = field("Price: offset is in the quote currency. BasisPoints: in hundredths of a percent.")
+
+
+LIMIT_TYPES = "['Limit', 'StopLimit', 'TakeProfitLimit']"
+TRIGGERED_TYPES = "['StopMarket', 'StopLimit', 'TakeProfitMarket', 'TakeProfitLimit']"
+
+
+class OrderIntentSpec(Spec):
+    """The order that is wanted. Change it and the operator changes the order; what can't be changed says so."""
+
+    account_ref: AccountRef = field("The ExchangeAccount to trade on. Can't be changed.")
+    symbol: Symbol = field("Market to trade, as ccxt writes it. Can't be changed.", examples=["BTC/USDT", "ETH/USDT:USDT"])
+    side: Side = field("Buy or Sell. Can't be changed.")
+    position_side: PositionSide | None = field(
+        "Position to act on, for accounts in hedge mode; absent: the account has one position per market. Can't be changed.", default=None)
+    type: OrderType = field(
+        "Market takes what the book offers; Limit names the worst price. Stop and TakeProfit types wait for triggerPrice, TrailingStop follows the market "
+        "by trailing.offset. Types that the exchange's adapter does not offer end as Denied. Can't be changed.")
+    quantity: PositiveDecimal | None = field(
+        "How much, in the unit that the market trades in: base units on spot, contracts on derivatives. Rounded down to the market's step. "
+        "Exactly one of quantity and quoteQuantity is given.", default=None, examples=["0.01"])
+    quote_quantity: PositiveDecimal | None = field("How much to spend or raise, in the quote currency; for type Market only.", default=None, examples=["250"])
+    price: PositiveDecimal | None = field(
+        "Worst price, in the quote currency; for limit types. Rounded to the market's step, never past the limit.", default=None, examples=["42000.50"])
+    trigger_price: PositiveDecimal | None = field(
+        "Price at which a Stop or TakeProfit order becomes active, in the quote currency; for TrailingStop, from where it begins to follow.", default=None)
+    trigger_price_type: TriggerPriceType | None = field("Which price is compared with triggerPrice; absent: Last, the last trade's.", default=None)
+    trailing: Trailing | None = field("How a TrailingStop follows the market.", default=None)
+    time_in_force: TimeInForce | None = field(
+        "How long the order works: GTC until it is cancelled, IOC only against what is there now, FOK the same but whole or not at all, GTD until "
+        "expireTime. Absent: GTC. Not allowed with type Market, which takes what is there.", default=None)
+    expire_time: Time | None = field("When a GTD order ends.", default=None)
+    execution_policy: ExecutionPolicy = field("PostOnly: the exchange refuses the order rather than let it take liquidity.", default=ExecutionPolicy.ANY)
+    position_effect: PositionEffect = field("ReduceOnly: the order may make a position smaller, never larger or reversed.", default=PositionEffect.ANY)
+    desired_state: DesiredState = field(
+        "Working: the order is to be at the exchange until it ends. Canceled: it is not, or no longer; there is no way back.", default=DesiredState.WORKING)
+    modify_policy: ModifyPolicy = field(
+        "What a change of quantity or price may do. AmendOrReplace: amend the order in place where the exchange can, else cancel it and send the rest anew. "
+        "AmendOnly: never replace, which would lose the place in the queue. Reject: leave the order as it is.", default=ModifyPolicy.AMEND_OR_REPLACE)
+    drift_policy: DriftPolicy = field(
+        "What to do when the order was changed at the exchange by someone else. Report: show it. Enforce: change it back.", default=DriftPolicy.REPORT)
+    deletion_policy: DeletionPolicy = field(
+        "What deleting this object does to a live order. Cancel: cancel it, and wait until it is proved gone. Orphan: leave it working, unattended.",
+        default=DeletionPolicy.CANCEL)
+    submit_deadline_seconds: int = field(
+        "The first submission never happens later than this many seconds after creation; the order is Denied instead. Time suspended does not count; "
+        "0 means no deadline. submitDeadlineTime replaces it.", default=300, minimum=0, maximum=INT32_MAX)
+    submit_deadline_time: Time | None = field(
+        "The first submission never happens after this time. Replaces submitDeadlineSeconds, and unlike it holds for an object that is restored or "
+        "created again.", default=None)
+    idempotency_key: IdempotencyKey | None = field(
+        "Names this order across delete and create, restore, and moves between clusters: the same key on the same exchange account and namespace finds the "
+        "same order instead of placing another, for as long as the exchange remembers it. Needs submitDeadlineTime. Can't be changed.", default=None)
+    suspend: bool = field("True: nothing is sent or changed until it is false. Cancels, deletes and lookups go on.", default=False)
+    ttl_seconds_after_finished: int | None = field(
+        "Delete this object so many seconds after it finished; absent: keep it. Not for objects that something else would create again.",
+        default=None, minimum=0, maximum=INT32_MAX)
+    exchange_parameters: Annotated[dict[Name, ParameterValue], Field(max_length=16)] | None = field(
+        "Parameters of this exchange only, as its adapter names and allows them.", default=None)
+    metadata: Annotated[dict[Name, JsonText], Field(max_length=32)] | None = field(
+        "The strategy's own notes; values are JSON text. The operator does not read them.", default=None)
+
+    rules = (
+        required(f"!(self.type in {LIMIT_TYPES}) || has(self.price)",
+                 "price is required for limit types: set spec.price, or use type: Market", at="price"),
+        forbidden(f"self.type in {LIMIT_TYPES} || !has(self.price)",
+                  "price is for limit types only: remove spec.price, or use type: Limit", at="price"),
+        required(f"!(self.type in {TRIGGERED_TYPES}) || has(self.triggerPrice)",
+                 "triggerPrice is required for Stop and TakeProfit types: set spec.triggerPrice, or use type: Market or Limit", at="triggerPrice"),
+        forbidden("!(self.type in ['Market', 'Limit']) || !has(self.triggerPrice)",
+                  "triggerPrice is not allowed for Market and Limit: remove spec.triggerPrice, or use a Stop or TakeProfit type", at="triggerPrice"),
+        forbidden("has(self.triggerPrice) || self.type == 'TrailingStop' || !has(self.triggerPriceType)",
+                  "triggerPriceType needs something to trigger: set spec.triggerPrice, or remove spec.triggerPriceType", at="triggerPriceType"),
+        required("self.type != 'TrailingStop' || has(self.trailing)",
+                 "trailing is required for TrailingStop: set spec.trailing.offset and spec.trailing.unit", at="trailing"),
+        forbidden("self.type == 'TrailingStop' || !has(self.trailing)",
+                  "trailing is for TrailingStop only: remove spec.trailing, or use type: TrailingStop", at="trailing"),
+        required("has(self.quantity) || has(self.quoteQuantity)",
+                 "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity"),
+        forbidden("!has(self.quantity) || !has(self.quoteQuantity)",
+                  "quantity and quoteQuantity exclude each other: remove one of them", at="quoteQuantity"),
+        forbidden("self.type == 'Market' || !has(self.quoteQuantity)",
+                  "quoteQuantity is for type Market only: set spec.quantity instead", at="quoteQuantity"),
+        forbidden("self.type != 'Market' || !has(self.timeInForce)",
+                  "timeInForce is not allowed with type Market, which takes what is there: remove spec.timeInForce, or use type: Limit", at="timeInForce"),
+        required("!has(self.timeInForce) || self.timeInForce != 'GTD' || has(self.expireTime)",
+                 "expireTime is required with timeInForce GTD: set spec.expireTime, or use GTC", at="expireTime"),
+        forbidden("!has(self.expireTime) || (has(self.timeInForce) && self.timeInForce == 'GTD')",
+                  "expireTime needs timeInForce: GTD: set it, or remove spec.expireTime", at="expireTime"),
+        forbidden("self.executionPolicy != 'PostOnly' || self.type == 'Limit'",
+                  "PostOnly is for type Limit only: set spec.executionPolicy: Any, or use type: Limit", at="executionPolicy"),
+        forbidden("self.executionPolicy != 'PostOnly' || !has(self.timeInForce) || !(self.timeInForce in ['IOC', 'FOK'])",
+                  "PostOnly excludes IOC and FOK, which only take: set spec.executionPolicy: Any, or use GTC or GTD", at="executionPolicy"),
+        required("!has(self.idempotencyKey) || has(self.submitDeadlineTime)",
+                 "idempotencyKey needs submitDeadlineTime, which holds when the object is created again: set spec.submitDeadlineTime", at="submitDeadlineTime"),
+        forbidden("oldSelf.desiredState != 'Canceled' || self.desiredState == 'Canceled'",
+                  "desiredState never goes back to Working: create a new OrderIntent", at="desiredState"),
+        *immutable("accountRef", "symbol", "side", "positionSide", "type", "idempotencyKey", instead="create a new OrderIntent"),
+    )
+
+
+# ── What is ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class OrderState(StrEnum):
+    PENDING = "Pending"
+    DENIED = "Denied"
+    SUBMITTING = "Submitting"
+    UNKNOWN = "Unknown"
+    OPEN = "Open"
+    PARTIALLY_FILLED = "PartiallyFilled"
+    FILLED = "Filled"
+    CANCELED = "Canceled"
+    EXPIRED = "Expired"
+    REJECTED = "Rejected"
+
+
+class Operation(StrEnum):
+    AMENDING = "Amending"
+    REPLACING = "Replacing"
+    CANCELING = "Canceling"
+
+
+class AttemptStage(StrEnum):
+    """How far an attempt is known to have come."""
+
+    PREPARED = "Prepared"
+    SENT = "Sent"
+    LIVE = "Live"
+    ENDED = "Ended"
+    REFUSED = "Refused"
+    ABSENT = "Absent"
+
+
+class AttemptOutcome(StrEnum):
+    FILLED = "Filled"
+    CANCELED = "Canceled"
+    EXPIRED = "Expired"
+    REJECTED = "Rejected"
+
+
+class FeeTotal(Status):
+    """What was paid in one asset."""
+
+    asset: Asset = field("Asset the fee is paid in.")
+    amount: SignedDecimal = field("Amount paid; negative for a maker's rebate.")
+
+
+class FillFee(Status):
+    """What one fill cost."""
+
+    asset: Asset = field("Asset the fee is paid in.")
+    amount: SignedDecimal = field("Amount paid; negative for a maker's rebate.")
+
+
+class FillEntry(Status):
+    """One execution."""
+
+    trade_id: Identifier = field("The exchange's id of the execution; for an inferred one, ours.")
+    quantity: NonNegativeDecimal = field("How much, in the unit of spec.quantity.")
+    price: NonNegativeDecimal = field("At which price, in the quote currency.")
+    fee: FillFee | None = field("What it cost; absent if the exchange did not say.", default=None)
+    time: Time = field("When, by the exchange's clock.")
+    inferred: bool = field(
+        "True: the order's total proves that this much was filled, and the exchange has not shown by which executions. Replaced once it has.", default=False)
+
+
+class Attempt(Status):
+    """One order at the exchange, or the sending of one. A replaced order has several."""
+
+    number: int = field("Counts from 1.", minimum=1, maximum=INT32_MAX)
+    client_order_id: Identifier = field("Our id of this attempt's order: the same however often it is sent.")
+    exchange_order_id: Identifier | None = field("The exchange's id of it, once known.", default=None)
+    quantity: NonNegativeDecimal | None = field("Quantity asked for, on the market's grid.", default=None)
+    quote_quantity: NonNegativeDecimal | None = field("Quote quantity asked for.", default=None)
+    price: NonNegativeDecimal | None = field("Price asked for, on the market's grid.", default=None)
+    stage: AttemptStage = field(
+        "How far it is known to have come. Prepared: it may be sent from now on. Sent: it was, and no answer is known. Live: the exchange has it. "
+        "Ended: it had it. Refused: it said no. Absent: proved never to have arrived.")
+    outcome: AttemptOutcome | None = field("How it ended, by the exchange's word, once stage is Ended.", default=None)
+    filled_quantity: NonNegativeDecimal | None = field("Filled of this attempt alone; never falls.", default=None)
+    filled_quote_quantity: NonNegativeDecimal | None = field("The same in the quote currency.", default=None)
+    trade_cursor: Identifier | None = field("Id of the last execution counted, from where reading goes on.", default=None)
+    prepared_time: Time | None = field("When it was written here before it was sent; absent if it was sent first.", default=None)
+    end_time: Time | None = field("When it ended, by the exchange's clock.", default=None)
+    reason: Message | None = field("Why it was refused, in the exchange's words.", default=None)
+
+
+class EarlierAttempts(Status):
+    """Attempts that are no longer listed, summed up."""
+
+    count: int = field("How many.", minimum=0, maximum=INT32_MAX)
+    filled_quantity: NonNegativeDecimal = field("Filled of them together.")
+    filled_quote_quantity: NonNegativeDecimal = field("The same in the quote currency.")
+
+
+class AccountSnapshot(Status):
+    """The account this order is on, as it was when the order was first sent: needed to find it again whatever becomes of the ExchangeAccount."""
+
+    uid: Identifier = field("metadata.uid of the ExchangeAccount.")
+    fingerprint: Identifier = field("Which account at the exchange: a mismatch stops all sends.")
+    exchange: Identifier = field("The exchange, by ccxt's id.")
+
+
+class MarketSnapshot(Status):
+    """The market's rules that the order was made by."""
+
+    base: Asset = field("Asset that is traded.")
+    quote: Asset = field("Asset that prices are in.")
+    quantity_step: NonNegativeDecimal | None = field("Quantities are multiples of this.", default=None)
+    price_step: NonNegativeDecimal | None = field("Prices are multiples of this.", default=None)
+    min_notional: NonNegativeDecimal | None = field("Smallest quantity times price, in the quote currency.", default=None)
+    contract_size: NonNegativeDecimal | None = field("Base units of one contract; absent on spot.", default=None)
+
+
+class OrderIntentStatus(Status):
+    """The order as the exchange has it."""
+
+    observed_generation: int = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
+    state: OrderState = field(
+        "Where the order stands. Pending: not sent. Denied: never sent, for a reason. Submitting: on its way. Unknown: sent, or possibly sent, and what became "
+        "of it is being found out. Open, PartiallyFilled: working at the exchange. Filled, Canceled, Expired, Rejected: ended there; final once "
+        "completionTime is set.",
+        default=OrderState.PENDING)
+    operation: Operation | None = field("Change that is under way; absent when there is none.", default=None)
+    client_order_id: Identifier | None = field("Our id of the current order at the exchange.", default=None)
+    exchange_order_id: Identifier | None = field("The exchange's id of it.", default=None)
+    filled_quantity: NonNegativeDecimal | None = field("Filled so far, over all attempts, in the unit of spec.quantity.", default=None)
+    filled_quote_quantity: NonNegativeDecimal | None = field("The same in the quote currency.", default=None)
+    remaining_quantity: NonNegativeDecimal | None = field("What of spec.quantity is not filled; absent for an order by quoteQuantity.", default=None)
+    average_price: NonNegativeDecimal | None = field("filledQuoteQuantity by filledQuantity; absent while nothing is filled.", default=None)
+    fees: list[FeeTotal] = field("What was paid so far, by asset.", max_items=16, key="asset")
+    fills: list[FillEntry] = field(
+        "The last executions, oldest first, for people to read. What counts is filledQuantity.", max_items=MAX_FILLS, key="tradeId")
+    attempts: list[Attempt] = field(
+        "The orders made at the exchange for this intent, oldest first: the current one and the last before it.", max_items=MAX_ATTEMPTS, key="number")
+    earlier_attempts: EarlierAttempts | None = field("Attempts that are no longer listed, summed up.", default=None)
+    account: AccountSnapshot | None = field("The account this order is on.", default=None)
+    market: MarketSnapshot | None = field("The market's rules that the order was made by.", default=None)
+    submit_time: Time | None = field("When it was first sent, by the exchange's clock.", default=None)
+    acknowledge_time: Time | None = field("When the exchange took it.", default=None)
+    trigger_time: Time | None = field("When its trigger fired.", default=None)
+    completion_time: Time | None = field(
+        "When its end was settled: nothing about the order can change any more, and the trading fields of spec are frozen.", default=None)
+    conditions: list[Condition] = field(
+        "Finished (it reached a settled end), Succeeded (the end asked for), Ready (the exchange has what spec says), Reconciling, Stalled (a person is "
+        "needed), Synced (the exchange answers, and agrees with spec) and OutcomeUnknown.", max_items=MAX_CONDITIONS, key="type")
+
+
+# ── The kind ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+#: What makes the order; after its end none of it can change. suspend, ttlSecondsAfterFinished, deletionPolicy, metadata and status can.
+TRADING_FIELDS = ("accountRef", "symbol", "side", "positionSide", "type", "quantity", "quoteQuantity", "price", "triggerPrice", "triggerPriceType", "trailing",
+                  "timeInForce", "expireTime", "executionPolicy", "positionEffect", "desiredState", "exchangeParameters")
+
+
+class OrderIntent(Kind):
+    """An order that is wanted at an exchange. Apply it and it is placed; change it and it is changed; delete it and it is cancelled."""
+
+    kind: Literal["OrderIntent"] = "OrderIntent"
+    spec: OrderIntentSpec = field("The order that is wanted.")
+    status: OrderIntentStatus = field("The order as the exchange has it.", default=OrderIntentStatus())
+
+    rules = (
+        forbidden("!has(oldSelf.status) || !has(oldSelf.status.completionTime) || (" + " && ".join(unchanged(f"spec.{name}") for name in TRADING_FIELDS) + ")",
+                  "the order is finished and can't be changed any more: create a new OrderIntent", at="spec"),
+    )
+    resource = Resource(
+        plural="orderintents", singular="orderintent", short_names=("oi",),
+        columns=(
+            Column("State", ".status.state", "Where the order stands."),
+            Column("Side", ".spec.side", "Buy or Sell."),
+            Column("Type", ".spec.type", "Type of order."),
+            Column("Symbol", ".spec.symbol", "Market."),
+            Column("Qty", ".spec.quantity", "Quantity asked for."),
+            Column("Price", ".spec.price", "Worst price."),
+            Column("Filled", ".status.filledQuantity", "Filled so far."),
+            Column("Avg", ".status.averagePrice", "Average price of the fills."),
+            Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date"),
+            Column("Account", ".spec.accountRef.name", "ExchangeAccount it is on.", wide=True),
+            Column("Operation", ".status.operation", "Change under way.", wide=True),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the exchange has what spec says.", wide=True),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is Ready or not.", wide=True),
+            Column("Exchange order id", ".status.exchangeOrderId", "The exchange's id.", wide=True),
+            Column("Client order id", ".status.clientOrderId", "Our id.", wide=True),
+        ),
+        selectable=(".spec.accountRef.name", ".spec.symbol", ".spec.side", ".status.state"),
+    )

@@ -1,0 +1,91 @@
+"""`exchange-kernel simulate`: the simulated exchange as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from exchange_kernel.exchanges.simulated import Served, Settings
+
+
+def simulate(
+    symbols: Annotated[str, typer.Option(help="Markets, as BASE/QUOTE, with commas between them.")] = "BTC/USDT,ETH/USDT",
+    host: Annotated[str, typer.Option(help="Address to listen on. It has no TLS.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of REST and websocket; 0 picks a free one.")] = 0,
+    control_port: Annotated[int, typer.Option(help="Port of /control, which answers even when the venue is silent; 0 picks a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the market's walk.")] = 0,
+    api_key: Annotated[str, typer.Option(envvar="EXCHANGE_KERNEL_SIM_API_KEY", help="Key of the account.")] = "simulated-api-key",
+    api_secret: Annotated[str, typer.Option(envvar="EXCHANGE_KERNEL_SIM_API_SECRET", help="Its secret.")] = "simulated-api-secret",
+    balance: Annotated[list[str] | None, typer.Option(help="ASSET=AMOUNT of the account; may be given several times. What isn't named is ample.")] = None,
+    maker_fee: Annotated[str, typer.Option(help="Fee of resting orders, as a fraction of what they receive.")] = "0.001",
+    taker_fee: Annotated[str, typer.Option(help="Fee of taking orders, likewise.")] = "0.001",
+    market_maker: Annotated[bool, typer.Option(help="Quote and trade around a price that wanders.")] = True,
+    tick_ms: Annotated[int, typer.Option(help="How often the market moves.", min=1)] = 500,
+    visibility_delay_ms: Annotated[int, typer.Option(help="How long after its acceptance an order or trade shows in lookups.", min=0)] = 0,
+    weight_limit: Annotated[int, typer.Option(help="Request weight a minute.", min=1)] = 6000,
+    ready_file: Annotated[Path | None, typer.Option(help="Write {pid, port, rest, websocket, control, uid} here once it listens.")] = None,
+) -> None:
+    """Run a simulated exchange that speaks Binance spot's API, until SIGTERM."""
+    import uvloop
+
+    from exchange_kernel.exchanges.simulated import Settings
+    from exchange_kernel.exchanges.simulated.symbols import symbol
+
+    markets = [one.strip() for one in symbols.split(",") if one.strip()]
+    try:
+        for one in markets:
+            symbol(one)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--symbols") from None
+    settings = Settings(
+        symbols=markets, seed=seed, api_key=api_key, api_secret=api_secret,
+        balances=dict(_balance(one) for one in balance or ()), maker_fee=_decimal(maker_fee, "--maker-fee"), taker_fee=_decimal(taker_fee, "--taker-fee"),
+        market_maker=market_maker, visibility_delay_ms=visibility_delay_ms, weight_limit=weight_limit,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, host, port, control_port, tick_ms / 1000, ready_file))
+
+
+async def _serve(settings: Settings, host: str, port: int, control_port: int, tick_seconds: float, ready_file: Path | None) -> None:
+    from exchange_kernel.exchanges.simulated import SimulatedExchange, serve
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serve(SimulatedExchange(settings), host=host, port=port, control_port=control_port, tick_seconds=tick_seconds) as served:
+        _announce(served, ready_file)
+        await stop.wait()
+
+
+def _announce(served: Served, ready_file: Path | None) -> None:
+    if ready_file is not None:
+        ready_file.write_text(json.dumps({
+            "pid": os.getpid(), "port": served.port, "rest": served.rest, "websocket": served.websocket, "control": served.control,
+            "uid": served.exchange.user.uid,
+        }))
+    typer.echo(f"The simulated exchange is up: {served.rest} and {served.websocket}, control at {served.control}")
+
+
+def _balance(text: str) -> tuple[str, Decimal]:
+    asset, separator, amount = text.partition("=")
+    if not asset or not separator:
+        raise typer.BadParameter(f"{text!r}: write ASSET=AMOUNT, as in USDT=10000", param_hint="--balance")
+    return asset, _decimal(amount, "--balance")
+
+
+def _decimal(text: str, option: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal(-1)
+    if not value.is_finite() or value < 0:
+        raise typer.BadParameter(f"{text!r} is not a number of 0 or more", param_hint=option)
+    return value

@@ -1,0 +1,429 @@
+"""The one adapter for every real exchange: a dialect says what to ask, ccxt signs, the wire writes, `outcomes.py` says what the answer proves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import aiohttp
+
+from exchange_kernel.core.answers import (
+    Accepted,
+    CancelOutcome,
+    ExchangeOrder,
+    Listing,
+    LookupOutcome,
+    NotSent,
+    SubmitOutcome,
+    Trade,
+    Unreachable,
+)
+from exchange_kernel.core.money import ZERO, quantise_quantity
+from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
+from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
+from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Market, Markets, Pages
+from exchange_kernel.exchanges.ccxt.outcomes import (
+    BUSY,
+    Answered,
+    Reply,
+    Silence,
+    VenueError,
+    cancel_outcome,
+    lookup_outcome,
+    reply,
+    submit_outcome,
+    unreachable,
+)
+from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries
+from exchange_kernel.exchanges.ccxt.stream import PrivateStream, Ready, StreamTiming
+from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, WireCall, open_session
+from exchange_kernel.exchanges.port import Clearance, ClockReading, Closed, OrderRef, OrderUpdate, StreamFact
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item", ExchangeOrder, Trade)
+Outcome = TypeVar("Outcome", SubmitOutcome, CancelOutcome)
+
+#: A listing that is longer is marked incomplete: 200 pages of Binance are 200,000 orders of one market.
+MAX_PAGES = 200
+
+CLOSED = "the connection to the exchange is closed"
+
+
+class VenueTime:
+    """The venue's time as estimated from the last clock reading: what reads are signed with. Sends are signed with their own clearance."""
+
+    def __init__(self) -> None:
+        self._reading: ClockReading | None = None
+
+    def read(self, reading: ClockReading) -> None:
+        self._reading = reading
+
+    def forget(self) -> None:
+        """The venue refused our time: ask it again before the next signature."""
+        self._reading = None
+
+    @property
+    def known(self) -> bool:
+        return self._reading is not None
+
+    def stamp(self) -> int | Closed:
+        """Never ahead of the venue, and behind it by a round trip at most."""
+        if (reading := self._reading) is None:
+            return Closed("the venue's time is not known")
+        return reading.venue_time_ms + int((time.monotonic() - reading.received_at) * 1000)
+
+    def check(self, stamp: int) -> Closed | None:
+        return None
+
+
+class CcxtExchange:
+    """`port.Exchange` for one account at one venue that ccxt knows."""
+
+    def __init__(self, dialect: Dialect, ccxt: Any, *, ca_pem: bytes | None, requests_per_second: float | None, cancel_reserve_percent: int,
+                 stream_timing: StreamTiming | None = None) -> None:
+        """To be made where an event loop runs. `ccxt` is an instance of `wire.wired(...)` with its addresses and credentials set."""
+        self._dialect = dialect
+        self._ccxt = ccxt
+        self._http = ccxt.http = open_session(ca_pem)
+        self._budget = Budget(dialect.limit, timer=asyncio.get_running_loop(), requests_per_second=requests_per_second,
+                              cancel_reserve_percent=cancel_reserve_percent)
+        self._time = VenueTime()
+        self._by_symbol: Mapping[str, Market] = {}
+        self._by_id: Mapping[str, Market] = {}
+        self._loading = asyncio.Lock()
+        self._calls: set[asyncio.Task[Any]] = set()      # sends on the wire: they outlive whoever asked for them
+        self._under_way: set[WireCall] = set()
+        self._streams: set[PrivateStream] = set()
+        self._stream_timing = stream_timing or StreamTiming()
+        self._closed = False
+        self.unreadable_entries = 0                      # entries of listings that could not be read, since this adapter was opened
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._dialect.capabilities
+
+    # ── Sends ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def submit(self, request: OrderRequest, clearance: Clearance) -> SubmitOutcome:
+        market = await self._market(request.symbol)
+        if isinstance(market, Unreachable):
+            return NotSent(market.reason)
+        if (problem := _unsendable(request, market, self.capabilities)) is not None:
+            return NotSent(problem)
+
+        def outcome(reply: Reply) -> SubmitOutcome:
+            return submit_outcome(reply, self._dialect, request, market)
+
+        return await self._send(self._dialect.submit(request, market), clearance, Priority.SUBMIT, outcome)
+
+    async def cancel(self, ref: OrderRef, clearance: Clearance) -> CancelOutcome:
+        market = await self._market(ref.symbol)
+        if isinstance(market, Unreachable):
+            return NotSent(market.reason)
+
+        def outcome(reply: Reply) -> CancelOutcome:
+            return cancel_outcome(reply, self._dialect, ref, market)
+
+        return await self._send(self._dialect.cancel(ref, market), clearance, Priority.CANCEL, outcome)
+
+    async def _send(self, call: Call, clearance: Clearance, priority: Priority, outcome: Callable[[Reply], Outcome]) -> Outcome:
+        """Send, in a task of our own: once a byte is written, nobody's cancellation loses the answer."""
+        wire = WireCall(clearance)
+
+        async def send() -> Outcome:
+            return outcome(await self._ask(call, wire, priority))
+
+        task = asyncio.create_task(send())
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if wire.written:
+                task.add_done_callback(self._tell_streams)
+            else:
+                wire.abandoned = True
+                task.cancel()
+            raise
+
+    def _tell_streams(self, task: asyncio.Task[Any]) -> None:
+        """An answer that nobody waits for any more reaches the session the other way facts do."""
+        if task.cancelled() or not isinstance(accepted := task.result(), Accepted):
+            return
+        facts = [OrderUpdate(accepted.order, trade) for trade in accepted.trades] or [OrderUpdate(accepted.order)]
+        for stream in self._streams:
+            for fact in facts:
+                stream.put(fact)
+
+    # ── Reads ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def lookup(self, ref: OrderRef) -> LookupOutcome:
+        market = await self._market(ref.symbol)
+        if isinstance(market, Unreachable):
+            return market
+        return lookup_outcome(await self._read(self._dialect.lookup(ref, market), Priority.LOOKUP), self._dialect, ref, self._by_id)
+
+    async def open_orders(self, symbol: str | None = None) -> Listing[ExchangeOrder] | Unreachable:
+        market = None
+        if symbol is not None:
+            market = await self._market(symbol)
+        elif isinstance(loaded := await self.markets(), Unreachable):
+            return loaded
+        if isinstance(market, Unreachable):
+            return market
+        listed = await self._listed(_one_page(self._dialect.open_orders(market)), self._dialect.read_order)
+        if isinstance(listed, Unreachable):
+            return listed
+        limit = self.capabilities.max_open_orders_listed
+        return listed if limit is None or len(listed.items) < limit else Listing(listed.items, complete=False)
+
+    async def orders(self, symbol: str, since_ms: int) -> Listing[ExchangeOrder] | Unreachable:
+        market = await self._market(symbol)
+        if isinstance(market, Unreachable):
+            return market
+        if isinstance(now := await self._now(), Unreachable):
+            return now
+        listed = await self._listed(self._dialect.order_pages(market, since_ms, now), self._dialect.read_order)
+        if isinstance(listed, Unreachable):
+            return listed
+        return replace(listed, items=tuple(order for order in listed.items if order.created_time_ms is None or order.created_time_ms >= since_ms))
+
+    async def trades(self, symbol: str, *, since_ms: int | None = None, exchange_order_id: str | None = None) -> Listing[Trade] | Unreachable:
+        market = await self._market(symbol)
+        if isinstance(market, Unreachable):
+            return market
+        if isinstance(now := await self._now(), Unreachable):
+            return now
+        listed = await self._listed(self._dialect.trade_pages(market, since_ms, exchange_order_id, now), self._dialect.read_trade)
+        if isinstance(listed, Unreachable) or since_ms is None:
+            return listed
+        return replace(listed, items=tuple(trade for trade in listed.items if trade.time_ms >= since_ms))
+
+    async def clock(self) -> ClockReading | Unreachable:
+        wire = WireCall(None)
+        answer = await self._ask(self._dialect.clock, wire, Priority.LOOKUP)
+        received_at = time.monotonic()
+        if not isinstance(answer, Answered):
+            return unreachable(answer)
+        try:
+            reading = ClockReading(self._dialect.read_clock(answer.document), wire.written_at, received_at)
+        except Unreadable:
+            return unreachable(answer)
+        self._time.read(reading)
+        return reading
+
+    async def fingerprint(self) -> str | Unreachable:
+        answer = await self._read(self._dialect.account, Priority.LOOKUP)
+        if not isinstance(answer, Answered):
+            return unreachable(answer)
+        try:
+            return self._dialect.read_account(answer.document)
+        except Unreadable:
+            return unreachable(answer)
+
+    async def markets(self, *, reload: bool = False) -> Mapping[str, MarketRules] | Unreachable:
+        async with self._loading:
+            if (reload or not self._by_symbol) and isinstance(problem := await self._load_markets(), Unreachable):
+                return problem
+            return {symbol: market.rules for symbol, market in self._by_symbol.items()}
+
+    async def _load_markets(self) -> Unreachable | None:
+        answer = await self._ask(self._dialect.markets, WireCall(None), Priority.LISTING)
+        if not isinstance(answer, Answered):
+            return unreachable(answer)
+        try:
+            found = self._dialect.read_markets(answer.document)
+            limit = self._dialect.read_limit(answer.document)
+        except Unreadable:
+            return unreachable(answer)
+        markets = []
+        for number, entry in enumerate(found):
+            if number % 100 == 99:
+                await asyncio.sleep(0)       # thousands of markets: others keep their turn
+            try:
+                markets.append(self._dialect.read_market(entry, self._ccxt.safe_currency_code))
+            except Unreadable as problem:
+                self._count_unreadable("the markets", problem)
+        if limit is not None:
+            self._budget.resize(limit)
+        self._by_id = {market.id: market for market in markets}
+        self._by_symbol = {market.rules.symbol: market for market in markets}
+        return None
+
+    async def _market(self, symbol: str) -> Market | Unreachable:
+        if (market := self._by_symbol.get(symbol)) is not None:
+            return market
+        if isinstance(loaded := await self.markets(), Unreachable):
+            return loaded
+        return self._by_symbol.get(symbol) or Unreachable("the venue has no such market")
+
+    async def _now(self) -> int | Unreachable:
+        if not self._time.known and isinstance(reading := await self.clock(), Unreachable):
+            return reading
+        stamp = self._time.stamp()
+        return stamp if isinstance(stamp, int) else Unreachable(stamp.reason)
+
+    async def _listed(self, pages: Pages, read: Callable[[Any, Mapping[str, Market]], Item]) -> Listing[Item] | Unreachable:
+        """All pages of a listing. What can't be read is counted, logged, and makes it incomplete; the rest is kept (rule 12)."""
+        raw: list[Any] = []
+        complete = True
+        try:
+            call = next(pages)
+            for _ in range(MAX_PAGES):
+                answer = await self._read(call, Priority.LISTING)
+                if not isinstance(answer, Answered):
+                    return unreachable(answer)
+                page = entries(answer.document)
+                raw += page
+                call = pages.send(page)
+            complete = False
+        except StopIteration:
+            pass
+        except Unreadable as problem:
+            if not raw:
+                return Unreachable("the venue's answer can't be read")
+            self._count_unreadable("a page", problem)
+            complete = False
+        finally:
+            pages.close()
+        items, problems = _parsed(raw, read, self._by_id)
+        if any(isinstance(one, UnknownMarket) for one in problems) and not isinstance(await self.markets(reload=True), Unreachable):
+            items, problems = _parsed(raw, read, self._by_id)      # it was newer than our list
+        for one in problems:
+            self._count_unreadable("a listing", one)
+        return Listing(tuple(items), complete and not problems)
+
+    def _count_unreadable(self, where: str, problem: Unreadable) -> None:
+        self.unreadable_entries += 1
+        log.warning("an entry of %s of %s can't be read: %s", where, self._dialect.exchange_id, problem)
+
+    # ── The private stream ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def stream(self) -> AsyncIterator[StreamFact]:
+        dialect = self._dialect.stream
+        url: Any = self._ccxt.urls["api"]
+        for name in dialect.url:
+            url = url[name]
+        stream = PrivateStream(dialect, self._ccxt, self._http, url, self._time, self._stream_timing, self._ready_to_stream, self._dialect.words.time.has)
+        self._streams.add(stream)
+        try:
+            if not self._closed:
+                async for fact in stream.facts():
+                    yield fact
+        finally:
+            self._streams.discard(stream)
+
+    async def _ready_to_stream(self) -> Ready | Unreachable:
+        for needed in (await self.markets(), await self._now()):
+            if isinstance(needed, Unreachable):
+                return needed
+        turn = await self._budget.turn(self._dialect.stream.weight, Priority.LOOKUP)
+        return Ready(lambda: self._by_id) if isinstance(turn, Granted) else Unreachable(BUSY, turn.seconds)
+
+    async def close(self) -> None:
+        """Let what is written find its answer, write nothing more, and leave no task behind."""
+        self._closed = True
+        self._budget.stay_away(math.inf)             # whoever waits for a turn goes home
+        for wire in self._under_way:
+            wire.abandoned = True
+        for stream in list(self._streams):
+            await stream.close()
+        if self._calls:
+            await asyncio.wait(self._calls)          # each ends with its own timeout
+        await self._http.close()
+
+    # ── The way to the wire ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _read(self, call: Call, priority: Priority) -> Reply:
+        if isinstance(now := await self._now(), Unreachable):
+            return Silence(False, now.reason, now.retry_after_s)
+        return await self._ask(call, WireCall(self._time), priority)
+
+    async def _ask(self, call: Call, wire: WireCall, priority: Priority) -> Reply:
+        """One request: its turn in the budget, then the wire. Whatever happens is a Reply; only the caller's cancellation is raised."""
+        turn = await self._budget.turn(call.weight, priority)
+        if self._closed:
+            return Silence(False, CLOSED)
+        if not isinstance(turn, Granted):
+            return Silence(False, BUSY, turn.seconds)
+        token = CALL.set(wire)
+        self._under_way.add(wire)
+        try:
+            await self._ccxt.request(call.path, list(call.api), call.method, dict(call.params))
+        except Exception as error:
+            if wire.answer is None:
+                return self._silence(wire, error)
+            wire.answer = replace(wire.answer, disowned=True)
+        finally:
+            self._under_way.discard(wire)
+            CALL.reset(token)
+            if not wire.written:
+                self._budget.give_back(call.weight)
+        return self._heard(wire.answer)
+
+    def _silence(self, wire: WireCall, error: Exception) -> Silence:
+        """No answer. The error's text is never used: it may hold the address, and with it a signature."""
+        if wire.shut is not None:
+            return Silence(wire.written, wire.shut.reason)
+        if not isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
+            log.error("a request to %s failed with %s", self._dialect.exchange_id, type(error).__name__)      # a bug, of ours or of ccxt
+            return Silence(wire.written, "the request could not be made")
+        if not wire.written:
+            return Silence(False, "no connection could be made")
+        return Silence(True, "no answer came in time" if isinstance(error, TimeoutError) else "the connection was lost before the answer")
+
+    def _heard(self, answer: Answer | None) -> Reply:
+        if answer is None:
+            return Silence(True, "no answer came")
+        if (used := self._dialect.read_used_weight(answer.headers)) is not None:
+            self._budget.heard(used)
+        said = reply(answer, self._dialect)
+        if not isinstance(said, Answered) and said.retry_after_s is not None:
+            self._budget.stay_away(said.retry_after_s)
+        if isinstance(said, VenueError) and said.definite and self._dialect.words.time.has(said.code, said.message):
+            self._time.forget()
+        return said
+
+
+def _one_page(call: Call) -> Pages:
+    yield call
+
+
+def _parsed(raw: list[Any], read: Callable[[Any, Markets], Item], markets: Markets) -> tuple[list[Item], list[Unreadable]]:
+    items: list[Item] = []
+    problems: list[Unreadable] = []
+    for entry in raw:
+        try:
+            items.append(read(entry, markets))
+        except Unreadable as problem:
+            problems.append(problem)
+    return items, problems
+
+
+def _unsendable(request: OrderRequest, market: Market, venue: Capabilities) -> str | None:
+    """What would be lost or bent on the way to this venue. `core.market_rules` has said it before, to the user; here nothing is sent without it."""
+    if request.type not in venue.order_types:
+        return f"this exchange's adapter has no orders of type {request.type}"
+    if request.time_in_force is not None and request.time_in_force not in venue.times_in_force:
+        return f"this exchange's adapter has no time in force {request.time_in_force}"
+    if request.post_only and not venue.post_only:
+        return "this exchange's adapter has no post-only orders"
+    if request.reduce_only and not venue.reduce_only:
+        return "this market has no reduce-only orders"
+    if len(request.client_order_id) > venue.client_order_id_max_length:
+        return "the client order id is too long for this exchange"
+    if (request.price is None) != (request.type == "Market"):
+        return "a limit order has a price, and a market order has none"
+    if (request.quantity is None) == (request.quote_quantity is None):
+        return "an order has a quantity or a quote quantity"
+    if request.quantity is not None and quantise_quantity(request.quantity, market.rules.quantity_step) <= ZERO:
+        return "the quantity is less than one step of the market"
+    if request.quote_quantity is not None and (request.type != "Market" or quantise_quantity(request.quote_quantity, market.quote_step) <= ZERO):
+        return "the quote quantity is for market orders, and more than nothing"
+    return None

@@ -1,0 +1,131 @@
+"""What a venue's row has to say: everything in which venues differ, as data and small functions. The rows are in `dialects.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
+from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.exchanges.port import OrderRef, OrderUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to the venue, before it is signed. `api`, `method` and `path` are ccxt's names for the endpoint."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1
+    api: tuple[str, ...] = ("private",)
+    signed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A market as its venue names it."""
+
+    id: str
+    rules: MarketRules
+    quote_step: Decimal | None = None      # the grid of amounts in the quote asset
+
+
+#: Markets by the venue's own name for them.
+Markets: TypeAlias = Mapping[str, Market]
+
+#: A listing that goes on: yields the next request, is sent the page it brought, returns after the last.
+Pages: TypeAlias = Generator[Call, list[Any], None]
+
+
+class AllowList:
+    """(code, message) pairs, written as the venue documents them: `%s` stands for what varies. What isn't here proves nothing (rule 1)."""
+
+    def __init__(self, *rows: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+        """Each row is a set of codes and the messages any of them may come with."""
+        messages: dict[str, list[str]] = {}
+        for codes, templates in rows:
+            for code in codes:
+                messages.setdefault(code, []).extend(re.escape(template).replace("%s", ".{0,200}") for template in templates)
+        self._patterns = {code: re.compile("|".join(f"(?:{one})" for one in patterns)) for code, patterns in messages.items()}
+
+    def has(self, code: str, message: str) -> bool:
+        pattern = self._patterns.get(code)
+        return pattern is not None and pattern.fullmatch(message) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What a venue's errors prove."""
+
+    duplicates: AllowList          # the id exists: asked before the refusals, which may share the code
+    refusals: AllowList            # this request made no order, or cancelled none
+    time: AllowList                # refused for its timestamp
+    unknown_order: AllowList       # a cancel's order is not known
+    not_found: AllowList           # a lookup's order does not exist
+    busy: AllowList                # too many requests: the whole account stays away
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """The venue says that this subscription is over, or soon will be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The answer to a request of ours on the stream; `error` is a (code, message) pair, None if it succeeded."""
+
+    request_id: str
+    error: tuple[str, str] | None = None
+
+
+StreamEvent: TypeAlias = OrderUpdate | StreamEnded | Said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamDialect:
+    """The private stream: where it is, how one subscribes, and how its messages are read."""
+
+    url: tuple[str, ...]                                       # the way to it in ccxt's `urls["api"]`
+    weight: float                                              # of connecting and subscribing
+    subscribe: Callable[[Any, str], Mapping[str, Any]]         # (ccxt's exchange, which signs; request id) → the message
+    heartbeat: Callable[[str], Mapping[str, Any]]              # request id → a message that is answered if the other end lives
+    read: Callable[[Any, Markets], StreamEvent | None]         # None: of no concern here; raises Unreadable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    exchange_id: str               # ccxt's
+    market_type: str
+    capabilities: Capabilities
+    options: Mapping[str, Any]     # ccxt's options for this venue
+    limit: Limit                   # the weights it allows, until it publishes others
+
+    submit: Callable[[OrderRequest, Market], Call]
+    cancel: Callable[[OrderRef, Market], Call]
+    lookup: Callable[[OrderRef, Market], Call]
+    open_orders: Callable[[Market | None], Call]
+    order_pages: Callable[[Market, int, int], Pages]                        # (market, since, now: the venue's time in ms)
+    trade_pages: Callable[[Market, int | None, str | None, int], Pages]     # (market, since, exchange order id, now)
+    clock: Call
+    account: Call
+    markets: Call
+
+    read_error: Callable[[Any], tuple[str, str] | None]        # (code, message), if the document is an error
+    read_submitted: Callable[[Any, Market], tuple[ExchangeOrder, tuple[Trade, ...]]]
+    read_cancelled: Callable[[Any, Market], ExchangeOrder]
+    read_order: Callable[[Any, Markets], ExchangeOrder]
+    read_trade: Callable[[Any, Markets], Trade]
+    read_clock: Callable[[Any], int]                           # the venue's time, ms
+    read_account: Callable[[Any], str]                         # the account's fingerprint
+    read_markets: Callable[[Any], Iterable[Any]]               # the entries
+    read_market: Callable[[Any, Callable[[str], str]], Market] # (entry, ccxt's name for an asset of the venue)
+    read_limit: Callable[[Any], Limit | None]                  # the weights allowed, as published with the markets
+    read_used_weight: Callable[[Mapping[str, str]], float | None]           # the venue's own count, from an answer's headers
+
+    words: Words
+    stream: StreamDialect

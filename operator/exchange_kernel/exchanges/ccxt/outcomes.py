@@ -1,0 +1,178 @@
+"""From what came back to what it proves (rule 1). Pure: a reply in, one of the values of `core/answers.py` out.
+
+An answer is judged by its raw code and message: ccxt's exception classes depend on the host's name, and on substrings of the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from exchange_kernel.core.answers import (
+    Accepted,
+    CancelOutcome,
+    Duplicate,
+    ExchangeOrder,
+    Found,
+    LookupOutcome,
+    NotFound,
+    NotSent,
+    Refused,
+    SubmitOutcome,
+    TimeRefused,
+    Unknown,
+    UnknownOrder,
+    Unreachable,
+)
+from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.exchanges.ccxt.dialect import AllowList, Dialect, Market
+from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+from exchange_kernel.exchanges.ccxt.wire import Answer
+from exchange_kernel.exchanges.port import OrderRef
+
+TOO_MANY = (418, 429)
+
+#: Without a Retry-After: a ban begins at two minutes (Binance: rest-api.md, "IP Limits"), a breach is over with its window.
+STAY_AWAY_S = {418: 120.0, 429: 60.0}
+
+GARBAGE = "the venue's answer can't be read"
+ECHO = "the venue answered about another order"
+BUSY = "the venue asked this account to stay away for a while"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A 2xx with JSON in it."""
+
+    document: Any
+
+
+@dataclass(frozen=True, slots=True)
+class VenueError:
+    """An error the venue gave a code and a message."""
+
+    status: int
+    code: str
+    message: str
+    retry_after_s: float | None = None
+
+    @property
+    def definite(self) -> bool:
+        """Whether it can prove anything: a 5xx never does, whatever its body says (Binance: rest-api.md, "HTTP Return Codes")."""
+        return 400 <= self.status < 500 and self.status not in TOO_MANY
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No word that could be read; `written` tells whether a byte of the request may have left us."""
+
+    written: bool
+    reason: str
+    retry_after_s: float | None = None
+
+
+Reply: TypeAlias = Answered | VenueError | Silence
+
+
+def reply(answer: Answer, dialect: Dialect) -> Reply:
+    """What an answer says, before anybody asks what it proves."""
+    retry_after_s = _retry_after(answer)
+    error = dialect.read_error(answer.document)
+    if error is not None:
+        code, message = error
+        if retry_after_s is None and dialect.words.busy.has(code, message):
+            retry_after_s = STAY_AWAY_S[429]
+        return VenueError(answer.status, code, message, retry_after_s)
+    if 200 <= answer.status < 300 and answer.document is not None and not answer.disowned:
+        return Answered(answer.document)
+    if answer.status in TOO_MANY:
+        return Silence(True, BUSY, retry_after_s)
+    return Silence(True, f"the venue answered with HTTP {answer.status}" if answer.status >= 300 else GARBAGE, retry_after_s)
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds, from the header or by the status; None where nobody asked us to wait."""
+    if answer.status not in TOO_MANY:
+        return None
+    header = answer.headers.get("Retry-After", "")
+    return float(header) if header.isdecimal() else STAY_AWAY_S[answer.status]
+
+
+def submit_outcome(reply: Reply, dialect: Dialect, request: OrderRequest, market: Market) -> SubmitOutcome:
+    match reply:
+        case Answered(document=document):
+            try:
+                order, trades = dialect.read_submitted(document, market)
+            except Unreadable:
+                return Unknown(GARBAGE)
+            # Somebody else's answer on our connection proves nothing of ours.
+            return Accepted(order, trades) if order.client_order_id == request.client_order_id else Unknown(ECHO)
+        case VenueError() if _says(reply, dialect.words.duplicates):
+            return Duplicate(reply.code)
+        case VenueError() if _says(reply, dialect.words.time):
+            return TimeRefused(_stable(reply.message))
+        case VenueError() if _says(reply, dialect.words.refusals):
+            return Refused(reply.code, _stable(reply.message))
+    return _unproved(reply)
+
+
+def cancel_outcome(reply: Reply, dialect: Dialect, ref: OrderRef, market: Market) -> CancelOutcome:
+    match reply:
+        case Answered(document=document):
+            try:
+                order = dialect.read_cancelled(document, market)
+            except Unreadable:
+                return Unknown(GARBAGE)
+            return Accepted(order) if _is(order, ref) else Unknown(ECHO)
+        case VenueError() if _says(reply, dialect.words.unknown_order):
+            return UnknownOrder(reply.code)
+        case VenueError() if _says(reply, dialect.words.time):
+            return TimeRefused(_stable(reply.message))
+        case VenueError() if _says(reply, dialect.words.refusals):
+            return Refused(reply.code, _stable(reply.message))
+    return _unproved(reply)
+
+
+def lookup_outcome(reply: Reply, dialect: Dialect, ref: OrderRef, markets: Mapping[str, Market]) -> LookupOutcome:
+    match reply:
+        case Answered(document=document):
+            try:
+                order = dialect.read_order(document, markets)
+            except Unreadable:
+                return Unreachable(GARBAGE)
+            return Found(order) if _is(order, ref) else Unreachable(ECHO)
+        case VenueError() if _says(reply, dialect.words.not_found):
+            return NotFound()
+    return unreachable(reply)
+
+
+def unreachable(reply: Reply) -> Unreachable:
+    """For every read that brought nothing."""
+    match reply:
+        case Answered():
+            return Unreachable(GARBAGE)
+        case VenueError():
+            return Unreachable(BUSY if reply.retry_after_s is not None else f"the venue answered with error {reply.code}", reply.retry_after_s)
+        case Silence():
+            return Unreachable(reply.reason, reply.retry_after_s)
+
+
+def _is(order: ExchangeOrder, ref: OrderRef) -> bool:
+    return (order.symbol, order.client_order_id) == (ref.symbol, ref.client_order_id) and ref.exchange_order_id in (None, order.exchange_order_id)
+
+
+def _unproved(reply: VenueError | Silence | Answered) -> NotSent | Unknown:
+    if isinstance(reply, Silence) and not reply.written:
+        return NotSent(reply.reason)
+    nothing = unreachable(reply)
+    return Unknown(nothing.reason, nothing.retry_after_s)
+
+
+def _says(error: VenueError, words: AllowList) -> bool:
+    return error.definite and words.has(error.code, error.message)
+
+
+def _stable(message: str) -> str:
+    """The venue's words, as part of a sentence of ours."""
+    return message.rstrip(". ")

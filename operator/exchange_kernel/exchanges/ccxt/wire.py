@@ -1,0 +1,213 @@
+"""The wire: ccxt signs, aiohttp writes, and between the gate and the first byte nothing is awaited (rule 4).
+
+ccxt's own way to the network (`fetch2`, `fetch`: throttle, blind retries, an early signature) is replaced as a whole. What is left of ccxt here is what
+it is good at: where a venue's endpoints are, how requests are signed, and which answers are errors in disguise. What an answer means is `outcomes.py`'s.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import certifi
+import orjson
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
+from aiohttp.helpers import set_exception
+from yarl import URL
+
+from exchange_kernel.exchanges.port import Clearance, Closed
+
+TIMEOUT_S = 10.0      # as long as Binance waits for its own engine (rest-api.md, "General API Information")
+
+
+class ShutGate(Exception):
+    """The gate was shut at the wire: nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, as it was."""
+
+    status: int
+    document: Any                  # a dict or a list; None if it was anything else
+    headers: Mapping[str, str] = field(default_factory=dict)
+    disowned: bool = False         # ccxt knows this answer for an error, whatever its status
+
+
+@dataclass(slots=True, eq=False)
+class WireCall:
+    """One request on its way. `written` is exact: it is set in the statement before the bytes are handed to the transport, and nowhere else."""
+
+    clearance: Clearance | None                           # None: a public call, which carries no time
+    sign: Callable[[], Mapping[str, Any]] | None = None   # ccxt's signature of this request, with the stamp of the moment
+    stamp: int = 0
+    abandoned: bool = False                               # its caller is gone: it must not be written any more
+    shut: Closed | None = None                            # why the gate let nothing through
+    written: bool = False
+    written_at: float = 0.0                               # monotonic, s
+    answer: Answer | None = None
+
+    def signed_now(self) -> Mapping[str, Any] | None:
+        """The request, stamped and signed at this moment; None if it needs no signature."""
+        if self.clearance is None or self.sign is None:
+            return None
+        stamp = self.clearance.stamp()
+        if isinstance(stamp, Closed):
+            raise self._shut_by(stamp)
+        self.stamp = stamp + 1
+        token = STAMP.set(stamp)
+        try:
+            return self.sign()
+        finally:
+            STAMP.reset(token)
+
+    def pass_gate(self) -> None:
+        """The last statement before the first byte."""
+        if self.written:
+            raise RuntimeError("a request is written once")      # no hidden resend gets past here
+        if self.abandoned:
+            raise self._shut_by(Closed("the request was withdrawn before it was written"))
+        if self.clearance is not None and (closed := self.clearance.check(self.stamp)) is not None:
+            raise self._shut_by(closed)
+        self.written_at = time.monotonic()
+        self.written = True
+
+    def _shut_by(self, closed: Closed) -> ShutGate:
+        self.shut = closed
+        return ShutGate(closed.reason)
+
+
+#: The call this task makes, if it makes one. Context and not instance state: many calls are under way at once.
+CALL: ContextVar[WireCall | None] = ContextVar("CALL", default=None)
+
+#: The venue's time (ms) to sign with. 0 = not stamped yet, which every venue refuses.
+STAMP: ContextVar[int] = ContextVar("STAMP", default=0)
+
+
+class WireRequest(aiohttp.ClientRequest):
+    """Signs once the connection stands, so that no stamp grows old while it is made, and asks the gate at the last moment."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        call = CALL.get()
+        if call is None:                       # the handshake of a stream
+            return await super().send(conn)
+        if (signed := call.signed_now()) is not None:
+            url = URL(signed["url"], encoded=True)
+            if url.origin() != self.url.origin():
+                raise RuntimeError("a request is written to the host it was connected to")
+            self.url = self.original_url = url
+            self.headers.update(signed["headers"] or {})
+            if signed["body"] is not None:
+                self._update_body(signed["body"].encode())
+        protocol = conn.protocol
+        if protocol is None or protocol.transport is None or protocol.transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("the connection is closing")
+        if not self._body and not protocol.writing_paused:
+            call.pass_gate()                   # without a body, aiohttp writes within send
+        return await super().send(conn)
+
+    async def write_bytes(self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None) -> None:
+        # With a body, aiohttp holds the headers back and writes both from here; on Python 3.11 in a task of its own.
+        if (call := CALL.get()) is not None:
+            try:
+                call.pass_gate()
+            except Exception as shut:
+                if conn.protocol is not None:
+                    set_exception(conn.protocol, shut)           # wakes who waits for the answer, and closes the connection
+                return
+        await super().write_bytes(writer, conn, content_length)
+
+
+def open_session(ca_pem: bytes | None) -> aiohttp.ClientSession:
+    """The account's HTTP session: no resend, no cookies, no proxy from the environment, and the account's own CA where it has one."""
+    trust = ssl.create_default_context(cadata=ca_pem.decode()) if ca_pem else _public_trust()
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=trust), request_class=WireRequest, cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "exchange-kernel"}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), trust_env=False,
+    )
+    session._retry_connection = False          # aiohttp repeats GET, PUT and DELETE on a dropped connection: cancels would go out twice
+    return session
+
+
+@cache
+def _public_trust() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certifi.where())     # a slim image has no CAs of its own
+
+
+def json_or_none(content: bytes | str) -> Any:
+    """JSON objects and lists only: a bare string or number is no venue's answer."""
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict | list) else None
+
+
+@cache
+def wired(ccxt_id: str) -> Any:
+    """ccxt.pro's class for a venue, with its way to the network replaced."""
+    base: Any = getattr(importlib.import_module("ccxt.pro"), ccxt_id)    # half a second and 100 MB: only where an exchange is opened
+
+    class Wired(base):  # type: ignore[misc]
+        number = str                           # what ccxt parses keeps the venue's digits
+        http: aiohttp.ClientSession            # the adapter's, which closes it
+
+        def __init__(self, config: Mapping[str, Any]) -> None:
+            super().__init__(config)
+            self.addresses: dict[tuple[str, ...], str] = {}      # where each set of endpoints lives
+
+        def milliseconds(self) -> int:
+            return STAMP.get()
+
+        def nonce(self) -> int:
+            return STAMP.get()
+
+        async def fetch2(self, path: str, api: Any, method: str, params: Any, config: Any = None) -> Any:
+            """ccxt's throttle and retries are not here: the budget stands in front, and what is sent twice is not ours to send."""
+            call, endpoints = _call(), tuple(api)
+            call.sign = lambda: self.sign(path, api, method, dict(params))
+            if call.clearance is not None and (address := self.addresses.get(endpoints)) is not None:
+                return await self.fetch(address, method)         # to connect to; the request itself is made at the wire
+            made = call.sign()
+            self.addresses[endpoints] = str(URL(made["url"], encoded=True).origin())
+            return await self.fetch(made["url"], made["method"], made["headers"], made["body"])
+
+        async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: str | None = None) -> Any:
+            call = _call()
+            data = None if body is None else body.encode()
+            # A redirect is an answer: its next hop would be a second request, and its refusal would look like "never sent".
+            async with self.http.request(method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False) as response:
+                content = await response.read()
+            document = json_or_none(content)
+            call.answer = Answer(response.status, document, response.headers)
+            address, text, reason = url.partition("?")[0], content.decode("utf-8", "replace"), response.reason or ""
+            self.handle_errors(response.status, reason, address, method, response.headers, text, document, headers, body)
+            self.handle_http_status_code(response.status, reason, address, method, text)
+            return document
+
+    return Wired
+
+
+def _call() -> WireCall:
+    if (call := CALL.get()) is None:
+        raise RuntimeError("ccxt sends nothing by itself: only the adapter's calls reach the network")
+    return call
+
+
+def rebase(urls: Any, rest: str | None, websocket: str | None) -> Any:
+    """A venue's addresses with other bases in front of its own paths; whatever is not rebased is left where the venue has it."""
+    if isinstance(urls, dict):
+        return {name: rebase(url, rest, websocket) for name, url in urls.items()}
+    if not isinstance(urls, str):
+        return urls
+    base = websocket if urlsplit(urls).scheme in ("ws", "wss") else rest
+    return urls if base is None else base.rstrip("/") + urlsplit(urls).path

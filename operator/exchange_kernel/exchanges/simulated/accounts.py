@@ -1,0 +1,89 @@
+"""An account at the venue: its balances with what is locked, its open orders, and its history."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from exchange_kernel.exchanges.simulated.errors import insufficient_balance
+from exchange_kernel.exchanges.simulated.orders import ZERO, Execution, Listener, Order
+from exchange_kernel.exchanges.simulated.symbols import Symbol
+
+
+@dataclass(slots=True)
+class Balance:
+    free: Decimal = ZERO
+    locked: Decimal = ZERO
+
+    def lock(self, amount: Decimal) -> None:
+        if amount > self.free:
+            raise insufficient_balance()
+        self.free -= amount
+        self.locked += amount
+
+    def unlock(self, amount: Decimal) -> None:
+        self.locked -= amount
+        self.free += amount
+
+
+class Account:
+    """`keeps_history` is off for the venue's own accounts, whose quotes come and go by the thousand."""
+
+    def __init__(self, uid: int, balances: Mapping[str, Decimal], *, keeps_history: bool = True) -> None:
+        self.uid = uid
+        self.balances: defaultdict[str, Balance] = defaultdict(Balance, {asset: Balance(amount) for asset, amount in balances.items()})
+        self.updated = 0
+        self.open: dict[int, Order] = {}
+        self.orders: defaultdict[str, list[Order]] = defaultdict(list)              # by symbol, by order id
+        self.executions: defaultdict[str, list[Execution]] = defaultdict(list)      # by symbol, by trade id
+        self.listeners: list[Listener] = []
+        self._keeps_history = keeps_history
+        self._open_by_client_id: dict[str, Order] = {}
+        self._latest_by_client_id: dict[tuple[str, str], Order] = {}
+        self._by_id: dict[int, Order] = {}
+
+    def accept(self, order: Order) -> None:
+        self.open[order.order_id] = order
+        self._open_by_client_id[order.client_order_id] = order
+        if self._keeps_history:
+            self.orders[order.symbol.name].append(order)
+            self._by_id[order.order_id] = order
+            self._latest_by_client_id[order.symbol.name, order.client_order_id] = order
+
+    def rename(self, order: Order, client_order_id: str) -> None:
+        del self._open_by_client_id[order.client_order_id]
+        if self._keeps_history:
+            del self._latest_by_client_id[order.symbol.name, order.client_order_id]
+            self._latest_by_client_id[order.symbol.name, client_order_id] = order
+        order.client_order_id = client_order_id
+        self._open_by_client_id[client_order_id] = order
+
+    def executed(self, execution: Execution) -> None:
+        if self._keeps_history:
+            self.executions[execution.symbol.name].append(execution)
+
+    def close(self, order: Order) -> None:
+        del self.open[order.order_id]
+        del self._open_by_client_id[order.client_order_id]
+
+    def has_open(self, client_order_id: str) -> bool:
+        return client_order_id in self._open_by_client_id
+
+    def find_open(self, symbol: Symbol, order_id: int | None, client_order_id: str | None) -> Order | None:
+        """By the order id where it is given, and then under the client id if that is given too. [rest-api.md, Cancel order, Notes]"""
+        if order_id is None:
+            order = None if client_order_id is None else self._open_by_client_id.get(client_order_id)
+        else:
+            order = self.open.get(order_id)
+            if order is not None and client_order_id not in (None, order.client_order_id):
+                return None
+        return order if order is not None and order.symbol is symbol else None
+
+    def find(self, symbol: Symbol, order_id: int | None, client_order_id: str | None) -> Order | None:
+        """Of any age. By a client id that was used again: the latest order that had it."""
+        if order_id is None:
+            return None if client_order_id is None else self._latest_by_client_id.get((symbol.name, client_order_id))
+        order = self._by_id.get(order_id)
+        return order if order is not None and order.symbol is symbol else None

@@ -1,0 +1,82 @@
+"""The simulated exchange, put together: an engine, the market around the user, the user's account and keys, and what a test may do to it all.
+
+No I/O here: `server.py` gives it its REST, websocket and control faces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from exchange_kernel.exchanges.simulated.accounts import Account
+from exchange_kernel.exchanges.simulated.clock import VenueClock
+from exchange_kernel.exchanges.simulated.engine import Engine
+from exchange_kernel.exchanges.simulated.faults import Faults
+from exchange_kernel.exchanges.simulated.limits import Requests, WeightLimit
+from exchange_kernel.exchanges.simulated.maker import MarketMaker
+from exchange_kernel.exchanges.simulated.security import Keys
+from exchange_kernel.exchanges.simulated.symbols import symbol
+from exchange_kernel.exchanges.simulated.visibility import Visibility
+
+#: Not secrets: they open a simulation only.
+DEFAULT_API_KEY = "simulated-api-key"
+DEFAULT_API_SECRET = "simulated-api-secret"
+
+#: Of each asset, unless said otherwise.
+AMPLE = Decimal(10_000_000)
+HOUSE = Decimal(10) ** 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    symbols: Sequence[str] = ("BTC/USDT", "ETH/USDT")
+    seed: int = 0
+    api_key: str = DEFAULT_API_KEY
+    api_secret: str = field(default=DEFAULT_API_SECRET, repr=False)
+    balances: Mapping[str, Decimal] = field(default_factory=dict)      # the user's, by asset; what isn't named is ample
+    maker_fee: Decimal = Decimal("0.001")
+    taker_fee: Decimal = Decimal("0.001")
+    market_maker: bool = True
+    visibility_delay_ms: int = 0
+    weight_limit: int = 6000        # a minute; Binance's
+
+
+class SimulatedExchange:
+    def __init__(self, settings: Settings | None = None, *, clock: VenueClock | None = None) -> None:
+        self.settings = settings or Settings()
+        symbols = [symbol(unified) for unified in dict.fromkeys(self.settings.symbols)]
+        self.assets = sorted({asset for one in symbols for asset in (one.base, one.quote)})
+        self.clock = clock or VenueClock()
+        self.engine = Engine(symbols, self.clock.now_ms, maker_fee=self.settings.maker_fee, taker_fee=self.settings.taker_fee)
+        self.keys = Keys(self.clock.now_ms)
+        self.requests = Requests()
+        self.weight_limit = WeightLimit(self.clock.now_ms, self.settings.weight_limit)
+        self.faults = Faults()
+        self.visibility = Visibility(self.clock.steady_ms, self.settings.visibility_delay_ms)
+        self.accounts: list[Account] = []       # those with keys, the user's first
+        self.taker = self._house(2)
+        self.maker = MarketMaker(self.engine, self._house(1), self.taker, self.settings.seed)
+        self.user = self.open_account(self.settings.api_key, self.settings.api_secret, self.settings.balances)
+        if self.settings.market_maker:
+            self.maker.start()
+
+    def open_account(self, api_key: str, api_secret: str, balances: Mapping[str, Decimal] | None = None) -> Account:
+        """An account of its own for a key. The uid follows from the key, and so survives a restart."""
+        uid = int.from_bytes(hashlib.sha256(api_key.encode()).digest()[:4], "big") + 1000
+        account = Account(uid, {asset: AMPLE for asset in self.assets} | dict(balances or {}))
+        account.listeners.append(self.visibility)
+        self.keys.add(api_key, api_secret, account)
+        self.accounts.append(account)
+        return account
+
+    def share_account(self, api_key: str, api_secret: str, account: Account) -> None:
+        """One more key for an account, as after a rotation."""
+        self.keys.add(api_key, api_secret, account)
+
+    def tick(self) -> None:
+        self.maker.tick()
+
+    def _house(self, uid: int) -> Account:
+        return Account(uid, {asset: HOUSE for asset in self.assets}, keeps_history=False)

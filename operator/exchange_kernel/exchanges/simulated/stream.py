@@ -1,0 +1,250 @@
+"""The websocket API at /ws-api/v3, as far as the private stream needs it. Source: binance-spot-api-docs, web-socket-api.md and user-data-stream.md."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+import orjson
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from exchange_kernel.exchanges.simulated.accounts import Account
+from exchange_kernel.exchanges.simulated.errors import VenueError, already_subscribed, bad_json, not_subscribed, unsupported_operation
+from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
+from exchange_kernel.exchanges.simulated.faults import Network
+from exchange_kernel.exchanges.simulated.orders import ZERO, Order, Rejection, Report
+from exchange_kernel.exchanges.simulated.parameters import Parameters
+from exchange_kernel.exchanges.simulated.render import Document, money
+
+CONNECT_WEIGHT = 2
+PING_EVERY_S = 20.0
+CLOSE_WITHIN_S = 1.0
+
+
+class Streams:
+    """All connections, for what happens to all of them at once."""
+
+    def __init__(self, exchange: SimulatedExchange) -> None:
+        self._exchange = exchange
+        self._connections: set[Connection] = set()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self._exchange.requests.seen(f"GET {request.path}", CONNECT_WEIGHT)
+        if self._exchange.faults.network is not Network.OPEN:
+            await self._exchange.faults.until_lifted()
+            raise web.HTTPServiceUnavailable
+        try:
+            self._exchange.weight_limit.charge(CONNECT_WEIGHT)
+        except VenueError as refused:
+            return web.Response(status=refused.status, body=orjson.dumps(refused.document()), headers=refused.headers, content_type="application/json")
+        socket = web.WebSocketResponse(autoping=False, heartbeat=PING_EVERY_S, timeout=CLOSE_WITHIN_S, compress=False)
+        await socket.prepare(request)
+        connection = Connection(self._exchange, socket, request.transport)
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+        return socket
+
+    def disconnect(self) -> None:
+        """As when the network drops them: without a goodbye."""
+        for connection in self._connections:
+            connection.abort()
+
+    def terminate(self) -> None:
+        """All subscriptions end, and say so; the connections stay."""
+        for connection in self._connections:
+            connection.unsubscribe(None)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(connection.close() for connection in self._connections))
+
+
+class Connection:
+    def __init__(self, exchange: SimulatedExchange, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
+        self._exchange = exchange
+        self._socket = socket
+        self._transport = transport
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._subscriptions: dict[int, Subscription] = {}
+        self._subscription_ids = count()
+        self._methods: dict[str, tuple[int, Callable[[Parameters, str], Any]]] = {
+            "ping": (1, self._ping),
+            "time": (1, self._time),
+            "session.subscriptions": (2, self._list),
+            "userDataStream.subscribe.signature": (2, self._subscribe),
+            "userDataStream.unsubscribe": (2, self._unsubscribe),
+        }
+
+    async def run(self) -> None:
+        writer = asyncio.create_task(self._write())
+        try:
+            async for message in self._socket:
+                if self._exchange.faults.network is not Network.OPEN:
+                    continue
+                if message.type is WSMsgType.PING:
+                    await self._socket.pong(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    self.send(self._answer(message.data))
+        finally:
+            for subscription in self._subscriptions.values():
+                subscription.close()
+            writer.cancel()
+
+    def send(self, document: Document) -> None:
+        self._outbox.put_nowait(orjson.dumps(document))
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self) -> None:
+        """In order, after the venue's word for it. [web-socket-api.md, Server Shutdown]"""
+        with suppress(ConnectionError):
+            await self._socket.send_json({"event": {"e": "serverShutdown", "E": self._exchange.clock.now_ms()}})
+        await self._socket.close(code=WSCloseCode.GOING_AWAY)
+
+    def unsubscribe(self, subscription_id: int | None) -> None:
+        """One, or all. The last event of each says that it was."""
+        for one in [subscription_id] if subscription_id is not None else list(self._subscriptions):
+            subscription = self._subscriptions.pop(one)
+            subscription.close()
+            subscription.push({"e": "eventStreamTerminated", "E": self._exchange.clock.now_ms()})
+
+    async def _write(self) -> None:
+        while True:
+            message = await self._outbox.get()
+            try:
+                await self._socket.send_str(message.decode())
+            except ConnectionError:
+                return
+
+    # ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _answer(self, text: str) -> Document:
+        request_id: Any = None
+        try:
+            try:
+                request = orjson.loads(text)
+                request_id, method, params = request.get("id"), str(request["method"]), request.get("params") or {}
+                pairs = [(str(name), _plain(value)) for name, value in params.items()]
+            except (orjson.JSONDecodeError, AttributeError, KeyError):
+                raise bad_json() from None
+            weight, act = self._methods.get(method, (1, None))
+            self._exchange.requests.seen(f"WS {method}", weight)
+            self._exchange.weight_limit.charge(weight)
+            if act is None:
+                raise unsupported_operation()
+            signed = "&".join(f"{name}={value}" for name, value in sorted(pairs) if name != "signature")
+            answer: Document = {"id": request_id, "status": 200, "result": act(Parameters(pairs), signed)}
+        except VenueError as refused:
+            answer = {"id": request_id, "status": refused.status, "error": refused.document()}
+        limit = self._exchange.weight_limit
+        return {**answer, "rateLimits": [{**limit.document(), "count": limit.used}]}
+
+    def _ping(self, parameters: Parameters, signed: str) -> Any:
+        parameters.finish()
+        return {}
+
+    def _time(self, parameters: Parameters, signed: str) -> Any:
+        parameters.finish()
+        return {"serverTime": self._exchange.clock.now_ms()}
+
+    def _list(self, parameters: Parameters, signed: str) -> Any:
+        parameters.finish()
+        return [{"subscriptionId": one} for one in self._subscriptions]
+
+    def _subscribe(self, parameters: Parameters, signed: str) -> Any:
+        caller = self._exchange.keys.admit(parameters.optional("apiKey"), signed, parameters)
+        parameters.finish()
+        if any(subscription.account is caller.account for subscription in self._subscriptions.values()):
+            raise already_subscribed()
+        subscription = Subscription(self._exchange, self, caller.account, next(self._subscription_ids))
+        self._subscriptions[subscription.subscription_id] = subscription
+        return {"subscriptionId": subscription.subscription_id}
+
+    def _unsubscribe(self, parameters: Parameters, signed: str) -> Any:
+        subscription_id = parameters.optional_integer("subscriptionId")
+        parameters.finish()
+        if not self._subscriptions or (subscription_id is not None and subscription_id not in self._subscriptions):
+            raise not_subscribed()
+        self.unsubscribe(subscription_id)
+        return {}
+
+
+class Subscription:
+    """One account's events on one connection: a listener of the engine."""
+
+    def __init__(self, exchange: SimulatedExchange, connection: Connection, account: Account, subscription_id: int) -> None:
+        self.account = account
+        self.subscription_id = subscription_id
+        self._exchange = exchange
+        self._connection = connection
+        account.listeners.append(self)
+
+    def close(self) -> None:
+        if self in self.account.listeners:
+            self.account.listeners.remove(self)
+
+    def push(self, event: Document) -> None:
+        if not self._exchange.faults.drops_event():
+            self._connection.send({"subscriptionId": self.subscription_id, "event": event})
+
+    def reported(self, report: Report) -> None:
+        self.push(execution_report(report, self._exchange.clock.now_ms()))
+
+    def rejected(self, rejection: Rejection) -> None:
+        self.push(rejected_report(rejection, self._exchange.clock.now_ms()))
+
+    def balances_changed(self, account: Account, assets: set[str], time: int) -> None:
+        self.push({
+            "e": "outboundAccountPosition", "E": self._exchange.clock.now_ms(), "u": time,
+            "B": [
+                {"a": asset, "f": money(account.balances[asset].free), "l": money(account.balances[asset].locked)} for asset in sorted(assets)
+            ],
+        })
+
+
+# ── Events ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def execution_report(report: Report, now: int) -> Document:
+    order, execution = report.order, report.execution
+    event = {
+        "e": "executionReport", "E": now, "s": order.symbol.name, "c": report.client_order_id, "S": order.side, "o": order.type,
+        "f": order.time_in_force, "q": money(order.quantity), "p": money(order.price), "P": money(ZERO), "F": money(ZERO), "g": -1,
+        "C": report.original, "x": report.kind, "X": order.status, "r": "NONE", "i": order.order_id,
+        "l": money(execution.quantity if execution else ZERO), "z": money(order.executed), "L": money(execution.price if execution else ZERO),
+        "n": money(execution.commission) if execution else "0", "N": execution.commission_asset if execution else None, "T": report.time,
+        "t": execution.trade_id if execution else -1, "I": report.report_id, "w": _works(order), "m": execution.is_maker if execution else False,
+        "M": False, "O": order.time, "Z": money(order.cumulative_quote), "Y": money(execution.quote_quantity if execution else ZERO),
+        "Q": money(order.quote_quantity), "W": order.time, "V": "NONE",
+    }
+    if order.expiry_reason is not None:
+        event["eR"] = order.expiry_reason
+    return event
+
+
+def rejected_report(rejection: Rejection, now: int) -> Document:
+    new = rejection.new
+    return {
+        "e": "executionReport", "E": now, "s": new.symbol.name, "c": new.client_order_id or "", "S": new.side, "o": new.type,
+        "f": new.time_in_force, "q": money(new.quantity or ZERO), "p": money(new.price or ZERO), "P": money(ZERO), "F": money(ZERO), "g": -1,
+        "C": "", "x": "REJECTED", "X": "REJECTED", "r": rejection.reason, "i": -1, "l": money(ZERO), "z": money(ZERO), "L": money(ZERO),
+        "n": "0", "N": None, "T": rejection.time, "t": -1, "I": rejection.report_id, "w": False, "m": False, "M": False, "O": rejection.time,
+        "Z": money(ZERO), "Y": money(ZERO), "Q": money(new.quote_quantity or ZERO), "V": "NONE",
+    }
+
+
+def _works(order: Order) -> bool:
+    return order.status.open and order.limit is not None
+
+
+def _plain(value: Any) -> str:
+    """JSON values as they are signed."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,112 @@
+"""Markets of the venue: their assets, their filters, and sensible ones for any BASE/QUOTE. Source of the rules: binance-spot-api-docs, filters.md."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from exchange_kernel.exchanges.simulated.errors import filter_failure, invalid
+
+#: Digits after the point of every amount, and so of price steps × quantity steps: all sums and products are exact.
+DECIMALS = 8
+
+#: Where a price starts from, in US dollars a unit. Anything else starts at 100.
+DOLLARS = {
+    "BTC": Decimal(60000), "ETH": Decimal(3000), "BNB": Decimal(600), "SOL": Decimal(150), "LTC": Decimal(80), "XRP": Decimal("0.5"),
+    "ADA": Decimal("0.5"), "DOGE": Decimal("0.1"), "USDT": Decimal(1), "USDC": Decimal(1), "FDUSD": Decimal(1), "USD": Decimal(1), "EUR": Decimal("1.1"),
+}
+
+#: A tick and a step for prices from so much on.
+GRIDS = (
+    (Decimal(10000), Decimal("0.01"), Decimal("0.00001")),
+    (Decimal(1000), Decimal("0.01"), Decimal("0.0001")),
+    (Decimal(10), Decimal("0.01"), Decimal("0.001")),
+    (Decimal(1), Decimal("0.0001"), Decimal("0.1")),
+    (Decimal("0.01"), Decimal("0.00001"), Decimal("0.001")),
+    (Decimal(0), Decimal("0.0000001"), Decimal("0.1")),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbol:
+    """A market. Quantities are in base, notionals in quote."""
+
+    base: str
+    quote: str
+    start_price: Decimal
+    tick: Decimal
+    step: Decimal
+    min_quantity: Decimal
+    max_quantity: Decimal
+    max_market_quantity: Decimal
+    max_price: Decimal
+    min_notional: Decimal
+    max_notional: Decimal
+
+    def __post_init__(self) -> None:
+        if _decimals(self.tick) + _decimals(self.step) > DECIMALS:
+            raise ValueError(f"{self.name}: tick and step together must have at most {DECIMALS} decimals, so that amounts are exact")
+
+    @property
+    def name(self) -> str:
+        return self.base + self.quote
+
+    @property
+    def unified(self) -> str:
+        return f"{self.base}/{self.quote}"
+
+    def check_price(self, price: Decimal) -> None:
+        if price <= 0:
+            raise invalid("price")
+        if not self.tick <= price <= self.max_price or price % self.tick:
+            raise filter_failure("PRICE_FILTER")
+
+    def check_quantity(self, quantity: Decimal, *, market: bool) -> None:
+        if quantity <= 0:
+            raise invalid("quantity")
+        if not self.min_quantity <= quantity <= self.max_quantity or quantity % self.step:
+            raise filter_failure("LOT_SIZE")
+        if market and quantity > self.max_market_quantity:
+            raise filter_failure("MARKET_LOT_SIZE")
+
+    def check_notional(self, notional: Decimal, *, market: bool) -> None:
+        if notional < self.min_notional or (notional > self.max_notional and not market):
+            raise filter_failure("NOTIONAL")
+
+    def filters(self) -> list[dict[str, object]]:
+        """As exchangeInfo shows them."""
+        return [
+            {"filterType": "PRICE_FILTER", "minPrice": _text(self.tick), "maxPrice": _text(self.max_price), "tickSize": _text(self.tick)},
+            {"filterType": "LOT_SIZE", "minQty": _text(self.min_quantity), "maxQty": _text(self.max_quantity), "stepSize": _text(self.step)},
+            {"filterType": "MARKET_LOT_SIZE", "minQty": _text(Decimal(0)), "maxQty": _text(self.max_market_quantity), "stepSize": _text(Decimal(0))},
+            {
+                "filterType": "NOTIONAL", "minNotional": _text(self.min_notional), "applyMinToMarket": True,
+                "maxNotional": _text(self.max_notional), "applyMaxToMarket": False, "avgPriceMins": 0,
+            },
+        ]
+
+
+def symbol(unified: str) -> Symbol:
+    """The market BASE/QUOTE with filters that fit its starting price. Raises ValueError if it is written otherwise."""
+    if (named := re.fullmatch(r"([A-Z0-9]{1,10})/([A-Z0-9]{1,10})", unified)) is None:
+        raise ValueError(f"{unified!r} is no market: write BASE/QUOTE, as in BTC/USDT")
+    base, quote = named.groups()
+    quote_in_dollars = DOLLARS.get(quote, Decimal(100))
+    price = DOLLARS.get(base, Decimal(100)) / quote_in_dollars
+    tick, step = next((tick, step) for least, tick, step in GRIDS if price >= least)
+    min_notional = max((Decimal(5) / quote_in_dollars).quantize(Decimal("1E-4")), Decimal("1E-4"))
+    return Symbol(
+        base=base, quote=quote, start_price=max(price // tick, Decimal(1)) * tick, tick=tick, step=step, min_quantity=step,
+        max_quantity=step * 900_000_000, max_market_quantity=step * 100_000_000, max_price=tick * 100_000_000,
+        min_notional=min_notional, max_notional=min_notional * 2_000_000,
+    )
+
+
+def _decimals(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else DECIMALS + 1
+
+
+def _text(value: Decimal) -> str:
+    return format(value, f".{DECIMALS}f")

@@ -1,0 +1,138 @@
+"""Binance spot's row: how its words and numbers become ours."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from exchange_kernel.core.answers import OrderStatus
+from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.exchanges.ccxt import binance
+from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.exchanges.ccxt.dialect import Market, Said, StreamEnded
+from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable
+from exchange_kernel.exchanges.port import OrderUpdate
+from tests.contract.fake_venue import EXCHANGE_INFO, a_trade, an_order
+from tests.contract.test_ccxt_stream import a_report
+
+MARKETS = {"BTCUSDT": Market("BTCUSDT", MarketRules(symbol="BTC/USDT", base="BTC", quote="USDT", active=True, quantity_step=None, price_step=None))}
+
+
+@pytest.mark.parametrize(("changes", "status", "reason"), [
+    ({"status": "NEW"}, OrderStatus.OPEN, "accepted by the engine"),
+    ({"status": "PENDING_NEW"}, OrderStatus.OPEN, "waits for its working order"),
+    ({"status": "PARTIALLY_FILLED"}, OrderStatus.OPEN, "the rest is open"),
+    ({"status": "PENDING_CANCEL"}, OrderStatus.OPEN, "not cancelled yet"),
+    ({"status": "FILLED"}, OrderStatus.FILLED, ""),
+    ({"status": "CANCELED"}, OrderStatus.CANCELED, "by its owner"),
+    ({"status": "REJECTED"}, OrderStatus.REJECTED, ""),
+    ({"status": "EXPIRED", "timeInForce": "IOC"}, OrderStatus.EXPIRED, "the rest of an IOC"),
+    ({"status": "EXPIRED", "timeInForce": "FOK"}, OrderStatus.EXPIRED, "a FOK"),
+    ({"status": "EXPIRED", "type": "MARKET", "timeInForce": "GTC"}, OrderStatus.EXPIRED, "the book was too thin"),
+    ({"status": "EXPIRED", "timeInForce": "GTC"}, OrderStatus.CANCELED, "a resting order does not expire: the venue ended it"),
+    ({"status": "EXPIRED", "timeInForce": "GTC", "expiryReason": "EXCHANGE_CANCELED"}, OrderStatus.CANCELED, "it says so"),
+    ({"status": "EXPIRED", "timeInForce": "IOC", "expiryReason": "EXCHANGE_CANCELED"}, OrderStatus.CANCELED, "the reason outweighs the time in force"),
+    ({"status": "EXPIRED", "timeInForce": "IOC", "expiryReason": "UNFILLED_IOC_QUANTITY_EXPIRED"}, OrderStatus.EXPIRED, "it says so"),
+    ({"status": "EXPIRED", "timeInForce": "IOC", "expiryReason": "NONE"}, OrderStatus.EXPIRED, "no reason given"),
+    ({"status": "EXPIRED", "expiryReason": "REJECTED"}, OrderStatus.REJECTED, "refused when its time came"),
+    ({"status": "EXPIRED_IN_MATCH"}, OrderStatus.CANCELED, "self-trade prevention is the venue's doing"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_a_status_is_read_by_its_cause(changes: dict[str, Any], status: OrderStatus, reason: str) -> None:
+    assert binance.read_order(an_order(**changes), MARKETS).status is status, reason
+
+
+@pytest.mark.parametrize(("type_", "ours"), binance.TYPES.items())
+def test_foreign_orders_of_every_type_are_read(type_: str, ours: str) -> None:
+    assert binance.read_order(an_order(type=type_), MARKETS).type == ours
+
+
+def test_zero_stands_for_none_where_the_venue_writes_it_so() -> None:
+    order = binance.read_order(an_order(type="MARKET", price="0.00000000", origQty="0.00000000", origQuoteOrderQty="100.0"), MARKETS)
+    assert (order.price, order.quantity, order.filled_quantity) == (None, None, Decimal(0))
+
+
+def test_a_negative_quote_quantity_is_one_that_the_venue_has_lost() -> None:
+    assert binance.read_order(an_order(cummulativeQuoteQty="-1.00000000"), MARKETS).filled_quote_quantity is None
+
+
+@pytest.mark.parametrize("key", ["symbol", "orderId", "clientOrderId", "status", "side", "type", "executedQty", "cummulativeQuoteQty", "time", "updateTime"])
+def test_an_order_without_one_of_its_keys_is_no_order(key: str) -> None:
+    document = an_order()
+    del document[key]
+    with pytest.raises(Unreadable):
+        binance.read_order(document, MARKETS)
+
+
+@pytest.mark.parametrize("key", ["symbol", "id", "orderId", "qty", "price", "time", "commission", "commissionAsset"])
+def test_a_trade_without_one_of_its_keys_is_no_trade(key: str) -> None:
+    document = a_trade()
+    del document[key]
+    with pytest.raises(Unreadable):
+        binance.read_trade(document, MARKETS)
+
+
+def test_a_trade_keeps_the_venues_digits_and_its_rebates() -> None:
+    trade = binance.read_trade(a_trade(qty="0.00000001", price="123456789.12345678", commission="-0.00000001"), MARKETS)
+    assert (str(trade.quantity), str(trade.price)) == ("1E-8", "123456789.12345678")
+    assert trade.fee is not None
+    assert trade.fee.amount == Decimal("-0.00000001")
+
+
+def test_an_unknown_market_is_told_apart_from_nonsense() -> None:
+    with pytest.raises(UnknownMarket):
+        binance.read_order(an_order(symbol="NEWUSDT"), MARKETS)
+
+
+def test_the_weights_are_those_the_venue_publishes() -> None:
+    assert binance.read_limit(EXCHANGE_INFO) == Limit(6000, 60)
+    assert binance.read_limit({**EXCHANGE_INFO, "rateLimits": []}) is None
+    raised = [{"rateLimitType": "RAW_REQUESTS", "interval": "MINUTE", "intervalNum": 5, "limit": 1},
+              {"rateLimitType": "REQUEST_WEIGHT", "interval": "SECOND", "intervalNum": 10, "limit": 99}]
+    assert binance.read_limit({"rateLimits": raised}) == Limit(99, 10)
+    assert binance.read_used_weight({"X-MBX-USED-WEIGHT-1M": "123"}) == 123
+    assert binance.read_used_weight({}) is None
+    assert binance.read_used_weight({"X-MBX-USED-WEIGHT-1M": "many"}) is None
+
+
+@pytest.mark.parametrize(("changes", "client_order_id", "reason"), [
+    ({"c": "ours"}, "ours", "a new order"),
+    ({"c": "the cancel", "C": "ours", "x": "CANCELED", "X": "CANCELED"}, "ours", "c is the cancel's name"),
+    ({"c": "ours", "C": "null", "x": "TRADE", "X": "FILLED", "t": 1, "l": "1", "L": "1"}, "ours", "an old way to say none"),
+    ({"c": "ours", "C": None}, "ours", "another"),
+    ({"c": "new", "C": "old", "x": "REPLACED"}, "new", "an amend renames the order"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_a_report_is_of_the_order_and_not_of_its_cancel(changes: dict[str, Any], client_order_id: str, reason: str) -> None:
+    update = binance.read_stream(a_report(**changes), MARKETS)
+    assert isinstance(update, OrderUpdate)
+    assert update.order.client_order_id == client_order_id, reason
+
+
+def test_a_report_of_a_refusal_says_nothing_of_the_order_that_lives_under_that_id() -> None:
+    assert binance.read_stream(a_report(x="REJECTED", X="REJECTED", r="NONE", i=-1), MARKETS) is None
+
+
+def test_self_trade_prevention_ends_an_order_without_an_execution() -> None:
+    update = binance.read_stream(a_report(x="TRADE_PREVENTION", X="EXPIRED_IN_MATCH"), MARKETS)
+    assert isinstance(update, OrderUpdate)
+    assert (update.order.status, update.trade) == (OrderStatus.CANCELED, None)
+
+
+def test_an_execution_without_its_fee_is_an_execution() -> None:
+    update = binance.read_stream(a_report(x="TRADE", X="FILLED", t=1, l="1", L="1", z="1", Z="1", N=None), MARKETS)
+    assert isinstance(update, OrderUpdate)
+    assert update.trade is not None
+    assert update.trade.fee is None
+
+
+@pytest.mark.parametrize(("document", "want"), [
+    ({"id": "7", "status": 200, "result": {}}, Said("7")),
+    ({"id": "7", "status": 400, "error": {"code": -1021, "msg": "late"}}, Said("7", ("-1021", "late"))),
+    ({"id": "7", "status": 500}, Said("7", ("", ""))),
+    ({"event": {"e": "eventStreamTerminated", "E": 1}}, StreamEnded()),
+    ({"event": {"e": "serverShutdown", "E": 1}}, StreamEnded()),
+    ({"subscriptionId": 0, "event": {"e": "outboundAccountPosition"}}, None),
+])
+def test_what_else_the_stream_says(document: Any, want: object) -> None:
+    assert binance.read_stream(document, MARKETS) == want
