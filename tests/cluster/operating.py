@@ -20,7 +20,7 @@ class Exchange:
     """A simulated exchange process, and its control endpoint: the ledger is the judge of every test."""
 
     def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange") -> None:
-        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", "11", *([] if maker else ["--no-market-maker"])]
+        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", "11", "--balance", "USDT=5000000", "--balance", "BTC=100", "--balance", "ETH=1000", *([] if maker else ["--no-market-maker"])]
         self._child = Child(name, arguments, dir, environ={"EXCHANGE_KERNEL_SIM_API_KEY": API_KEY, "EXCHANGE_KERNEL_SIM_API_SECRET": API_SECRET})
         self.rest: str = self._child.ready["rest"]
         self.websocket: str = self._child.ready["websocket"]
@@ -64,7 +64,7 @@ class Trading:
     exchange: Exchange
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        done = self.kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+        done = self.kubectl("--namespace", self.namespace, *arguments, stdin=stdin, check=False)
         if check:
             assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}"
         return str(done.stdout)
@@ -111,7 +111,7 @@ class Trading:
         return time.time()
 
     def await_gone(self, name: str, within: float = 20.0) -> None:
-        eventually(lambda: self.kubectl("--namespace", self.namespace, "get", "oi", name).returncode != 0, within=within, what=f"{name} is gone")
+        eventually(lambda: self.kubectl("--namespace", self.namespace, "get", "oi", name, check=False).returncode != 0, within=within, what=f"{name} is gone")
 
 
 def intent(name: str, **spec: Any) -> dict[str, Any]:

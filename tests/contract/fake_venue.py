@@ -186,6 +186,7 @@ class FakeVenue:
     on_subscribe: Callable[[Json], Json] = lambda message: {"id": message["id"], "status": 200, "result": {"subscriptionId": 0}}
     on_ping: Callable[[Json], Json | None] = lambda message: {"id": message["id"], "status": 200, "result": {}}
     stream_messages: list[Json] = field(default_factory=list)
+    overtakes: list[Json] = field(default_factory=list)      # pushed before the answer to a subscription
     _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def on(self, method: str, path: str, *answers: Answer) -> None:
@@ -225,6 +226,8 @@ class FakeVenue:
             document = json.loads(message.data)
             self.stream_messages.append(document)
             answer = self.on_ping(document) if document["method"] == "ping" else self.on_subscribe(document)
+            while self.overtakes:
+                await socket.send_json(self.overtakes.pop(0))
             if answer is not None:
                 await socket.send_json(answer)
             if document["method"].startswith("userDataStream"):

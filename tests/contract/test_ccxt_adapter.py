@@ -248,6 +248,7 @@ GARBAGE: list[tuple[Answer, str]] = [
     (says(200, {}), "200 with an empty object"),
     (says(200, []), "200 with an empty list"),
     (says(200, {"code": -2010, "msg": "Account has insufficient balance for requested action."}), "an error with a 200 is not what the venue documents"),
+    (says(200, {**an_order(clientOrderId=ID), "origClientOrderId": ID, "transactTime": 1, "success": False}), "ccxt knows it for an error"),
     (truncates(an_order(clientOrderId=ID)), "a body cut short"),
     (says_bytes(200, b"this is no gzip", Content_Encoding="gzip"), "a body that can't be unpacked"),
     (says_bytes(502, b"<html>bad gateway</html>", Content_Type="text/html"), "a gateway's page"),
@@ -312,9 +313,9 @@ async def test_a_redirect_is_an_answer_and_not_a_way(status: int) -> None:
         elsewhere.on(*ORDER, submitted())
         for call in (ORDER, CANCEL, LOOKUP):
             venue.on(*call, says_bytes(status, b"", Location=f"{elsewhere.rest}/api/v3/order"))
-        assert isinstance(await exchange.submit(a_request(), Gate()), Unknown)
-        assert isinstance(await exchange.cancel(REF, Gate()), Unknown)
-        assert isinstance(await exchange.lookup(REF), Unreachable)
+        assert await exchange.submit(a_request(), Gate()) == Unknown(f"the venue answered with HTTP {status}")
+        assert await exchange.cancel(REF, Gate()) == Unknown(f"the venue answered with HTTP {status}")
+        assert await exchange.lookup(REF) == Unreachable(f"the venue answered with HTTP {status}")
         assert not elsewhere.received
 
 
@@ -436,7 +437,7 @@ async def test_a_caller_that_leaves_after_the_first_byte_loses_no_answer() -> No
         assert isinstance(fact, OrderUpdate)
         assert (fact.order.client_order_id, fact.order.exchange_order_id) == (ID, "28")
         assert len(venue.calls(*ORDER)) == 1
-        await facts.aclose()  # type: ignore[attr-defined]
+        await facts.aclose()
 
 
 async def test_a_caller_that_leaves_before_it_takes_its_request_along(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,11 +475,21 @@ async def test_a_caller_that_leaves_the_queue_of_the_budget_costs_nobody_a_turn(
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(5):
             second = await exchange.submit(a_request(), Gate())
     assert isinstance(first, Accepted)
     assert isinstance(second, Accepted)
     assert len(venue.calls(*ORDER)) == 2
+
+
+async def test_a_shut_gate_costs_no_budget() -> None:
+    async with connected(requests_per_second=2) as (exchange, venue):
+        venue.on(*ORDER, submitted())
+        await exchange.markets()
+        async with asyncio.timeout(5):         # twenty requests at this rate would take ten seconds
+            for _ in range(20):
+                assert isinstance(await exchange.submit(a_request(), Gate(closed_at_check="shut")), NotSent)
+            assert isinstance(await exchange.submit(a_request(), Gate()), Accepted)
 
 
 async def test_closing_waits_for_what_is_written_sends_nothing_more_and_leaves_no_task() -> None:
@@ -550,7 +561,7 @@ async def test_market_rules_are_the_filters_own_decimals_under_ccxts_names() -> 
         assert len(venue.calls("GET", "/api/v3/exchangeInfo")) == 2
     there: Any = exchange
     there._ccxt.options |= {"crossMarginPairsData": [], "isolatedMarginPairsData": []}
-    for symbol in EXCHANGE_INFO["symbols"]:  # type: ignore[attr-defined]
+    for symbol in EXCHANGE_INFO["symbols"]:
         assert there._ccxt.parse_market(symbol)["symbol"] in rules, "ccxt calls it the same"
 
 
@@ -579,8 +590,9 @@ async def test_an_entry_that_cannot_be_read_costs_the_completeness_and_nothing_e
     assert "status can't be read" in caplog.text
 
 
-async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again() -> None:
-    newer = {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], {**EXCHANGE_INFO["symbols"][0], "symbol": "NEWUSDT", "baseAsset": "NEW"}]}  # type: ignore[misc, index]
+async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.adapter.RELOAD_AFTER_S", 0.0)
+    newer = {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], {**EXCHANGE_INFO["symbols"][0], "symbol": "NEWUSDT", "baseAsset": "NEW"}]}
     async with connected() as (exchange, venue):
         await exchange.markets()
         venue.on("GET", "/api/v3/exchangeInfo", says(200, newer))
@@ -588,6 +600,33 @@ async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again() -
         listing = await exchange.open_orders()
     assert isinstance(listing, Listing)
     assert (listing.complete, listing.items[0].symbol) == (True, "NEW/USDT")
+
+
+async def test_an_order_of_a_market_that_is_not_listed_does_not_load_the_list_with_every_sweep() -> None:
+    async with connected() as (exchange, venue):
+        venue.on("GET", "/api/v3/openOrders", says(200, [an_order(symbol="GONEUSDT"), an_order()]))
+        for _ in range(3):
+            listing = await exchange.open_orders()
+            assert isinstance(listing, Listing)
+            assert (listing.complete, len(listing.items)) == (False, 1)
+        assert len(venue.calls("GET", "/api/v3/exchangeInfo")) == 1
+
+
+async def test_a_name_that_two_open_markets_share_is_nobodys() -> None:
+    bitcoin = EXCHANGE_INFO["symbols"][0]
+    both = {**EXCHANGE_INFO, "symbols": [bitcoin, {**bitcoin, "symbol": "XBTUSDT", "baseAsset": "XBT"}, EXCHANGE_INFO["symbols"][1]]}
+    former = {**both, "symbols": [bitcoin, {**bitcoin, "symbol": "XBTUSDT", "baseAsset": "XBT", "status": "BREAK"}]}
+    async with connected() as (exchange, venue):
+        venue.on("GET", "/api/v3/exchangeInfo", says(200, both), says(200, former))
+        assert set(await exchange.markets()) == {"YOYOW/BTC"}
+        assert isinstance(await exchange.submit(a_request(), Gate()), NotSent)
+        assert set(await exchange.markets(reload=True)) == {"BTC/USDT"}, "a closed one is no rival"
+
+
+async def test_a_list_of_markets_of_which_none_can_be_read_is_no_list() -> None:
+    async with connected() as (exchange, venue):
+        venue.on("GET", "/api/v3/exchangeInfo", says(200, {**EXCHANGE_INFO, "symbols": ["what", {"symbol": "X"}]}))
+        assert isinstance(await exchange.markets(), Unreachable)
 
 
 def serves_pages(entries: list[dict[str, Any]], id_key: str, from_key: str) -> Answer:
@@ -808,10 +847,8 @@ def a_private_ca() -> tuple[bytes, ssl.SSLContext]:
 
 
 async def test_aiohttp_still_has_the_switch_that_turns_its_resend_off() -> None:
-    session = wire.open_session(None)
-    assert aiohttp.ClientSession()._retry_connection is True
-    assert session._retry_connection is False
-    await session.close()
+    async with wire.open_session(None) as ours, aiohttp.ClientSession() as theirs:
+        assert (ours._retry_connection, theirs._retry_connection) == (False, True)
 
 
 def test_the_row_is_in_the_table() -> None:

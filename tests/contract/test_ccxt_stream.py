@@ -61,6 +61,16 @@ async def test_it_begins_with_a_gap_once_it_is_subscribed_with_a_signature_of_th
     assert params["apiKey"] == API_KEY
 
 
+async def test_an_event_that_overtakes_the_answer_to_the_subscription_is_kept() -> None:
+    async with streaming() as (facts, venue, _):
+        venue.overtakes = [a_report(i=1), a_report(i=2)]
+        assert await anext(facts) is Gap.SUBSCRIBED
+        for number in ("1", "2"):
+            fact = await anext(facts)
+            assert isinstance(fact, OrderUpdate)
+            assert fact.order.exchange_order_id == number
+
+
 async def test_a_fill_is_the_orders_total_and_the_one_execution() -> None:
     async with streaming() as (facts, venue, _):
         await anext(facts)

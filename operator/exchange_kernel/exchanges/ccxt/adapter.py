@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.outcomes import (
     BUSY,
+    GARBAGE,
     Answered,
     Reply,
     Silence,
@@ -40,7 +41,7 @@ from exchange_kernel.exchanges.ccxt.outcomes import (
     unreachable,
 )
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries
-from exchange_kernel.exchanges.ccxt.stream import PrivateStream, Ready, StreamTiming
+from exchange_kernel.exchanges.ccxt.stream import PrivateStream, StreamTiming
 from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, WireCall, open_session
 from exchange_kernel.exchanges.port import Clearance, ClockReading, Closed, OrderRef, OrderUpdate, StreamFact
 
@@ -48,9 +49,14 @@ log = logging.getLogger(__name__)
 
 Item = TypeVar("Item", ExchangeOrder, Trade)
 Outcome = TypeVar("Outcome", SubmitOutcome, CancelOutcome)
+Read = TypeVar("Read")
+Context = TypeVar("Context")
 
 #: A listing that is longer is marked incomplete: 200 pages of Binance are 200,000 orders of one market.
 MAX_PAGES = 200
+
+#: How long a list of markets is good enough for an entry that names another.
+RELOAD_AFTER_S = 60.0
 
 CLOSED = "the connection to the exchange is closed"
 
@@ -96,6 +102,7 @@ class CcxtExchange:
         self._time = VenueTime()
         self._by_symbol: Mapping[str, Market] = {}
         self._by_id: Mapping[str, Market] = {}
+        self._markets_at = 0.0                           # when they were loaded (monotonic, s)
         self._loading = asyncio.Lock()
         self._calls: set[asyncio.Task[Any]] = set()      # sends on the wire: they outlive whoever asked for them
         self._under_way: set[WireCall] = set()
@@ -242,19 +249,31 @@ class CcxtExchange:
             limit = self._dialect.read_limit(answer.document)
         except Unreadable:
             return unreachable(answer)
-        markets = []
-        for number, entry in enumerate(found):
-            if number % 100 == 99:
-                await asyncio.sleep(0)       # thousands of markets: others keep their turn
-            try:
-                markets.append(self._dialect.read_market(entry, self._ccxt.safe_currency_code))
-            except Unreadable as problem:
-                self._count_unreadable("the markets", problem)
+        markets, problems = await _parsed(found, self._dialect.read_market, self._ccxt.safe_currency_code)
+        for problem in problems:
+            self._count_unreadable("the markets", problem)
+        if not markets:
+            return Unreachable(GARBAGE)
         if limit is not None:
             self._budget.resize(limit)
         self._by_id = {market.id: market for market in markets}
-        self._by_symbol = {market.rules.symbol: market for market in markets}
+        self._by_symbol = self._named(markets)
+        self._markets_at = time.monotonic()
         return None
+
+    def _named(self, markets: list[Market]) -> Mapping[str, Market]:
+        """By our names. One name of two open markets is nobody's: an order may not go to the other one."""
+        by_symbol: dict[str, list[Market]] = {}
+        for market in markets:
+            by_symbol.setdefault(market.rules.symbol, []).append(market)
+        named = {}
+        for symbol, same in by_symbol.items():
+            candidates = [market for market in same if market.rules.active] or same
+            if len(candidates) == 1:
+                named[symbol] = candidates[0]
+            else:
+                log.error("%s has several markets that ccxt calls %s: none of them is traded here", self._dialect.exchange_id, symbol)
+        return named
 
     async def _market(self, symbol: str) -> Market | Unreachable:
         if (market := self._by_symbol.get(symbol)) is not None:
@@ -269,9 +288,9 @@ class CcxtExchange:
         stamp = self._time.stamp()
         return stamp if isinstance(stamp, int) else Unreachable(stamp.reason)
 
-    async def _listed(self, pages: Pages, read: Callable[[Any, Mapping[str, Market]], Item]) -> Listing[Item] | Unreachable:
+    async def _listed(self, pages: Pages, read: Callable[[Any, Markets], Item]) -> Listing[Item] | Unreachable:
         """All pages of a listing. What can't be read is counted, logged, and makes it incomplete; the rest is kept (rule 12)."""
-        raw: list[Any] = []
+        items: list[Item] = []
         complete = True
         try:
             call = next(pages)
@@ -280,24 +299,31 @@ class CcxtExchange:
                 if not isinstance(answer, Answered):
                     return unreachable(answer)
                 page = entries(answer.document)
-                raw += page
+                found, readable = await self._entries(page, read)
+                items += found
+                complete = complete and readable
                 call = pages.send(page)
             complete = False
         except StopIteration:
             pass
         except Unreadable as problem:
-            if not raw:
-                return Unreachable("the venue's answer can't be read")
+            if not items:
+                return Unreachable(GARBAGE)
             self._count_unreadable("a page", problem)
             complete = False
         finally:
             pages.close()
-        items, problems = _parsed(raw, read, self._by_id)
-        if any(isinstance(one, UnknownMarket) for one in problems) and not isinstance(await self.markets(reload=True), Unreachable):
-            items, problems = _parsed(raw, read, self._by_id)      # it was newer than our list
+        return Listing(tuple(items), complete)
+
+    async def _entries(self, page: list[Any], read: Callable[[Any, Markets], Item]) -> tuple[list[Item], bool]:
+        """What a page's entries say, and whether all of them could be read."""
+        items, problems = await _parsed(page, read, self._by_id)
+        if any(isinstance(one, UnknownMarket) for one in problems) and time.monotonic() - self._markets_at > RELOAD_AFTER_S:
+            await self.markets(reload=True)                        # it is newer than our list
+            items, problems = await _parsed(page, read, self._by_id)
         for one in problems:
             self._count_unreadable("a listing", one)
-        return Listing(tuple(items), complete and not problems)
+        return items, not problems
 
     def _count_unreadable(self, where: str, problem: Unreadable) -> None:
         self.unreadable_entries += 1
@@ -310,7 +336,8 @@ class CcxtExchange:
         url: Any = self._ccxt.urls["api"]
         for name in dialect.url:
             url = url[name]
-        stream = PrivateStream(dialect, self._ccxt, self._http, url, self._time, self._stream_timing, self._ready_to_stream, self._dialect.words.time.has)
+        stream = PrivateStream(dialect, self._ccxt, self._http, url, self._time, self._stream_timing, time_refusals=self._dialect.words.time,
+                               markets=lambda: self._by_id, prepare=self._ready_to_stream)
         self._streams.add(stream)
         try:
             if not self._closed:
@@ -319,12 +346,13 @@ class CcxtExchange:
         finally:
             self._streams.discard(stream)
 
-    async def _ready_to_stream(self) -> Ready | Unreachable:
+    async def _ready_to_stream(self) -> Unreachable | None:
+        """Known markets, a known time and a turn in the budget, or what is missing."""
         for needed in (await self.markets(), await self._now()):
             if isinstance(needed, Unreachable):
                 return needed
         turn = await self._budget.turn(self._dialect.stream.weight, Priority.LOOKUP)
-        return Ready(lambda: self._by_id) if isinstance(turn, Granted) else Unreachable(BUSY, turn.seconds)
+        return None if isinstance(turn, Granted) else Unreachable(BUSY, turn.seconds)
 
     async def close(self) -> None:
         """Let what is written find its answer, write nothing more, and leave no task behind."""
@@ -395,12 +423,15 @@ def _one_page(call: Call) -> Pages:
     yield call
 
 
-def _parsed(raw: list[Any], read: Callable[[Any, Markets], Item], markets: Markets) -> tuple[list[Item], list[Unreadable]]:
-    items: list[Item] = []
+async def _parsed(page: Iterable[Any], read: Callable[[Any, Context], Read], context: Context) -> tuple[list[Read], list[Unreadable]]:
+    """Entry by entry. Others keep their turn: a page may have thousands."""
+    items: list[Read] = []
     problems: list[Unreadable] = []
-    for entry in raw:
+    for number, entry in enumerate(page):
+        if number % 100 == 99:
+            await asyncio.sleep(0)
         try:
-            items.append(read(entry, markets))
+            items.append(read(entry, context))
         except Unreadable as problem:
             problems.append(problem)
     return items, problems

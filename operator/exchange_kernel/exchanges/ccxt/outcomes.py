@@ -36,6 +36,9 @@ TOO_MANY = (418, 429)
 #: Without a Retry-After: a ban begins at two minutes (Binance: rest-api.md, "IP Limits"), a breach is over with its window.
 STAY_AWAY_S = {418: 120.0, 429: 60.0}
 
+#: A code for "too many" without the status: the venue is short of breath, and has not shut the door.
+BREATH_S = 5.0
+
 GARBAGE = "the venue's answer can't be read"
 ECHO = "the venue answered about another order"
 BUSY = "the venue asked this account to stay away for a while"
@@ -82,7 +85,7 @@ def reply(answer: Answer, dialect: Dialect) -> Reply:
     if error is not None:
         code, message = error
         if retry_after_s is None and dialect.words.busy.has(code, message):
-            retry_after_s = STAY_AWAY_S[429]
+            retry_after_s = BREATH_S
         return VenueError(answer.status, code, message, retry_after_s)
     if 200 <= answer.status < 300 and answer.document is not None and not answer.disowned:
         return Answered(answer.document)

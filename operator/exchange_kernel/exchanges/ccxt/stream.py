@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from exchange_kernel.core.answers import Unreachable
-from exchange_kernel.exchanges.ccxt.dialect import Markets, Said, StreamDialect, StreamEnded, StreamEvent
+from exchange_kernel.exchanges.ccxt.dialect import AllowList, Markets, Said, StreamDialect, StreamEnded, StreamEvent
 from exchange_kernel.exchanges.ccxt.parsing import Unreadable
 from exchange_kernel.exchanges.ccxt.wire import STAMP, json_or_none
 from exchange_kernel.exchanges.port import Closed, Gap, OrderUpdate, StreamFact
@@ -39,26 +39,21 @@ class Time(Protocol):
     def forget(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """What a connection needs beforehand: known markets, a known time, a turn in the budget."""
-
-    markets: Callable[[], Markets]       # asked for every event: the list may be loaded anew meanwhile
-
-
 class PrivateStream:
     """One reader's stream; lives until its reader leaves, or `close`."""
 
-    def __init__(self, dialect: StreamDialect, ccxt: Any, http: aiohttp.ClientSession, url: str, time: Time, timing: StreamTiming,
-                 prepare: Callable[[], Awaitable[Ready | Unreachable]], refused_for_time: Callable[[str, str], bool]) -> None:
+    def __init__(self, dialect: StreamDialect, ccxt: Any, http: aiohttp.ClientSession, url: str, time: Time, timing: StreamTiming, *,
+                 time_refusals: AllowList, markets: Callable[[], Markets], prepare: Callable[[], Awaitable[Unreachable | None]]) -> None:
+        """`prepare` is awaited before each connection; `markets` is asked for each event, for they may be loaded anew meanwhile."""
         self._dialect = dialect
         self._ccxt = ccxt
         self._http = http
         self._url = url
         self._time = time
         self._timing = timing
+        self._time_refusals = time_refusals
+        self._markets = markets
         self._prepare = prepare
-        self._refused_for_time = refused_for_time
         self._facts: asyncio.Queue[StreamFact | None] = asyncio.Queue()
         self._requests = 0
         self._connecting: asyncio.Task[None] | None = None
@@ -96,21 +91,20 @@ class PrivateStream:
 
     async def _one_connection(self) -> bool:
         """From dialling to the end of one connection; whether it was ever subscribed. Every way out of a subscription tells its gap."""
-        ready = await self._prepare()
-        if isinstance(ready, Unreachable):
-            log.info("the private stream waits: %s", ready.reason)
+        if (missing := await self._prepare()) is not None:
+            log.info("the private stream waits: %s", missing.reason)
             return False
         async with self._http.ws_connect(self._url, timeout=aiohttp.ClientWSTimeout(ws_close=1.0), max_msg_size=0) as socket:
-            if not await self._subscribed(socket, ready):
+            if not await self._subscribed(socket):
                 return False
             gap = Gap.DISCONNECTED
             try:
-                gap = await self._read(socket, ready)
+                gap = await self._read(socket)
             finally:
                 self.put(gap)
             return True
 
-    async def _subscribed(self, socket: aiohttp.ClientWebSocketResponse, ready: Ready) -> bool:
+    async def _subscribed(self, socket: aiohttp.ClientWebSocketResponse) -> bool:
         stamp = self._time.stamp()
         if isinstance(stamp, Closed):
             return False
@@ -127,7 +121,7 @@ class PrivateStream:
                 message = await socket.receive()
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     return False
-                match self._event(message.data, ready):
+                match self._event(message.data):
                     case Said(request_id=said, error=None) if said == request_id:
                         self.put(Gap.SUBSCRIBED)
                         for fact in early:
@@ -135,7 +129,7 @@ class PrivateStream:
                         return True
                     case Said(request_id=said, error=(code, text)) if said == request_id:
                         log.warning("the venue refused the subscription to the private stream with error %s", code)
-                        if self._refused_for_time(code, text):
+                        if self._time_refusals.has(code, text):
                             self._time.forget()
                         return False
                     case OrderUpdate() | Gap() as fact:
@@ -143,7 +137,7 @@ class PrivateStream:
                     case StreamEnded():
                         return False
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse, ready: Ready) -> Gap:
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> Gap:
         """Read until the end of the connection; why it ended."""
         asked = False
         while True:
@@ -161,16 +155,16 @@ class PrivateStream:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return Gap.DISCONNECTED
             asked = False
-            match self._event(message.data, ready):
+            match self._event(message.data):
                 case OrderUpdate() | Gap() as fact:
                     self.put(fact)
                 case StreamEnded():
                     return Gap.DISCONNECTED
 
-    def _event(self, content: str, ready: Ready) -> StreamEvent | Gap | None:
+    def _event(self, content: str) -> StreamEvent | Gap | None:
         document = json_or_none(content)
         try:
-            return self._dialect.read(document, ready.markets())
+            return self._dialect.read(document, self._markets())
         except Unreadable as problem:
             log.warning("an event of the private stream can't be read: %s", problem)
             return Gap.UNREADABLE

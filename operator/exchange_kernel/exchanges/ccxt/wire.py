@@ -63,7 +63,7 @@ class WireCall:
         stamp = self.clearance.stamp()
         if isinstance(stamp, Closed):
             raise self._shut_by(stamp)
-        self.stamp = stamp + 1
+        self.stamp = stamp
         token = STAMP.set(stamp)
         try:
             return self.sign()

@@ -151,7 +151,7 @@ def test_a_cancel_is_taken_when_it_was_of_our_order() -> None:
     (Answer(429, None, {"Retry-After": "7"}), Silence(True, "the venue asked this account to stay away for a while", 7.0), "a page with a 429"),
     (Answer(418, None, {}), Silence(True, "the venue asked this account to stay away for a while", 120.0), "a ban that doesn't say how long"),
     (Answer(429, None, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}), Silence(True, "the venue asked this account to stay away for a while", 60.0), "a date"),
-    (Answer(400, {"code": -1003, "msg": "Too many requests queued."}), VenueError(400, "-1003", "Too many requests queued.", 60.0), "busy by its code"),
+    (Answer(400, {"code": -1003, "msg": "Too many requests queued."}), VenueError(400, "-1003", "Too many requests queued.", 5.0), "busy by its code"),
     (Answer(400, {"code": "-1003", "msg": "x"}), Silence(True, "the venue answered with HTTP 400"), "not the venue's form of an error"),
     (Answer(503, None, {"Retry-After": "7"}), Silence(True, "the venue answered with HTTP 503"), "maintenance is not about us"),
 ], ids=lambda value: value if isinstance(value, str) else "")

@@ -1,0 +1,67 @@
+"""A real API server for the session, with our kinds and policy installed; a namespace for each test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from exchange_kernel.cli.controlplane import ControlPlane, Kubectl, find_target
+from tests.cluster.desks import (  # noqa: F401
+    audit_log,
+    desk,
+    operator_kubeconfig,
+    pytest_runtest_makereport,
+    shared,
+    trading,
+)
+from tests.support import eventually
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "manifests" / "examples"
+
+
+@dataclass(frozen=True, slots=True)
+class Kube:
+    """The cluster under test."""
+
+    kubeconfig: Path
+    control_plane: ControlPlane | None      # None for a cluster that TEST_KUBECONFIG names
+    _kubectl: Kubectl
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self._kubectl(*arguments, stdin=stdin, check=check)
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    with find_target(os.environ.get("TEST_KUBECONFIG"), dir=tmp_path_factory.mktemp("cluster") / "plane", fsync=False) as cluster:
+        kube = Kube(cluster.kubeconfig, cluster.control_plane, cluster.kubectl)
+        kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests"))
+        kube.kubectl("wait", "--for=condition=Established", "crd/orderintents.exchange-kernel.io", "crd/exchangeaccounts.exchange-kernel.io", "--timeout=30s")
+        eventually(lambda: _finalizers_of_a_new_order(kube), within=30, every=0.2, what="the finalizer policy in force")
+        yield kube
+
+
+def _finalizers_of_a_new_order(kube: Kube) -> list[str]:
+    shown = kube.kubectl("create", "--dry-run=server", "-o", "json", "-f", str(EXAMPLES / "limit-order.yaml"), check=False)
+    assert shown.returncode == 0, shown.stderr
+    return list(json.loads(shown.stdout)["metadata"].get("finalizers", []))
+
+
+@pytest.fixture
+def namespace(kube: Kube) -> Iterator[str]:
+    """A fresh one. Where no operator has let its orders go, they are let go here."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    kube.kubectl("create", "namespace", name)
+    yield name
+    kube.kubectl("--namespace", name, "delete", "orderintents,exchangeaccounts", "--all", "--wait=false")
+    for left in kube.kubectl("--namespace", name, "get", "orderintents,exchangeaccounts", "-o", "name").stdout.split():
+        kube.kubectl("--namespace", name, "patch", left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+    kube.kubectl("delete", "namespace", name, "--wait=false")
