@@ -30,7 +30,7 @@ demo: $(READY) ## A control plane, an exchange, the operator and some orders, fr
 	@$(BIN)/python -u hack/demo.py $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint unit property contract cluster ## All tests that need no container engine
+test: lint unit property contract cluster chart ## All tests that need no container engine
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, the layers, and generated files against their source
@@ -54,6 +54,18 @@ contract: $(READY) ## The exchange port: the real ccxt against scripted and simu
 .PHONY: cluster
 cluster: $(READY) ## On a real kube-apiserver and etcd; TEST_KUBECONFIG names a cluster to use instead of our own
 	@$(PYTEST) tests/cluster
+
+.PHONY: chart
+chart: $(READY) ## helm lint --strict, and every template through a real API server's dry run
+	@$(BIN)/python -u hack/chart.py
+
+.PHONY: image
+image: ## The operator's container image, exchange-kernel:dev
+	@hack/image.sh
+
+.PHONY: kind
+kind: $(READY) ## The chart on a real kubelet: image, kind cluster, Helm release, tests/kind
+	@PYTHON=$(BIN)/python hack/kind.sh
 
 .PHONY: generate
 generate: $(READY) ## Write crds/, the chart's CRDs and docs/reference/ from operator/exchange_kernel/api

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from tests.support import eventually
 from typer.testing import CliRunner
 
 from exchange_kernel.cli.cluster import app
 from exchange_kernel.cli.controlplane import ControlPlane, ControlPlaneError
 from exchange_kernel.cli.controlplane.processes import command_line
+from tests.support import eventually
 
 #: The first test to need the binaries may have to build them.
 pytestmark = pytest.mark.timeout(1200)

@@ -78,11 +78,36 @@ def manifest(name: str, spec: dict[str, Any], **metadata: Any) -> str:
 
 
 @pytest.fixture
-def orders(kube: Any, namespace: str) -> Iterator[Orders]:
-    def run(*arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return kube.kubectl("--namespace", namespace, *arguments, stdin=stdin, check=check)
+def orders(kube: Any, namespace: str) -> Orders:
+    return Orders(in_namespace(kube, namespace))
 
-    return Orders(run)
+
+@pytest.fixture(scope="module")
+def many(kube: Any) -> Iterator[Orders]:
+    """One namespace for all tests that look at a single order of their own: a namespace costs as much as they do."""
+    name = f"kinds-{uuid.uuid4().hex[:10]}"
+    kube.kubectl("create", "namespace", name)
+    orders = Orders(in_namespace(kube, name))
+    yield orders
+    orders.run("delete", "oi", "--all", "--wait=false")
+    if left := orders.run("get", "oi", "-o", "name").stdout.split():
+        orders.run("patch", *left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+    kube.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def order(many: Orders) -> Iterator[Orders]:
+    """The same, emptied of `order` before each test."""
+    yield many
+    many.run("delete", "oi", "order", "--wait=false", "--ignore-not-found")
+    many.patch({"metadata": {"finalizers": None}})
+
+
+def in_namespace(kube: Any, name: str) -> Run:
+    def run(*arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return kube.kubectl("--namespace", name, *arguments, stdin=stdin, check=check)
+
+    return run
 
 
 # ── What is refused ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

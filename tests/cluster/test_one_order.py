@@ -105,6 +105,19 @@ def test_an_intent_without_an_account_says_so(trading):
     eventually(lambda: trading.condition("lost", "Stalled").get("reason") == "AccountNotFound", within=10, what="the condition names the missing account")
 
 
+def test_credentials_the_exchange_refuses_are_said_on_the_account_and_on_its_intents(trading):
+    trading.run("create", "secret", "generic", "wrong-keys", "--from-literal=apiKey=wrong", "--from-literal=secret=wrong")
+    trading.run("apply", "-f", "-", stdin=json.dumps({
+        "apiVersion": "exchange-kernel.io/v1alpha1", "kind": "ExchangeAccount", "metadata": {"name": "wrong"},
+        "spec": {"exchange": "binance", "environment": "Simulated", "endpoint": {"rest": trading.exchange.rest, "websocket": trading.exchange.websocket},
+                 "credentialsSecretRef": {"name": "wrong-keys"}},
+    }))
+    trading.run("wait", "--for=condition=CredentialsValid=False", "xa/wrong", "--timeout=20s")
+    assert "spec.credentialsSecretRef" in trading.run("get", "xa", "wrong", "-o", "yaml")
+    trading.place("keyless", accountRef={"name": "wrong"})
+    eventually(lambda: trading.condition("keyless", "Ready").get("reason") == "AccountNotReady", within=10, what="the intent says that its account is not ready")
+
+
 def test_kubectl_shows_selects_explains_and_diffs(trading):
     trading.place("shown", symbol="ETH/USDT", **REST | {"price": "500"})
     trading.await_state("shown", "Open")

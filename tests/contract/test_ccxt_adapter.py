@@ -545,6 +545,10 @@ async def test_the_fingerprint_is_the_venues_own_number_of_the_account() -> None
         assert await exchange.fingerprint() == "354937868"
         venue.on("GET", "/api/v3/account", says(200, {"accountType": "SPOT", "balances": []}))
         assert isinstance(await exchange.fingerprint(), Unreachable)
+        venue.on("GET", "/api/v3/account", says(401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}))
+        assert await exchange.fingerprint() == Refused("-2015", "Invalid API-key, IP, or permissions for action")
+        venue.on("GET", "/api/v3/account", says(502, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}))
+        assert isinstance(await exchange.fingerprint(), Unreachable), "a 5xx proves nothing, whatever it says"
 
 
 async def test_market_rules_are_the_filters_own_decimals_under_ccxts_names() -> None:

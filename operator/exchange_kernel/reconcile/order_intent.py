@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from enum import Enum
 
 import structlog
 
@@ -24,6 +25,14 @@ log = structlog.get_logger(__name__)
 
 MAX_STEPS = 24  # an order's longest way through one call is about eight; more is a bug, and must not spin
 WRITE_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class Step(Enum):
+    """What follows a step of one reconcile call."""
+
+    NEXT = "Next"  # done: look and decide on
+    AGAIN = "Again"  # somebody else wrote, or the object went: look and decide afresh
+    REST = "Rest"  # nothing more to do now; something will wake us
 
 
 class OrderIntentReconciler:
@@ -56,47 +65,57 @@ class OrderIntentReconciler:
                 return None  # the account is not ours, or not yet: its session wakes us
             self._remember(record)
             decision = decide(record, seen, session.now())
-            if decision.action is None:
-                if await self._write(record, seen, decision, session.now()):
-                    if decision.verdict is not None:
-                        continue  # a written end lets the object go
-                    return self._sleep(uid, decision)
-                continue
-            if not await self._perform(decision, record, seen, session):
+            if await self._perform(decision, record, seen, session) is Step.REST:
                 return None
         log.error("an order did not come to rest", intent=uid)
         self._wake_after(uid, 5.0)
         return None
 
-    async def _perform(self, decision: Decision, record: OrderRecord, seen: Seen, session: AccountSession) -> bool:
-        """Carry out one action; False if the call should end here and come back later."""
+    async def _perform(self, decision: Decision, record: OrderRecord, seen: Seen, session: AccountSession) -> Step:
+        """Carry out one action, or write what there is to say and rest."""
         match decision.action:
+            case None:
+                step = await self._write(record, seen, decision, session.now())
+                if step is not Step.NEXT or decision.verdict is not None:
+                    return step  # a written end still lets the object go
+                self._sleep(record.uid, decision)
+                return Step.REST
             case actions.Submit(number=number, request=request):
                 await submitter.submit(session, seen.ids[number], request, self._unchanged(record, session))
             case actions.Cancel(number=number):
                 await submitter.cancel(session, record, seen.ids[number])
             case actions.WriteAhead(number=number, request=request):
-                if not await self._write(record, seen, decision, session.now()):
-                    return self._store.get(record.uid) is not None and not self._write_failures.get(record.uid)
-                self._memory.of(seen.ids[number]).send = SendRecord(
-                    seen.ids[number],
-                    SendStage.PREPARED,
-                    quantity=request.quantity,
-                    price=request.price,
-                )
+                version = record.resource_version
+                if (step := await self._write(record, seen, decision, session.now())) is Step.REST:
+                    return step
+                current = self._store.get(record.uid)
+                if current is not None and current.resource_version != version and _holds(current, seen.ids[number]):
+                    prepared = SendRecord(seen.ids[number], SendStage.PREPARED, quantity=request.quantity, price=request.price)
+                    self._memory.of(seen.ids[number]).send = prepared
             case actions.Lookup(number=number):
-                if record.status.state is not OrderState.UNKNOWN and not await self._write(record, seen, decision, session.now()):
-                    return True
-                await resolver.lookup(session, record, seen.ids[number])
+                if await self._say_unknown(record, seen, decision, session):
+                    await resolver.lookup(session, record, seen.ids[number])
             case actions.ProveAbsence(number=number):
-                await resolver.prove_absence(session, record, seen.ids[number])
+                if await self._say_unknown(record, seen, decision, session):
+                    await resolver.prove_absence(session, record, seen.ids[number])
             case actions.Settle(number=number):
                 await resolver.settle(session, record, seen.ids[number])
             case actions.AddFinalizer():
                 return self._written(record, await self._store.add_finalizer(record))
             case actions.Release():
-                return self._written(record, await self._store.remove_finalizer(record)) and not self._done(record, seen)
-        return True
+                step = self._written(record, await self._store.remove_finalizer(record))
+                if step is Step.NEXT:
+                    self._forget(record, seen)
+                return step
+        return Step.NEXT
+
+    async def _say_unknown(self, record: OrderRecord, seen: Seen, decision: Decision, session: AccountSession) -> bool:
+        """A question may take as long as a silent exchange does: what is not known is written before it is asked. False if that changed the record."""
+        if record.status.state is OrderState.UNKNOWN:
+            return True
+        step = await self._write(record, seen, decision, session.now())
+        # A write that is not to be had now must not hold up finding out.
+        return step is Step.REST or self._store.get(record.uid) is record
 
     def _unchanged(self, decided_on: OrderRecord, session: AccountSession) -> Callable[[], Closed | None]:
         """The gate (rule 4): deletion, desired state, suspension, trading mode and deadline as they are at the wire, not as they were decided on."""
@@ -116,34 +135,35 @@ class OrderIntentReconciler:
 
     # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _write(self, record: OrderRecord, seen: Seen, decision: Decision, now: Now) -> bool:
-        """Write the status that follows from the decision, if it differs. True if what is stored is what was meant."""
+    async def _write(self, record: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Step:
+        """Write the status that follows from the decision, if it differs."""
         if record.finished:
-            return True
+            return Step.NEXT if decision.verdict is None else Step.REST
         status = project(record, seen, decision, now)
         if record.gone:
-            if decision.verdict is not None:
-                self._forget(record, seen)
-            return decision.verdict is None
+            if decision.verdict is None:
+                return Step.NEXT
+            self._forget(record, seen)
+            return Step.REST
         if record.status == status:
-            return True
+            return Step.NEXT
         return self._written(record, await self._store.write_status(record, status))
 
-    def _written(self, record: OrderRecord, outcome: WriteOutcome) -> bool:
+    def _written(self, record: OrderRecord, outcome: WriteOutcome) -> Step:
         """Note what became of a write. The facts stay in memory whatever happens: a failed write is derived again, an order never sent again."""
         match outcome:
             case Written():
                 self._write_failures.pop(record.uid, None)
                 metrics.STATUS_WRITES.inc()
-                return True
+                return Step.NEXT
             case Conflict() | Gone():
                 metrics.STATUS_CONFLICTS.inc()
-                return False
+                return Step.AGAIN
             case Unavailable(reason=reason):
                 failures = self._write_failures[record.uid] = self._write_failures.get(record.uid, 0) + 1
                 self._wake_after(record.uid, WRITE_RETRY_S[min(failures, len(WRITE_RETRY_S)) - 1])
                 log.warning("status not written", intent=f"{record.namespace}/{record.name}", reason=reason)
-                return False
+                return Step.REST
 
     async def _write_waiting(self, record: OrderRecord, waiting: Waiting) -> None:
         if record.finished or record.gone:
@@ -172,11 +192,11 @@ class OrderIntentReconciler:
             return None
         return replace(last, gone=True, deleting=True, finalizer=False)
 
-    def _done(self, record: OrderRecord, seen: Seen) -> bool:
-        self._forget(record, seen)
-        return True
-
     def _forget(self, record: OrderRecord, seen: Seen) -> None:
         self._last.pop(record.uid, None)
         for client_order_id in seen.ids.values():
             self._memory.forget(client_order_id)
+
+
+def _holds(record: OrderRecord, client_order_id: str) -> bool:
+    return any(attempt.client_order_id == client_order_id for attempt in record.attempts)

@@ -19,6 +19,7 @@ from exchange_kernel.core.answers import (
     Listing,
     LookupOutcome,
     NotSent,
+    Refused,
     SubmitOutcome,
     Trade,
     Unreachable,
@@ -34,6 +35,7 @@ from exchange_kernel.exchanges.ccxt.outcomes import (
     Reply,
     Silence,
     VenueError,
+    account_refusal,
     cancel_outcome,
     lookup_outcome,
     reply,
@@ -225,10 +227,10 @@ class CcxtExchange:
         self._time.read(reading)
         return reading
 
-    async def fingerprint(self) -> str | Unreachable:
+    async def fingerprint(self) -> str | Refused | Unreachable:
         answer = await self._read(self._dialect.account, Priority.LOOKUP)
         if not isinstance(answer, Answered):
-            return unreachable(answer)
+            return account_refusal(answer, self._dialect)
         try:
             return self._dialect.read_account(answer.document)
         except Unreadable:

@@ -161,6 +161,13 @@ def unreachable(reply: Reply) -> Unreachable:
             return Unreachable(reply.reason, reply.retry_after_s)
 
 
+def account_refusal(reply: Reply, dialect: Dialect) -> Refused | Unreachable:
+    """For a reading of the account that brought nothing: the venue's definite no, which is about the credentials, is told from silence."""
+    if isinstance(reply, VenueError) and _says(reply, dialect.words.refusals):
+        return Refused(reply.code, _stable(reply.message))
+    return unreachable(reply)
+
+
 def _is(order: ExchangeOrder, ref: OrderRef) -> bool:
     return (order.symbol, order.client_order_id) == (ref.symbol, ref.client_order_id) and ref.exchange_order_id in (None, order.exchange_order_id)
 
