@@ -35,7 +35,7 @@ def test_an_idle_minute_of_fifty_orders_costs_no_status_write_and_one_listing_a_
     made = {path: count - before.get(path, 0) for path, count in exchange.requests().items() if count != before.get(path, 0)}
     assert status_writes(audit_log, trading.namespace) == writes
     # One reading of the clock and one list of open orders a sweep: the same for one intent and for fifty.
-    assert set(made) <= {"GET /api/v3/time", "GET /api/v3/openOrders", "WS time"}
+    assert set(made) <= {"GET /api/v3/time", "GET /api/v3/openOrders", "WS ping"}
     assert all(count <= 60 / (resync_seconds * 0.9) + 2 for count in made.values()), made
 
 

@@ -28,7 +28,7 @@ def test_a_market_order_fills_and_status_says_what_the_exchange_says(trading):
 
 
 def test_an_order_the_exchange_refuses_is_finished_and_says_why(trading):
-    trading.place("too-much", **REST | {"quantity": "900"})
+    trading.place("too-much", **REST | {"quantity": "300"})
     trading.wait("too-much", "Finished")
     status = trading.status("too-much")
     assert status["state"] == "Rejected"

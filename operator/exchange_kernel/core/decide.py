@@ -222,6 +222,11 @@ def _ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
     return Verdict(OrderState.CANCELED, "CanceledByExchange", "Canceled at the exchange, not by this resource: it is not sent again.")
 
 
+def leave_what_is_at_the_exchange(facts: Facts) -> Decision | None:
+    """What follows is for orders that are not at the exchange: no deadline, limit or mode touches one that is."""
+    return Decision() if facts.numbers and not facts.nothing_at_exchange(facts.numbers[-1]) else None
+
+
 def cancel_before_the_send(facts: Facts) -> Decision | None:
     """9: what was never sent, or is proved absent, ends as Canceled without the exchange."""
     if facts.unwanted:
@@ -310,8 +315,6 @@ def _deadline_passed(facts: Facts) -> Verdict | None:
 def submit_if_unsent(facts: Facts) -> Decision | None:
     """6: send first where that is safe; in every other case write first, with the version this was decided on."""
     number = facts.numbers[-1] if facts.numbers else 1
-    if facts.numbers and not facts.nothing_at_exchange(number):
-        return None
     if (blocked := _may_not_send(facts)) is not None:
         return Decision(waiting=blocked, operation=_operation(facts), again_ms=None if facts.seen.account.ready else RETRY_MS)
     if not facts.order.finalizer:
@@ -351,6 +354,7 @@ CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
     cancel_if_unwanted,  # 9, 10
     finish_when_settled,  # 11
     change_if_different,  # 10
+    leave_what_is_at_the_exchange,
     cancel_before_the_send,  # 9
     deny_unsent,  # 4
     submit_if_unsent,  # 6

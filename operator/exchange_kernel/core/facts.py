@@ -52,6 +52,8 @@ class Facts:
         return self.recorded_stage(number) in (AttemptStage.REFUSED, AttemptStage.ABSENT)
 
     def refused(self, number: int) -> bool:
+        if number in self.seen.orders:
+            return False  # an order that is there was not refused, whatever was once said of it
         send = self.send(number)
         return send.stage is SendStage.REFUSED if send is not None else self.recorded_stage(number) is AttemptStage.REFUSED
 
@@ -66,14 +68,22 @@ class Facts:
         return self.settled(number) and not self.nothing_at_exchange(number) and self.end_of(number) is None
 
     def filled(self, number: int) -> fills.Filled:
-        """Cumulative fill of one attempt: the most that the venue, its trades or our record ever said."""
+        """Cumulative fill of one attempt: the most that the venue, its trades or our record ever said, and how much of it trades have explained."""
         seen = fills.filled(self.seen.orders.get(number), self.seen.trades.get(number, ()))
         recorded = next((attempt for attempt in self.order.attempts if attempt.number == number), None)
-        if recorded is None or recorded.filled_quantity is None or recorded.filled_quantity < seen.quantity:
+        if recorded is None or recorded.filled_quantity is None:
             return seen
-        guessed = any(entry.inferred for entry in self.order.status.fills)
-        explained = seen.explained if guessed else max(seen.explained, recorded.filled_quantity)
-        return fills.Filled(recorded.filled_quantity, max(recorded.filled_quote_quantity or ZERO, seen.quote_quantity), explained)
+        quote = max(recorded.filled_quote_quantity or ZERO, seen.quote_quantity)
+        explained = max(seen.explained, self._explained_before(recorded.client_order_id, recorded.filled_quantity))
+        return fills.Filled(max(recorded.filled_quantity, seen.quantity), quote, explained)
+
+    def _explained_before(self, client_order_id: str, filled: Decimal) -> Decimal:
+        """How much of a recorded fill was explained when it was written: all of it but what stands there as inferred."""
+        for entry in self.order.status.fills:
+            before = subtract(filled, entry.quantity)
+            if entry.inferred and entry.trade_id == fills.inferred_id(client_order_id, before, filled):
+                return before
+        return filled
 
     def filled_total(self) -> Decimal:
         earlier = self.order.status.earlier_attempts

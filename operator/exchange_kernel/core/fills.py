@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
-from exchange_kernel.core.money import ZERO, add, multiply, subtract
+from exchange_kernel.core.money import ZERO, add, multiply, plain, subtract
 
 
 def merge(old: ExchangeOrder | None, new: ExchangeOrder) -> ExchangeOrder:
@@ -71,8 +71,12 @@ def filled(order: ExchangeOrder | None, trades: Iterable[Trade]) -> Filled:
 
 def inferred(client_order_id: str, symbol: str, before: Decimal, after: Decimal, price: Decimal, time_ms: int) -> Trade:
     """A stand-in for executions that the cumulative quantity proves and no trade explains yet. Its id is the same each time it is inferred."""
-    digest = hashlib.sha256(f"{client_order_id}:{before}:{after}".encode()).hexdigest()[:16]
-    return Trade(trade_id=f"inferred-{digest}", symbol=symbol, exchange_order_id="", quantity=subtract(after, before), price=price, time_ms=time_ms)
+    return Trade(trade_id=inferred_id(client_order_id, before, after), symbol=symbol, exchange_order_id="", quantity=subtract(after, before), price=price, time_ms=time_ms)
+
+
+def inferred_id(client_order_id: str, before: Decimal, after: Decimal) -> str:
+    digest = hashlib.sha256(f"{client_order_id}:{plain(before)}:{plain(after)}".encode()).hexdigest()
+    return f"inferred-{digest[:16]}"
 
 
 def fees_by_asset(trades: Iterable[Trade]) -> dict[str, Decimal]:

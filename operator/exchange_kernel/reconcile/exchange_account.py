@@ -85,16 +85,19 @@ class ExchangeAccountReconciler:
     async def close(self) -> None:
         await asyncio.gather(*(self._stop(uid) for uid in list(self._running)))
 
-    def session_of(self, record: OrderRecord) -> AccountSession | Waiting:
-        """The session of an intent's account, or why there is none."""
-        account = self._store.named(record.namespace, record.spec.account_ref.name)
+    async def session_of(self, record: OrderRecord) -> AccountSession | Waiting | None:
+        """The session of an intent's account, or why there is none; None if it is not known yet, and its account will wake the intent."""
+        namespace, name = record.namespace, record.spec.account_ref.name
+        account = self._store.named(namespace, name)
         if account is None:
+            if not await self._store.missing(namespace, name):
+                return None
             return Waiting(
                 "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
             )
         running = self._running.get(account.uid)
         if running is None:
-            return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+            return None
         if running.session.term is None and running.session.health.problem is not None:
             return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
         return running.session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Enum
 
@@ -43,7 +43,7 @@ class OrderIntentReconciler:
         *,
         store: IntentStore,
         memory: Memory,
-        session_of: Callable[[OrderRecord], AccountSession | Waiting],
+        session_of: Callable[[OrderRecord], Awaitable[AccountSession | Waiting | None]],
         wake_after: Callable[[str, float], None],
         wall_ms: Callable[[], int],
     ) -> None:
@@ -57,11 +57,11 @@ class OrderIntentReconciler:
             record = self._store.get(uid) or self._ghost(uid)
             if record is None:
                 return None
-            session = self._session_of(record)
+            session = await self._session_of(record)
             if isinstance(session, Waiting):
                 return await self._write_waiting(record, session)
-            seen = session.seen(record)
-            if seen is None:
+            seen = session.seen(record) if session is not None else None
+            if session is None or seen is None:
                 return None  # the account is not ours, or not yet: its session wakes us
             self._remember(record)
             decision = decide(record, seen, session.now())

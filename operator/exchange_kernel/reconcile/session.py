@@ -90,7 +90,7 @@ class AccountSession:
         self._open_exchange, self._ownership, self._changed = open_exchange, ownership, changed
         self._venue = VenueClock(clock)
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._without_recovery = without_recovery  # a test hook: see cli/run.py
+        self._without_recovery = without_recovery  # a test hook: see cli/composition.py
 
     # ── Time and permission ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -211,6 +211,9 @@ class KubernetesAccountStore:
     def named(self, namespace: str, name: str) -> AccountRecord | None:
         return next((record for record in self._records.values() if record.namespace == namespace and record.name == name), None)
 
+    async def missing(self, namespace: str, name: str) -> bool:
+        return (await self._api.get(EXCHANGE_ACCOUNTS.path(namespace, name))).status == 404
+
     async def write_status(self, record: AccountRecord, status: ExchangeAccountStatus) -> bool:
         if record.status == status:
             return True

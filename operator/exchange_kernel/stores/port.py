@@ -86,6 +86,10 @@ class AccountStore(Protocol):
 
     def named(self, namespace: str, name: str) -> AccountRecord | None: ...
 
+    async def missing(self, namespace: str, name: str) -> bool:
+        """Whether there is provably no such account now: not merely none that this process has been told of."""
+        ...
+
     async def write_status(self, record: AccountRecord, status: ExchangeAccountStatus) -> bool:
         """Write what differs; False if it could not be written now."""
         ...

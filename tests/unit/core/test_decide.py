@@ -131,6 +131,9 @@ NEW = {"new": True}
     Case("below its smallest notional", order=an_order(spec=a_spec(quantity="0.00005")), seen=a_sight(**NEW), verdict="MarketRules"),
     Case("a type the adapter lacks", order=an_order(spec=a_spec(type="StopMarket", price=None, triggerPrice="40000")), seen=a_sight(**NEW), verdict="MarketRules"),
     Case("no such market", seen=a_sight(**NEW, market=None), verdict="UnknownSymbol"),
+    Case("an order at the exchange outlives its submit deadline", order=an_order(attempts=LIVE), seen=a_sight(orders={1: a_report()}), after_ms=900_000),
+    Case("… and the removal of its symbol from the account", order=an_order(attempts=LIVE), seen=a_sight(orders={1: a_report()}, account=an_account(symbols=frozenset({"ETH/USDT"})))),
+    Case("… and of its market from the exchange", order=an_order(attempts=LIVE), seen=a_sight(orders={1: a_report()}, market=None)),
     Case("a symbol the account does not list", seen=a_sight(**NEW, account=an_account(symbols=frozenset({"ETH/USDT"}))), verdict="SymbolNotAllowed"),
 )
 def test_rule_4_what_waits_and_what_is_denied(case):

@@ -207,6 +207,9 @@ class OneAccount:
     def named(self, namespace, name):
         return self.record if name == self.record.name else None
 
+    async def missing(self, namespace, name):
+        return name != self.record.name
+
     async def write_status(self, record, status):
         self.record = replace(self.record, status=status)
         return True
