@@ -21,7 +21,7 @@ from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import Credentials, Exchange
 from exchange_kernel.handlers import exchange_accounts, order_intents, settings
-from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient
+from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, NAMESPACES, SECRETS, ApiClient
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.lease import LeaseOwnership
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
@@ -72,105 +72,64 @@ class Operator:
             return await self._serve(api, owner_prefix(owner))
 
     async def _serve(self, api: ApiClient, owner: str) -> int:
-        clock, memory, stop, restored = SystemClock(), Memory(), asyncio.Event(), asyncio.Event()
-
-        def went_back(what: str) -> None:
-            log.error("the API server was restored to an earlier state: this process starts afresh", what=what)
-            restored.set()
-            stop.set()
-
-        intents, accounts = KubernetesIntentStore(api, went_back), KubernetesAccountStore(api)
-        identity = f"{os.environ.get('POD_UID') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-
-        def new_session(account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
-            lease = LeaseOwnership(
-                api,
-                namespace=self.lease_namespace,
-                name=f"exchange-account-{account.uid}",
-                identity=identity,
-                duration=self.lease_seconds,
-                renew_every=self.lease_seconds / 4,
-            )
-            return AccountSession(
-                account,
-                open_exchange=_opener(api),
-                ownership=lease,
-                store=intents,
-                memory=memory,
-                clock=clock,
-                owner=owner,
-                wake=intent_wakeups.wake,
-                changed=changed,
-                without_recovery=self.hooks.without_recovery,
-            )
-
-        account_wakeups = Wakeups(lambda uid: account_reconciler.reconcile(uid))
-        intent_wakeups = Wakeups(lambda uid: intent_reconciler.reconcile(uid))
-
-        def wake_intents(account: AccountRecord) -> None:
-            for record in intents.of_account(account.namespace, account.name):
-                intent_wakeups.wake(record.uid)
-
-        account_reconciler = ExchangeAccountReconciler(
-            store=accounts, new_session=new_session, wake=account_wakeups.wake, wake_intents=wake_intents, wall_ms=clock.wall_ms
-        )
-        intent_reconciler = OrderIntentReconciler(
-            store=intents,
-            memory=memory,
-            session_of=account_reconciler.session_of,
-            wake_after=intent_wakeups.wake_after,
-            wall_ms=clock.wall_ms,
-        )
-        registry, options, watching = kopf.OperatorRegistry(), kopf.OperatorSettings(), asyncio.Event()
-        settings.configure(options)
+        stop, stop_watching, watching = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        rooms = _Rooms(self, api, owner, stop)
         if self.hooks != TestHooks():
             log.warning("test hooks are set: this operator is broken on purpose", hooks=str(self.hooks))
-        if not self.hooks.drop_events:
-            order_intents.register(registry, intents.observe, intent_wakeups.wake)
-        exchange_accounts.register(registry, accounts.observe, account_wakeups.wake, account_reconciler.sweep, timer=not self.hooks.no_timer)
-        self._register_login(registry)
-
-        @kopf.on.startup(registry=registry)
-        async def take_signals(**_: object) -> None:
-            # kopf has set its own by now: a stop must first close the gate for new work, and only then end the watch.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-        runner, port = await server.serve(
-            self.host, self.port, lambda: None if watching.is_set() and account_reconciler.all_ready() else "not every account is reconciled yet"
-        )
+        runner, port = await server.serve(self.host, self.port, rooms.not_ready)
         if self.ready_file is not None:
             self.ready_file.write_text(json.dumps({"pid": os.getpid(), "port": port}))
-        settings.calm_garbage_collector()
-        try:
-            edge = asyncio.create_task(
-                kopf.operator(
-                    registry=registry,
-                    settings=options,
-                    clusterwide=not self.namespaces,
-                    namespaces=self.namespaces,
-                    standalone=True,
-                    ready_flag=watching,
-                    stop_flag=stop,
-                )
+        edge = asyncio.create_task(
+            kopf.operator(
+                registry=self._registry(rooms),
+                settings=self._settings(),
+                clusterwide=not self.namespaces,
+                namespaces=self.namespaces,
+                standalone=True,
+                ready_flag=watching,
+                stop_flag=stop_watching,
             )
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({edge, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        )
+        waits = [asyncio.create_task(wait) for wait in (stop.wait(), rooms.read_accounts(), self._take_signals(watching, stop))]
+        try:
+            await asyncio.wait({edge, waits[0]}, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping")
             async with asyncio.timeout(DRAIN_S):
-                await intent_wakeups.close(within=DRAIN_S / 2)
-                await account_reconciler.close()
-                await account_wakeups.close(within=1.0)
-            stopping.cancel()
-            await asyncio.wait({edge}, timeout=options.queueing.exit_timeout)
-            if edge.done() and not edge.cancelled() and (error := edge.exception()) is not None:
+                # The watch ends last: kopf, when it ends, cancels every task there is, and with them the answers we wait for.
+                await rooms.close()
+                stop_watching.set()
+                await asyncio.wait({edge})
+            if (error := edge.exception()) is not None:
                 log.error("the watch ended", exc_info=error)
                 return 1
         except TimeoutError:
             log.error("not everything was answered in time; it is found again at the next start")
         finally:
+            for wait in waits:
+                wait.cancel()
             await runner.cleanup()
-        return 1 if restored.is_set() else 0
+        return 1 if rooms.restored else 0
+
+    @staticmethod
+    async def _take_signals(watching: asyncio.Event, stop: asyncio.Event) -> None:
+        """Replace kopf's handlers, which it sets while it starts, by ours: a stop first lets what is under way finish."""
+        await watching.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def _settings(self) -> kopf.OperatorSettings:
+        options = kopf.OperatorSettings()
+        settings.configure(options)
+        settings.calm_garbage_collector()
+        return options
+
+    def _registry(self, rooms: _Rooms) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        if not self.hooks.drop_events:
+            order_intents.register(registry, rooms.intents.observe, rooms.intent_wakeups.wake)
+        exchange_accounts.register(registry, rooms.accounts.observe, rooms.account_wakeups.wake, rooms.account_reconciler.sweep, timer=not self.hooks.no_timer)
+        self._register_login(registry)
+        return registry
 
     def _register_login(self, registry: kopf.OperatorRegistry) -> None:
         cluster = self.cluster
@@ -184,6 +143,88 @@ class Operator:
                 certificate_path=cluster.certificate_path,
                 private_key_path=cluster.private_key_path,
             )
+
+
+class _Rooms:
+    """The stores, what reconciles them, and what wakes it."""
+
+    def __init__(self, operator: Operator, api: ApiClient, owner: str, stop: asyncio.Event) -> None:
+        self._operator, self._api, self._owner, self._stop = operator, api, owner, stop
+        self._identity = f"{os.environ.get('POD_UID') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self._clock, self._memory, self._listed = SystemClock(), Memory(), False
+        self.restored = False
+        self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api)
+        self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
+        self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
+        self.account_reconciler = ExchangeAccountReconciler(
+            store=self.accounts,
+            new_session=self._new_session,
+            wake=self.account_wakeups.wake,
+            wake_intents=self._wake_intents,
+            wall_ms=self._clock.wall_ms,
+        )
+        self.intent_reconciler = OrderIntentReconciler(
+            store=self.intents,
+            memory=self._memory,
+            session_of=self.account_reconciler.session_of,
+            wake_after=self.intent_wakeups.wake_after,
+            wall_ms=self._clock.wall_ms,
+        )
+
+    def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
+        term = self._operator.lease_seconds
+        lease = LeaseOwnership(
+            self._api,
+            namespace=self._operator.lease_namespace,
+            name=f"exchange-account-{account.uid}",
+            identity=self._identity,
+            duration=term,
+            renew_every=term / 4,
+        )
+        return AccountSession(
+            account,
+            open_exchange=_opener(self._api),
+            ownership=lease,
+            store=self.intents,
+            memory=self._memory,
+            clock=self._clock,
+            owner=self._owner,
+            wake=self.intent_wakeups.wake,
+            changed=changed,
+            without_recovery=self._operator.hooks.without_recovery,
+        )
+
+    def _wake_intents(self, account: AccountRecord) -> None:
+        for record in self.intents.of_account(account.namespace, account.name):
+            self.intent_wakeups.wake(record.uid)
+
+    def _went_back(self, what: str) -> None:
+        log.error("the API server was restored to an earlier state: this process starts afresh", what=what)
+        self.restored = True
+        self._stop.set()
+
+    async def read_accounts(self) -> None:
+        """List the accounts once, so that "ready" can mean all of them."""
+        for namespace in self._operator.namespaces or (None,):
+            while not (answer := await self._api.get(EXCHANGE_ACCOUNTS.path(namespace))).ok:
+                log.warning("the accounts can't be listed", reason=answer.message)
+                await asyncio.sleep(1.0)
+            for raw in answer.body.get("items", ()):
+                if (uid := self.accounts.observe(None, raw)) is not None:
+                    self.account_wakeups.wake(uid)
+        self._listed = True
+
+    def not_ready(self) -> str | None:
+        """Why not, or None: ready means that every account there is has been reconciled, or says itself why it can't be."""
+        if not self._listed:
+            return "the accounts are not listed yet"
+        return None if self.account_reconciler.all_ready() else "not every account is reconciled yet"
+
+    async def close(self) -> None:
+        """Begin nothing new, let what is under way be answered, and give the Leases back."""
+        await self.intent_wakeups.close(within=DRAIN_S / 2)
+        await self.account_wakeups.close(within=1.0)
+        await self.account_reconciler.close()
 
 
 async def _installation(api: ApiClient) -> str | None:

@@ -71,7 +71,8 @@ def filled(order: ExchangeOrder | None, trades: Iterable[Trade]) -> Filled:
 
 def inferred(client_order_id: str, symbol: str, before: Decimal, after: Decimal, price: Decimal, time_ms: int) -> Trade:
     """A stand-in for executions that the cumulative quantity proves and no trade explains yet. Its id is the same each time it is inferred."""
-    return Trade(trade_id=inferred_id(client_order_id, before, after), symbol=symbol, exchange_order_id="", quantity=subtract(after, before), price=price, time_ms=time_ms)
+    trade_id, quantity = inferred_id(client_order_id, before, after), subtract(after, before)
+    return Trade(trade_id=trade_id, symbol=symbol, exchange_order_id="", quantity=quantity, price=price, time_ms=time_ms)
 
 
 def inferred_id(client_order_id: str, before: Decimal, after: Decimal) -> str:

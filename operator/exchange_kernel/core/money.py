@@ -1,8 +1,10 @@
-"""Exact decimals: quantising to a market's steps, and plain text. Nothing here depends on the decimal context, which ccxt changes for the whole process."""
+"""Exact decimals: quantising to a market's steps (their plain text is the api's). Nothing here depends on the decimal context, which ccxt changes for the whole process."""
 
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
+
+from exchange_kernel.api import plain as plain
 
 #: Wide enough for 18-decimal assets times 40-character prices; used explicitly, so that nobody else's context decides how our money rounds.
 EXACT = Context(prec=100)
@@ -25,14 +27,6 @@ def _to_step(value: Decimal, step: Decimal | None, rounding: str) -> Decimal:
         return value
     steps = EXACT.divide(value, step).to_integral_value(rounding=rounding, context=EXACT)
     return EXACT.multiply(steps, step)
-
-
-def plain(value: Decimal) -> str:
-    """Decimal as digits, without exponent and without trailing zeros: `1E+3` → `1000`, `0.500` → `0.5`."""
-    text = format(value, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
 
 
 def add(*values: Decimal) -> Decimal:

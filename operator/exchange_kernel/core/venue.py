@@ -7,29 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
-
-class LookupAuthority(StrEnum):
-    """How far a lookup by client order id can be believed once `lookup_delay_ms` has passed."""
-
-    AUTHORITATIVE = "Authoritative"  # finds every order within `retention_ms`
-    LISTING = "Listing"  # only by going through lists
-    NONE = "None"
-
-
-class ExpiryCheck(StrEnum):
-    """Where the venue checks a request's age: a window checked on arrival says nothing about a backlog behind it."""
-
-    NONE = "None"
-    ON_ARRIVAL = "OnArrival"
-    BY_ENGINE = "ByEngine"
-
-
-class AmendQuantity(StrEnum):
-    NONE = "None"  # the venue can't amend in place
-    TOTAL = "Total"
-    REMAINING = "Remaining"
+from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +17,7 @@ class Capabilities:
 
     client_order_id_codec: str  # a name in core/identity.CODECS; versioned, never changed in place
     client_order_id_max_length: int
-    duplicate_ids_refused: str  # Never | WhileOpen | Always: how long the venue remembers an id
+    duplicate_ids_refused: DuplicateIdsRefused  # how long the venue remembers an id
     lookup: LookupAuthority
     lookup_delay_ms: int  # A2: an accepted order is visible to lookups within this time
     request_window_ms: int  # A1: a signed request older than this is refused; 0 = the venue has no expiry

@@ -5,7 +5,7 @@ Adapters answer in the values of `core/answers.py` and raise nothing of their ow
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -120,7 +120,7 @@ class Exchange(Protocol):
         """Own executions: those of one order, or those since a time; paged through to the end, or marked incomplete."""
         ...
 
-    def stream(self) -> AsyncIterator[StreamFact]:
+    def stream(self) -> AsyncGenerator[StreamFact, None]:
         """The private stream: begins with a Gap once subscribed, reconnects by itself, and ends only when the adapter is closed."""
         ...
 

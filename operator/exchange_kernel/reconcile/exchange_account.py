@@ -27,6 +27,11 @@ class _Running:
     task: asyncio.Task[None]
     told: object = None  # what the account's intents were last woken for
 
+    @property
+    def accounted_for(self) -> bool:
+        term = self.session.term
+        return (term is not None and term.ready) or self.session.health.problem is not None
+
 
 class ExchangeAccountReconciler:
     """All accounts of this process."""
@@ -77,10 +82,11 @@ class ExchangeAccountReconciler:
 
     async def _stop(self, uid: str) -> None:
         running = self._running.pop(uid)
-        await running.session.stop()
+        running.session.end_term("stopped")
         running.task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await running.task
+        await running.session.release()
 
     async def close(self) -> None:
         await asyncio.gather(*(self._stop(uid) for uid in list(self._running)))
@@ -108,11 +114,8 @@ class ExchangeAccountReconciler:
             await running.session.sweeper.sweep_if_due()
 
     def all_ready(self) -> bool:
-        """Whether every account that can be connected has been swept: ready means reconciled."""
-        return all(
-            (running.session.term is not None and running.session.term.ready) or running.session.health.problem is not None
-            for running in self._running.values()
-        )
+        """Whether every account is held and swept, or shows a condition that says why it can't be."""
+        return all((running := self._running.get(account.uid)) is not None and running.accounted_for for account in self._store.all())
 
     # ── Status ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -289,9 +289,8 @@ class AccountSession:
             await asyncio.wait(set(self._under_way), timeout=ANSWERS_WITHIN_S)
         await term.exchange.close()
 
-    async def stop(self) -> None:
+    async def release(self) -> None:
         """Give the Lease back (others still wait it out)."""
-        self.end_term("stopped")
         with contextlib.suppress(Exception):
             await self._ownership.release()
 

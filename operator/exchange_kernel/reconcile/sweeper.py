@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -79,14 +80,15 @@ class Sweeper:
     async def read_stream(self, term: Term) -> None:
         """Take in the private stream for as long as the term lasts. Every gap in it is swept over REST."""
         session = self._session
-        async for fact in term.exchange.stream():
-            if term.over.is_set():
-                return
-            if isinstance(fact, OrderUpdate):
-                uid = session.memory.learn(fact.order, (fact.trade,) if fact.trade is not None else (), session.venue_ms())
-                if uid is not None:
-                    session.wake(uid)
-                continue
-            session.report(replace(session.health, stream_live=fact is Gap.SUBSCRIBED))
-            self._due = 0.0
-            session.track(self.sweep_if_due())
+        async with aclosing(term.exchange.stream()) as facts:
+            async for fact in facts:
+                if term.over.is_set():
+                    return
+                if isinstance(fact, OrderUpdate):
+                    uid = session.memory.learn(fact.order, (fact.trade,) if fact.trade is not None else (), session.venue_ms())
+                    if uid is not None:
+                        session.wake(uid)
+                    continue
+                session.report(replace(session.health, stream_live=fact is Gap.SUBSCRIBED))
+                self._due = 0.0
+                session.track(self.sweep_if_due())

@@ -205,6 +205,9 @@ class KubernetesAccountStore:
             return None
         return uid
 
+    def all(self) -> Iterable[AccountRecord]:
+        return list(self._records.values())
+
     def get(self, uid: str) -> AccountRecord | None:
         return self._records.get(uid)
 

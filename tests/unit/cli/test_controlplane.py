@@ -15,7 +15,6 @@ import pytest
 import yaml
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from tests.support import eventually
 
 from exchange_kernel.cli.controlplane import Binaries, ControlPlane, ControlPlaneError, Progress, cache_dir, find_binaries, find_target
 from exchange_kernel.cli.controlplane.binaries import _advice, content_hash, link_flags
@@ -26,6 +25,7 @@ from exchange_kernel.cli.controlplane.processes import Server, command_line
 from exchange_kernel.cli.controlplane.progress import spell
 from exchange_kernel.cli.controlplane.servers import _reserved, valid_name
 from exchange_kernel.cli.controlplane.toolchain import find_toolchain, needed_version
+from tests.support import eventually
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from exchange_kernel.api import OrderIntentSpec, OrderIntentStatus, TradingMode
+from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority, OrderIntentSpec, OrderIntentStatus, TradingMode
 from exchange_kernel.core.answers import ExchangeOrder, Fee, OrderStatus, Trade
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen, SendRecord, SendStage
-from exchange_kernel.core.venue import AmendQuantity, Capabilities, ExpiryCheck, LookupAuthority, MarketRules
+from exchange_kernel.core.venue import Capabilities, MarketRules
 
 T0 = 1_800_000_000_000  # the venue's time (ms) at which an order of these tests was created
 DAY_MS = 86_400_000
@@ -20,7 +20,7 @@ def a_venue(**changes: Any) -> Capabilities:
     values: dict[str, Any] = {
         "client_order_id_codec": "hex32",
         "client_order_id_max_length": 36,
-        "duplicate_ids_refused": "WhileOpen",
+        "duplicate_ids_refused": DuplicateIdsRefused.WHILE_OPEN,
         "lookup": LookupAuthority.AUTHORITATIVE,
         "lookup_delay_ms": 1000,
         "request_window_ms": 3000,

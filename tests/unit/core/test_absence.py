@@ -2,8 +2,8 @@
 
 import pytest
 
+from exchange_kernel.api import ExpiryCheck, LookupAuthority
 from exchange_kernel.core.absence import Evidence, beyond_retention, next_pass_at, proved, quiet_from
-from exchange_kernel.core.venue import ExpiryCheck, LookupAuthority
 from tests.unit.core.builders import a_venue
 
 E = 10_000

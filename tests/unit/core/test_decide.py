@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import TradingMode
+from exchange_kernel.api import ExpiryCheck, LookupAuthority, TradingMode
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.actions import (
     AddFinalizer,
@@ -23,7 +23,6 @@ from exchange_kernel.core.actions import (
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.order import CancelRecord, OrderRecord, Seen, SendStage
-from exchange_kernel.core.venue import ExpiryCheck, LookupAuthority
 from tests.unit.core.builders import DAY_MS, T0, a_report, a_send, a_sight, a_spec, a_trade, a_venue, an_account, an_attempt, an_order, at
 
 

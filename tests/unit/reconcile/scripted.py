@@ -201,6 +201,9 @@ class OneAccount:
     def __init__(self, record):
         self.record = record
 
+    def all(self):
+        return [self.record]
+
     def get(self, uid):
         return self.record
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -333,7 +333,7 @@ class CcxtExchange:
 
     # ── The private stream ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def stream(self) -> AsyncIterator[StreamFact]:
+    async def stream(self) -> AsyncGenerator[StreamFact, None]:
         dialect = self._dialect.stream
         url: Any = self._ccxt.urls["api"]
         for name in dialect.url:

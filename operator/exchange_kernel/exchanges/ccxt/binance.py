@@ -7,9 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority
 from exchange_kernel.core.answers import ExchangeOrder, Fee, OrderStatus, Trade
 from exchange_kernel.core.money import plain, quantise_price, quantise_quantity
-from exchange_kernel.core.venue import AmendQuantity, Capabilities, ExpiryCheck, LookupAuthority, MarketRules, OrderRequest
+from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.dialect import (
     AllowList,
@@ -48,7 +49,7 @@ REQUEST_WINDOW_MS = 3000
 CAPABILITIES = Capabilities(
     client_order_id_codec="hex32",
     client_order_id_max_length=36,          # ^[\.A-Z\:/a-z0-9_-]{1,36}$ [derivatives: New Order; spot states uniqueness only]
-    duplicate_ids_refused="WhileOpen",      # "accepted only when the previous one is filled" [rest-api.md, New order, newClientOrderId]
+    duplicate_ids_refused=DuplicateIdsRefused.WHILE_OPEN,      # "accepted only when the previous one is filled" [rest-api.md, New order, newClientOrderId]
     lookup=LookupAuthority.AUTHORITATIVE,   # GET /api/v3/order by origClientOrderId, memory then database [rest-api.md, Query order]
     lookup_delay_ms=1000,                   # ours: "some delay in the response is normal and expected" [rest-api.md, Data Sources]
     request_window_ms=REQUEST_WINDOW_MS,    # recvWindow, any value to 60000 [rest-api.md, Timing security]

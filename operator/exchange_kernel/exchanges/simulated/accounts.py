@@ -79,11 +79,11 @@ class Account:
             order = self.open.get(order_id)
             if order is not None and client_order_id not in (None, order.client_order_id):
                 return None
-        return order if order is not None and order.symbol is symbol else None
+        return order if order is not None and order.symbol == symbol else None
 
     def find(self, symbol: Symbol, order_id: int | None, client_order_id: str | None) -> Order | None:
         """Of any age. By a client id that was used again: the latest order that had it."""
         if order_id is None:
             return None if client_order_id is None else self._latest_by_client_id.get((symbol.name, client_order_id))
         order = self._by_id.get(order_id)
-        return order if order is not None and order.symbol is symbol else None
+        return order if order is not None and order.symbol == symbol else None

@@ -120,7 +120,7 @@ class Engine:
         return order, name
 
     def cancel_all(self, account: Account, symbol: Symbol) -> list[tuple[Order, str]]:
-        orders = [order for order in account.open.values() if order.symbol is symbol]
+        orders = [order for order in account.open.values() if order.symbol == symbol]
         if not orders:
             raise unknown_order()
         name = self._name()

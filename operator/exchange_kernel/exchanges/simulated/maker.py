@@ -78,7 +78,7 @@ class MarketMaker:
                 self._engine.place(self._maker, NewOrder(symbol=symbol, side=side, type=OrderType.LIMIT, quantity=quantity, price=price))
 
     def _withdraw(self, symbol: Symbol) -> None:
-        if any(order.symbol is symbol for order in self._maker.open.values()):
+        if any(order.symbol == symbol for order in self._maker.open.values()):
             self._engine.cancel_all(self._maker, symbol)
 
     def _trade(self, market: Market) -> None:

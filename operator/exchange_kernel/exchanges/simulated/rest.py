@@ -198,7 +198,7 @@ def open_orders(exchange: SimulatedExchange, account: Account, parameters: Param
     parameters.finish()
     return [
         render.queried(order) for order in account.open.values()
-        if (symbol is None or order.symbol is symbol) and exchange.visibility.shows(order)
+        if (symbol is None or order.symbol == symbol) and exchange.visibility.shows(order)
     ]
 
 

@@ -40,7 +40,7 @@ class Streams:
             self._exchange.weight_limit.charge(CONNECT_WEIGHT)
         except VenueError as refused:
             return web.Response(status=refused.status, body=orjson.dumps(refused.document()), headers=refused.headers, content_type="application/json")
-        socket = web.WebSocketResponse(autoping=False, heartbeat=PING_EVERY_S, timeout=CLOSE_WITHIN_S, compress=False)
+        socket = web.WebSocketResponse(autoping=False, timeout=CLOSE_WITHIN_S, compress=False)
         await socket.prepare(request)
         connection = Connection(self._exchange, socket, request.transport)
         self._connections.add(connection)
@@ -81,19 +81,22 @@ class Connection:
         }
 
     async def run(self) -> None:
-        writer = asyncio.create_task(self._write())
+        tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._ping_regularly())]
         try:
             async for message in self._socket:
-                if self._exchange.faults.network is not Network.OPEN:
+                if message.type not in (WSMsgType.PING, WSMsgType.TEXT):
                     continue
-                if message.type is WSMsgType.PING:
+                if self._exchange.faults.network is not Network.OPEN:
+                    self._exchange.requests.seen("WS unanswered", 0)
+                elif message.type is WSMsgType.PING:
                     await self._socket.pong(message.data)
-                elif message.type is WSMsgType.TEXT:
+                else:
                     self.send(self._answer(message.data))
         finally:
             for subscription in self._subscriptions.values():
                 subscription.close()
-            writer.cancel()
+            for task in tasks:
+                task.cancel()
 
     def send(self, document: Document) -> None:
         self._outbox.put_nowait(orjson.dumps(document))
@@ -115,11 +118,19 @@ class Connection:
             subscription.close()
             subscription.push({"e": "eventStreamTerminated", "E": self._exchange.clock.now_ms()})
 
+    async def _ping_regularly(self) -> None:
+        """[web-socket-api.md, General API Information]. Who doesn't answer is not disconnected here."""
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            if self._exchange.faults.network is Network.OPEN:
+                with suppress(ConnectionError):
+                    await self._socket.ping()
+
     async def _write(self) -> None:
         while True:
             message = await self._outbox.get()
             try:
-                await self._socket.send_str(message.decode())
+                await self._socket.send_frame(message, WSMsgType.TEXT)
             except ConnectionError:
                 return
 

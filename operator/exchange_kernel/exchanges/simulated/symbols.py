@@ -24,7 +24,8 @@ GRIDS = (
     (Decimal(10), Decimal("0.01"), Decimal("0.001")),
     (Decimal(1), Decimal("0.0001"), Decimal("0.1")),
     (Decimal("0.01"), Decimal("0.00001"), Decimal("0.001")),
-    (Decimal(0), Decimal("0.0000001"), Decimal("0.1")),
+    (Decimal("0.0001"), Decimal("0.0000001"), Decimal("0.1")),
+    (Decimal(0), Decimal("0.00000001"), Decimal(1)),
 )
 
 
