@@ -72,6 +72,7 @@ generate: $(READY) ## Write crds/, the chart's CRDs and docs/reference/ from ope
 	@$(BIN)/python hack/generate.py
 
 .PHONY: lock
-lock: $(READY) ## Resolve requirements.lock again, with hashes and without index addresses
+lock: $(READY) ## Resolve the locks again, with hashes and without index addresses
 	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet pip-tools
 	@$(VENV)/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --extra dev -o requirements.lock pyproject.toml
+	@$(VENV)/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras -o requirements-runtime.lock pyproject.toml

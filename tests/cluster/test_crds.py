@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,67 +48,69 @@ def named(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Orders:
-    """OrderIntents in a namespace of the test's own."""
+    """The OrderIntents of one namespace; where no name is given, the test's own."""
 
     run: Run
+    name: str = "order"
 
-    def create(self, name: str = "order", **changes: Any) -> None:
-        spec = {"accountRef": {"name": "simulated"}, "symbol": "BTC/USDT", "side": "Buy", "type": "Limit", "quantity": "1", "price": "40000", **changes}
-        spec = {field: value for field, value in spec.items() if value is not None}
-        self.run("create", "-f", "-", stdin=manifest(name, spec))
+    def create(self, name: str | None = None, **changes: Any) -> None:
+        spec = {field: value for field, value in {**SPEC, **changes}.items() if value is not None}
+        self.run("create", "-f", "-", stdin=manifest(name or self.name, spec))
 
-    def patch(self, patch: dict[str, Any], name: str = "order", *options: str) -> subprocess.CompletedProcess[str]:
-        return self.run("patch", "oi", name, "--type=merge", "-p", json.dumps(patch), *options, check=False)
+    def patch(self, patch: dict[str, Any], name: str | None = None, *options: str) -> subprocess.CompletedProcess[str]:
+        return self.run("patch", "oi", name or self.name, "--type=merge", "-p", json.dumps(patch), *options, check=False)
 
-    def patch_status(self, status: dict[str, Any], name: str = "order") -> None:
+    def patch_status(self, status: dict[str, Any], name: str | None = None) -> None:
         done = self.patch({"status": status}, name, "--subresource=status")
         assert done.returncode == 0, done.stderr
 
-    def finish(self, name: str = "order") -> None:
-        self.patch_status({"state": "Canceled", "completionTime": "2026-01-31T12:00:00.000000Z"}, name)
+    def finish(self) -> None:
+        self.patch_status({"state": "Canceled", "completionTime": "2026-01-31T12:00:00.000000Z"})
 
-    def get(self, name: str = "order") -> dict[str, Any]:
-        return dict(json.loads(self.run("get", "oi", name, "-o", "json").stdout))
+    def get(self) -> dict[str, Any]:
+        return dict(json.loads(self.run("get", "oi", self.name, "-o", "json").stdout))
 
-    def finalizers(self, name: str = "order") -> list[str]:
-        return list(self.get(name)["metadata"].get("finalizers", []))
+    def finalizers(self) -> list[str]:
+        return list(self.get()["metadata"].get("finalizers", []))
+
+
+SPEC = {"accountRef": {"name": "simulated"}, "symbol": "BTC/USDT", "side": "Buy", "type": "Limit", "quantity": "1", "price": "40000"}
 
 
 def manifest(name: str, spec: dict[str, Any], **metadata: Any) -> str:
     return json.dumps({"apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderIntent", "metadata": {"name": name, **metadata}, "spec": spec})
 
 
+def in_namespace(kube: Any, name: str) -> Run:
+    def run(*arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done: subprocess.CompletedProcess[str] = kube.kubectl("--namespace", name, *arguments, stdin=stdin, check=check)
+        return done
+
+    return run
+
+
 @pytest.fixture
 def orders(kube: Any, namespace: str) -> Orders:
+    """For a test that lists them."""
     return Orders(in_namespace(kube, namespace))
 
 
 @pytest.fixture(scope="module")
-def many(kube: Any) -> Iterator[Orders]:
-    """One namespace for all tests that look at a single order of their own: a namespace costs as much as they do."""
+def shared_namespace(kube: Any) -> Iterator[Run]:
     name = f"kinds-{uuid.uuid4().hex[:10]}"
     kube.kubectl("create", "namespace", name)
-    orders = Orders(in_namespace(kube, name))
-    yield orders
-    orders.run("delete", "oi", "--all", "--wait=false")
-    if left := orders.run("get", "oi", "-o", "name").stdout.split():
-        orders.run("patch", *left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+    run = in_namespace(kube, name)
+    yield run
+    run("delete", "oi", "--all", "--wait=false")
+    if left := run("get", "oi", "-o", "name").stdout.split():
+        run("patch", *left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
     kube.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture
-def order(many: Orders) -> Iterator[Orders]:
-    """The same, emptied of `order` before each test."""
-    yield many
-    many.run("delete", "oi", "order", "--wait=false", "--ignore-not-found")
-    many.patch({"metadata": {"finalizers": None}})
-
-
-def in_namespace(kube: Any, name: str) -> Run:
-    def run(*arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return kube.kubectl("--namespace", name, *arguments, stdin=stdin, check=check)
-
-    return run
+def order(shared_namespace: Run) -> Orders:
+    """For a test of a single one: a namespace for each would cost more than they do."""
+    return Orders(shared_namespace, f"order-{uuid.uuid4().hex[:10]}")
 
 
 # ── What is refused ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -167,9 +170,9 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.reason)
-def test_while_an_order_works(orders, change):
-    orders.create()
-    done = orders.patch({"spec": change.patch})
+def test_while_an_order_works(order, change):
+    order.create()
+    done = order.patch({"spec": change.patch})
     if change.refused is None:
         assert done.returncode == 0, done.stderr
     else:
@@ -177,20 +180,20 @@ def test_while_an_order_works(orders, change):
         assert change.refused in done.stderr
 
 
-def test_what_is_immutable_can_neither_be_changed_nor_taken_away(orders):
-    orders.create(positionSide="Long", idempotencyKey="first", submitDeadlineTime="2030-01-01T00:00:00Z")
+def test_what_is_immutable_can_neither_be_changed_nor_taken_away(order):
+    order.create(positionSide="Long", idempotencyKey="first", submitDeadlineTime="2030-01-01T00:00:00Z")
     for patch, field in [
         ({"positionSide": "Short"}, "positionSide"), ({"positionSide": None}, "positionSide"),
         ({"idempotencyKey": "second"}, "idempotencyKey"), ({"idempotencyKey": None}, "idempotencyKey"),
     ]:
-        done = orders.patch({"spec": patch})
+        done = order.patch({"spec": patch})
         assert f"spec.{field}: Forbidden: {field} can't be changed: {ELSEWHERE}" in done.stderr
 
 
-def test_a_cancel_is_not_taken_back(orders):
-    orders.create(desiredState="Canceled")
+def test_a_cancel_is_not_taken_back(order):
+    order.create(desiredState="Canceled")
     for back in ("Working", None):      # None: the default, Working, fills in
-        assert f"desiredState never goes back to Working: {ELSEWHERE}" in orders.patch({"spec": {"desiredState": back}}).stderr
+        assert f"desiredState never goes back to Working: {ELSEWHERE}" in order.patch({"spec": {"desiredState": back}}).stderr
 
 
 FINISHED = f"the order is finished and can't be changed any more: {ELSEWHERE}"
@@ -209,19 +212,19 @@ CHANGES_AFTER_THE_END = [
 
 
 @pytest.mark.parametrize("change", CHANGES_AFTER_THE_END, ids=lambda change: change.reason)
-def test_after_its_end(orders, change):
-    orders.create()
-    orders.finish()
-    done = orders.patch({"spec": change.patch})
+def test_after_its_end(order, change):
+    order.create()
+    order.finish()
+    done = order.patch({"spec": change.patch})
     assert (done.returncode == 0) == (change.refused is None), done.stdout + done.stderr
     assert (change.refused or "") in done.stderr
 
 
-def test_the_operator_can_still_write_the_status_of_a_finished_order(orders):
-    orders.create()
-    orders.finish()
-    orders.patch_status({"filledQuantity": "0.5"})
-    assert orders.get()["status"]["filledQuantity"] == "0.5"
+def test_the_operator_can_still_write_the_status_of_a_finished_order(order):
+    order.create()
+    order.finish()
+    order.patch_status({"filledQuantity": "0.5"})
+    assert order.get()["status"]["filledQuantity"] == "0.5"
 
 
 def test_an_accounts_exchange_and_environment_and_market_are_fixed(kube, namespace):
@@ -234,81 +237,84 @@ def test_an_accounts_exchange_and_environment_and_market_are_fixed(kube, namespa
 
 # ── The finalizer ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SPEC = {"accountRef": {"name": "simulated"}, "symbol": "BTC/USDT", "side": "Buy", "type": "Limit", "quantity": "1", "price": "40000"}
+def test_an_order_has_the_finalizer_from_the_first_moment_and_nothing_takes_it_off(order):
+    order.run("apply", "-f", "-", stdin=manifest(order.name, SPEC))
+    assert order.finalizers() == [FINALIZER]
+
+    order.run("replace", "-f", "-", stdin=manifest(order.name, SPEC))
+    assert order.finalizers() == [FINALIZER], "a replace without finalizers"
+
+    order.run("apply", "-f", "-", stdin=manifest(order.name, SPEC, finalizers=["example.com/other"]))
+    assert set(order.finalizers()) == {FINALIZER, "example.com/other"}, "an apply that names another one"
+
+    order.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest(order.name, SPEC, finalizers=[]))
+    assert FINALIZER in order.finalizers(), "a server-side apply that names none"
+
+    order.patch({"metadata": {"finalizers": None}})
+    assert order.finalizers() == [FINALIZER], "a merge patch"
+
+    order.run("patch", "oi", order.name, "--type=json", "-p", '[{"op":"remove","path":"/metadata/finalizers"}]')
+    assert order.finalizers() == [FINALIZER], "a JSON patch"
 
 
-def test_an_order_has_the_finalizer_from_the_first_moment_and_nothing_takes_it_off(orders):
-    orders.run("apply", "-f", "-", stdin=manifest("order", SPEC))
-    assert orders.finalizers() == [FINALIZER]
-
-    orders.run("replace", "-f", "-", stdin=manifest("order", SPEC))
-    assert orders.finalizers() == [FINALIZER], "a replace without finalizers"
-
-    orders.run("apply", "-f", "-", stdin=manifest("order", SPEC, finalizers=["example.com/other"]))
-    assert set(orders.finalizers()) == {FINALIZER, "example.com/other"}, "an apply that names another one"
-
-    orders.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest("order", SPEC, finalizers=[]))
-    assert FINALIZER in orders.finalizers(), "a server-side apply that names none"
-
-    orders.patch({"metadata": {"finalizers": None}})
-    assert orders.finalizers() == [FINALIZER], "a merge patch"
-
-    orders.run("patch", "oi", "order", "--type=json", "-p", '[{"op":"remove","path":"/metadata/finalizers"}]')
-    assert orders.finalizers() == [FINALIZER], "a JSON patch"
+def test_a_request_that_claims_that_the_order_is_finished_is_not_believed(order):
+    claimed = json.loads(manifest(order.name, SPEC)) | {"status": {"completionTime": "2026-01-31T12:00:00Z", "state": "Filled"}}
+    order.run("create", "-f", "-", stdin=json.dumps(claimed))
+    assert order.finalizers() == [FINALIZER], "at creation, as from a copied object"
+    order.run("replace", "-f", "-", stdin=json.dumps(claimed))
+    assert order.finalizers() == [FINALIZER], "at a replace"
+    assert order.get()["status"] == {"observedGeneration": -1, "state": "Pending"}
 
 
-def test_a_request_that_claims_that_the_order_is_finished_is_not_believed(orders):
-    claimed = json.loads(manifest("order", SPEC)) | {"status": {"completionTime": "2026-01-31T12:00:00Z", "state": "Filled"}}
-    orders.run("create", "-f", "-", stdin=json.dumps(claimed))
-    assert orders.finalizers() == [FINALIZER], "at creation, as from a copied object"
-    orders.run("replace", "-f", "-", stdin=json.dumps(claimed))
-    assert orders.finalizers() == [FINALIZER], "at a replace"
-    assert orders.get()["status"] == {"observedGeneration": -1, "state": "Pending"}
+def test_a_deleted_order_waits_for_its_finalizer_and_goes_when_it_is_taken_off(order):
+    order.create()
+    order.run("delete", "oi", order.name, "--wait=false")
+    assert order.finalizers() == [FINALIZER]
+    order.patch({"metadata": {"finalizers": None}})
+    assert "NotFound" in order.run("get", "oi", order.name, check=False).stderr
 
 
-def test_a_deleted_order_waits_for_its_finalizer_and_goes_when_it_is_taken_off(orders):
-    orders.create()
-    orders.run("delete", "oi", "order", "--wait=false")
-    assert orders.finalizers() == [FINALIZER]
-    orders.patch({"metadata": {"finalizers": None}})
-    assert "NotFound" in orders.run("get", "oi", "order", check=False).stderr
+def test_a_finished_order_is_let_go_and_is_not_held_again(order):
+    order.create()
+    order.finish()
+    order.patch({"metadata": {"finalizers": None}})
+    assert order.finalizers() == []
+    order.patch({"spec": {"suspend": True}})
+    assert order.finalizers() == []
+    order.run("delete", "oi", order.name, "--timeout=10s")
 
 
-def test_a_finished_order_is_let_go_and_is_not_held_again(orders):
-    orders.create()
-    orders.finish()
-    orders.patch({"metadata": {"finalizers": None}})
-    assert orders.finalizers() == []
-    orders.patch({"spec": {"suspend": True}})
-    assert orders.finalizers() == []
-    orders.run("delete", "oi", "order", "--timeout=10s")
-
-
-def test_writing_status_does_not_touch_the_finalizer(orders):
-    orders.create()
-    before = orders.get()["metadata"]
-    orders.patch_status({"observedGeneration": 1})
-    after = orders.get()["metadata"]
+def test_writing_status_does_not_touch_the_finalizer(order):
+    order.create()
+    before = order.get()["metadata"]
+    order.patch_status({"observedGeneration": 1})
+    after = order.get()["metadata"]
     assert after["finalizers"] == before["finalizers"]
     assert after["generation"] == before["generation"]
 
 
 @pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client-side", "server-side"])
 def test_the_diff_is_empty_after_an_apply(orders, how):
-    for name in ("limit-order", "market-order", "keyed-order", "account"):
-        path = str(EXAMPLES / f"{name}.yaml")
-        orders.run("apply", *how, "-f", path)
-        diff = orders.run("diff", *how, "-f", path, check=False)
-        assert (diff.returncode, diff.stdout) == (0, ""), name
-        again = orders.run("apply", *how, "-f", path)
-        assert "configured" not in again.stdout, name
+    documents = [yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text()) for name in ("limit-order", "market-order", "keyed-order")]
+    documents += [document for document in yaml.safe_load_all((EXAMPLES / "account.yaml").read_text()) if document["kind"] == "ExchangeAccount"]
+    manifests = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+    orders.run("apply", *how, "-f", "-", stdin=manifests)
+    diff = orders.run("diff", *how, "-f", "-", stdin=manifests, check=False)
+    assert (diff.returncode, diff.stdout) == (0, ""), diff.stderr
+    before = orders.run("get", "oi,xa", *CONTENTS).stdout
+    orders.run("apply", *how, "-f", "-", stdin=manifests)
+    assert orders.run("get", "oi,xa", *CONTENTS).stdout == before, "applying again changes nothing"
+
+
+#: All but resourceVersion: the first update of an object stores the default status that reading it had shown all along.
+CONTENTS = ("-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.generation} {.metadata.finalizers} {.spec} {.status}{end}")
 
 
 # ── Status ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-def test_an_order_nobody_has_looked_at_says_so(orders):
-    orders.create()
-    assert orders.get()["status"] == {"observedGeneration": -1, "state": "Pending"}
+def test_an_order_nobody_has_looked_at_says_so(order):
+    order.create()
+    assert order.get()["status"] == {"observedGeneration": -1, "state": "Pending"}
 
 
 def fullest_status() -> OrderIntentStatus:
@@ -334,29 +340,29 @@ def fullest_status() -> OrderIntentStatus:
     )
 
 
-def test_the_fullest_status_is_taken_and_read_back_as_it_was_written(orders):
-    orders.create()
-    stored = OrderIntentStatus.model_validate(orders.get()["status"])
+def test_the_fullest_status_is_taken_and_read_back_as_it_was_written(order):
+    order.create()
+    stored = OrderIntentStatus.model_validate(order.get()["status"])
     status = fullest_status()
-    orders.patch_status(status_patch(stored, status))
-    read = OrderIntentStatus.model_validate(orders.get()["status"])
+    order.patch_status(status_patch(stored, status))
+    read = OrderIntentStatus.model_validate(order.get()["status"])
     assert read == status
     assert status_patch(read, status) == {}
 
 
-def test_a_status_patch_takes_away_what_is_no_longer_so(orders):
-    orders.create()
+def test_a_status_patch_takes_away_what_is_no_longer_so(order):
+    order.create()
     full = fullest_status()
-    orders.patch_status(status_patch(OrderIntentStatus(), full))
+    order.patch_status(status_patch(OrderIntentStatus(), full))
     bare = OrderIntentStatus(observed_generation=8, state=OrderState.OPEN, account=full.account, market=MarketSnapshot(base="BTC", quote="USDT"))
-    orders.patch_status(status_patch(full, bare))
-    assert OrderIntentStatus.model_validate(orders.get()["status"]) == bare
+    order.patch_status(status_patch(full, bare))
+    assert OrderIntentStatus.model_validate(order.get()["status"]) == bare
 
 
-def test_what_the_server_stores_of_a_spec_is_what_our_model_says(orders):
+def test_what_the_server_stores_of_a_spec_is_what_our_model_says(order):
     """The defaults of the schema and those of the class are the same."""
-    orders.create()
-    stored = orders.get()["spec"]
+    order.create()
+    stored = order.get()["spec"]
     assert OrderIntentSpec.model_validate(SPEC).document() == stored
 
 
@@ -429,9 +435,9 @@ OPERATOR = "system:serviceaccount:exchange-kernel-system:exchange-kernel"
 @pytest.mark.parametrize(("may", "question"), [
     (True, "watch orderintents --all-namespaces"),
     (True, "patch orderintents"),
-    (True, "patch orderintents/status"),
+    (True, "patch orderintents --subresource=status"),
     (True, "patch exchangeaccounts"),
-    (True, "patch exchangeaccounts/status"),
+    (True, "patch exchangeaccounts --subresource=status"),
     (True, "get secrets"),
     (True, "create events"),
     (True, "get namespaces/kube-system"),
@@ -442,7 +448,7 @@ OPERATOR = "system:serviceaccount:exchange-kernel-system:exchange-kernel"
     (False, "list secrets --all-namespaces"),
     (False, "get namespaces/default"),
     (False, "create leases.coordination.k8s.io --namespace default"),
-    (False, "patch exchangeaccounts/scale"),
+    (False, "patch exchangeaccounts --subresource=scale"),
 ], ids=lambda value: value if isinstance(value, str) else None)
 def test_the_operator_may_do_what_it_does_and_no_more(kube, may, question):
     answer = kube.kubectl("auth", "can-i", *question.split(), f"--as={OPERATOR}", check=False)
@@ -459,7 +465,7 @@ def test_a_strategy_trades_and_neither_deletes_nor_writes_status(orders):
     assert may("create orderintents")
     assert may("patch orderintents")
     assert not may("delete orderintents")
-    assert not may("patch orderintents/status")
+    assert not may("patch orderintents --subresource=status")
     assert not may("patch exchangeaccounts")
 
 

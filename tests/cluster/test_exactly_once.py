@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from tests.support import eventually
 
 ORDER = {"method": "POST", "path": "/api/v3/order"}
@@ -61,6 +63,22 @@ def test_rule_1_a_silent_exchange_is_not_an_answer(desk):
     exchange.heal()
     trading.wait("into-silence", "Succeeded", within=60)
     assert sorted(order["status"] for order in exchange.orders()) == ["FILLED", "FILLED"]
+
+
+def test_h3_an_operator_that_was_frozen_while_another_took_over_sends_nothing_when_it_thaws(desk):
+    trading, exchange = desk.trading, desk.exchange
+    frozen = desk.start()
+    trading.await_account()
+    frozen.signal(signal.SIGSTOP)
+    trading.place("contested")          # the frozen one has it in its watch's buffer, as new
+    desk.start()
+    trading.wait("contested", "Succeeded", within=60)
+    frozen.signal(signal.SIGCONT)
+    eventually(lambda: "account session over" in frozen.log.read_text(), within=30, what="the thawed operator learns that its Lease is lost")
+    assert len(exchange.orders()) == 1
+    trading.place("next")
+    trading.wait("next", "Succeeded", within=30)
+    assert len(exchange.orders()) == 2
 
 
 def test_the_timer_alone_brings_an_order_to_filled(desk):

@@ -22,4 +22,4 @@ def test_the_lock_has_hashes_and_no_index_address():
     for lock in ROOT.glob("requirements*.lock"):
         text = lock.read_text()
         assert "--hash=sha256:" in text
-        assert "http" not in "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+        assert "://" not in text

@@ -166,11 +166,8 @@ def status_patch(old: Status, new: Status) -> dict[str, Any]:
 
     Only what was read counts as stored: a default that was never written is written.
     """
-    return _merge_patch(_stored(old), new.document())
-
-
-def _stored(status: Status) -> dict[str, Any]:
-    return {name: value for name, value in status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True).items() if value != []}
+    stored = old.model_dump(mode="json", by_alias=True, exclude_none=True, include=old.model_fields_set)
+    return _merge_patch({name: value for name, value in stored.items() if value != []}, new.document())
 
 
 def _merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import StrictInt
+
 from exchange_kernel.api.base import Message, Reason, Status, Time, field
 
 MAX_CONDITIONS = 16
@@ -22,5 +24,5 @@ class Condition(Status):
     status: ConditionStatus = field("True, False or Unknown.")
     reason: Reason = field("Why, in one CamelCase word for programs.", examples=["CanceledAsAsked"])
     message: Message = field("Why, in a sentence for people: stable text, without ids, times or counts.")
-    observed_generation: int | None = field("metadata.generation of the spec this is said of.", default=None, minimum=0)
+    observed_generation: StrictInt | None = field("metadata.generation of the spec this is said of.", default=None, minimum=0)
     last_transition_time: Time = field("When status last became another.")

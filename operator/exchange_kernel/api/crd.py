@@ -81,7 +81,9 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Sche
         named = _structural(definitions[node["$ref"].rpartition("/")[2]], definitions)
         return {**named, **_structural({name: value for name, value in node.items() if name != "$ref"}, definitions)}
     if "anyOf" in node:
-        (only,) = (choice for choice in node["anyOf"] if choice.get("type") != "null")     # a second one could not be said in a CRD
+        only, *others = (choice for choice in node["anyOf"] if choice.get("type") != "null")
+        if others:
+            raise ValueError("a structural schema can't say anyOf: write the field in another way")
         rest = {name: value for name, value in node.items() if name != "anyOf" and not (name == "default" and value is None)}
         return {**_structural(only, definitions), **_structural(rest, definitions)}
     if unknown := node.keys() - set(_KEPT) - _LEFT_OUT:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import StrictBool, StrictInt, StringConstraints
 
 from exchange_kernel.api.base import (
     INT32_MAX,
@@ -80,8 +80,8 @@ class Endpoint(Spec):
 class RateLimit(Spec):
     """How much of the exchange's allowance to use."""
 
-    requests_per_second: int | None = field("Most requests a second; absent: what the exchange allows.", default=None, minimum=1, maximum=10_000)
-    cancel_reserve_percent: int = field("Share of the allowance that only cancels and lookups may use.", default=20, minimum=0, maximum=90)
+    requests_per_second: StrictInt | None = field("Most requests a second; absent: what the exchange allows.", default=None, minimum=1, maximum=10_000)
+    cancel_reserve_percent: StrictInt = field("Share of the allowance that only cancels and lookups may use.", default=20, minimum=0, maximum=90)
 
 
 #: Hosts to which a plain connection does not leave the machine or the cluster.
@@ -113,7 +113,8 @@ class ExchangeAccountSpec(Spec):
         "one API write before the send.", default=SendPolicy.SEND_FIRST)
     rate_limit: RateLimit | None = field("How much of the exchange's allowance to use.", default=None)
     symbols: list[Symbol] = field("Markets that may be traded; empty: all.", max_items=256, unique=True)
-    resync_seconds: int = field("How often all orders of the account are read and compared, besides the private stream.", default=60, minimum=1, maximum=86_400)
+    resync_seconds: StrictInt = field(
+        "How often all orders of the account are read and compared, besides the private stream.", default=60, minimum=1, maximum=86_400)
     orphan_policy: OrphanPolicy = field(
         "What to do with an order that this installation placed and no OrderIntent explains. Report: show it. Cancel: cancel it.", default=OrphanPolicy.REPORT)
 
@@ -160,35 +161,35 @@ class AccountCapabilities(Status):
     """What the exchange can do and promises, as the operator counts on it. Times are the exchange's."""
 
     client_order_id_codec: Word = field("How our order ids are written for this exchange.")
-    client_order_id_max_length: int = field("Longest client order id it takes.", minimum=0, maximum=INT32_MAX)
+    client_order_id_max_length: StrictInt = field("Longest client order id it takes.", minimum=0, maximum=INT32_MAX)
     duplicate_ids_refused: DuplicateIdsRefused = field("Whether it refuses a client order id that it has seen: Never, WhileOpen or Always.")
     lookup: LookupAuthority = field(
         "How an order is found by client order id. Authoritative: a lookup finds every order it remembers. Listing: only by going through lists. "
         "None: not at all.")
-    lookup_delay_milliseconds: int = field("An accepted order can be found within this time.", minimum=0)
-    request_window_milliseconds: int = field("A request older than this is refused; 0: it refuses none, and absence can't be proved.", minimum=0)
-    accepts_ahead_milliseconds: int = field("How far ahead of its clock it accepts a request's time.", minimum=0)
+    lookup_delay_milliseconds: StrictInt = field("An accepted order can be found within this time.", minimum=0)
+    request_window_milliseconds: StrictInt = field("A request older than this is refused; 0: it refuses none, and absence can't be proved.", minimum=0)
+    accepts_ahead_milliseconds: StrictInt = field("How far ahead of its clock it accepts a request's time.", minimum=0)
     expiry_check: ExpiryCheck = field("Where it checks a request's age: ByEngine, only OnArrival, or not at all (None).")
-    retention_seconds: int = field("Shortest time for which an ended order can still be found.", minimum=0)
+    retention_seconds: StrictInt = field("Shortest time for which an ended order can still be found.", minimum=0)
     amend: AmendQuantity = field("What quantity means when an order is amended in place: Total or Remaining; None: it can't amend.")
-    cancel_by_client_id: bool = field("Whether an order can be cancelled by its client order id.")
+    cancel_by_client_id: StrictBool = field("Whether an order can be cancelled by its client order id.")
     order_types: list[Word] = field("Types of spec.type that can be used.", max_items=32, unique=True)
     times_in_force: list[Word] = field("Values of spec.timeInForce that can be used.", max_items=16, unique=True)
-    post_only: bool = field("Whether executionPolicy PostOnly can be used.")
-    reduce_only: bool = field("Whether positionEffect ReduceOnly can be used.")
+    post_only: StrictBool = field("Whether executionPolicy PostOnly can be used.")
+    reduce_only: StrictBool = field("Whether positionEffect ReduceOnly can be used.")
 
 
 class ExchangeAccountStatus(Status):
     """The account as the operator sees it."""
 
-    observed_generation: int = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
+    observed_generation: StrictInt = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
     holder: Identifier | None = field("The operator process that acts for this account.", default=None)
     fingerprint: Identifier | None = field(
         "Which account at the exchange this is. Written once: other credentials or another endpoint that lead elsewhere stop all sends.", default=None)
     trading_mode: TradingMode | None = field("The trading mode in force: no send starts that it does not allow.", default=None)
     capabilities: AccountCapabilities | None = field("What the exchange can do, as the operator counts on it.", default=None)
-    open_intents: int | None = field("OrderIntents on this account that are not finished.", default=None, minimum=0, maximum=INT32_MAX)
-    unattributed_fills: int | None = field(
+    open_intents: StrictInt | None = field("OrderIntents on this account that are not finished.", default=None, minimum=0, maximum=INT32_MAX)
+    unattributed_fills: StrictInt | None = field(
         "Executions on this account that no OrderIntent explains, though the order was ours.", default=None, minimum=0, maximum=INT32_MAX)
     last_sweep_time: Time | None = field("When all orders of the account were last read and compared.", default=None)
     conditions: list[Condition] = field(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
 from exchange_kernel.api.base import (
     INT32_MAX,
@@ -166,7 +166,7 @@ class OrderIntentSpec(Spec):
     deletion_policy: DeletionPolicy = field(
         "What deleting this object does to a live order. Cancel: cancel it, and wait until it is proved gone. Orphan: leave it working, unattended.",
         default=DeletionPolicy.CANCEL)
-    submit_deadline_seconds: int = field(
+    submit_deadline_seconds: StrictInt = field(
         "The first submission never happens later than this many seconds after creation; the order is Denied instead. Time suspended does not count; "
         "0 means no deadline. submitDeadlineTime replaces it.", default=300, minimum=0, maximum=INT32_MAX)
     submit_deadline_time: Time | None = field(
@@ -175,8 +175,8 @@ class OrderIntentSpec(Spec):
     idempotency_key: IdempotencyKey | None = field(
         "Names this order across delete and create, restore, and moves between clusters: the same key on the same exchange account and namespace finds the "
         "same order instead of placing another, for as long as the exchange remembers it. Needs submitDeadlineTime. Can't be changed.", default=None)
-    suspend: bool = field("True: nothing is sent or changed until it is false. Cancels, deletes and lookups go on.", default=False)
-    ttl_seconds_after_finished: int | None = field(
+    suspend: StrictBool = field("True: nothing is sent or changed until it is false. Cancels, deletes and lookups go on.", default=False)
+    ttl_seconds_after_finished: StrictInt | None = field(
         "Delete this object so many seconds after it finished; absent: keep it. Not for objects that something else would create again.",
         default=None, minimum=0, maximum=INT32_MAX)
     exchange_parameters: Annotated[dict[Name, ParameterValue], Field(max_length=16)] | None = field(
@@ -220,6 +220,8 @@ class OrderIntentSpec(Spec):
         forbidden("oldSelf.desiredState != 'Canceled' || self.desiredState == 'Canceled'",
                   "desiredState never goes back to Working: create a new OrderIntent", at="desiredState"),
         *immutable("accountRef", "symbol", "side", "positionSide", "type", "idempotencyKey", instead="create a new OrderIntent"),
+        # No exchange changes these of a live order, and an edit that is taken and not carried out would be a lie.
+        *immutable("quoteQuantity", "timeInForce", "executionPolicy", "positionEffect", instead="create a new OrderIntent"),
     )
 
 
@@ -284,14 +286,14 @@ class FillEntry(Status):
     price: NonNegativeDecimal = field("At which price, in the quote currency.")
     fee: FillFee | None = field("What it cost; absent if the exchange did not say.", default=None)
     time: Time = field("When, by the exchange's clock.")
-    inferred: bool = field(
+    inferred: StrictBool = field(
         "True: the order's total proves that this much was filled, and the exchange has not shown by which executions. Replaced once it has.", default=False)
 
 
 class Attempt(Status):
     """One order at the exchange, or the sending of one. A replaced order has several."""
 
-    number: int = field("Counts from 1.", minimum=1, maximum=INT32_MAX)
+    number: StrictInt = field("Counts from 1.", minimum=1, maximum=INT32_MAX)
     client_order_id: Identifier = field("Our id of this attempt's order: the same however often it is sent.")
     exchange_order_id: Identifier | None = field("The exchange's id of it, once known.", default=None)
     quantity: NonNegativeDecimal | None = field("Quantity asked for, on the market's grid.", default=None)
@@ -312,7 +314,7 @@ class Attempt(Status):
 class EarlierAttempts(Status):
     """Attempts that are no longer listed, summed up."""
 
-    count: int = field("How many.", minimum=0, maximum=INT32_MAX)
+    count: StrictInt = field("How many.", minimum=0, maximum=INT32_MAX)
     filled_quantity: NonNegativeDecimal = field("Filled of them together.")
     filled_quote_quantity: NonNegativeDecimal = field("The same in the quote currency.")
 
@@ -339,7 +341,7 @@ class MarketSnapshot(Status):
 class OrderIntentStatus(Status):
     """The order as the exchange has it."""
 
-    observed_generation: int = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
+    observed_generation: StrictInt = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
     state: OrderState = field(
         "Where the order stands. Pending: not sent. Denied: never sent, for a reason. Submitting: on its way. Unknown: sent, or possibly sent, and what became "
         "of it is being found out. Open, PartiallyFilled: working at the exchange. Filled, Canceled, Expired, Rejected: ended there; final once "

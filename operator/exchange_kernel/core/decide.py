@@ -49,6 +49,15 @@ def already_finished(facts: Facts) -> Decision | None:
     return Decision(Release()) if facts.order.finalizer and not facts.order.gone else Decision()
 
 
+def right_account_only(facts: Facts) -> Decision | None:
+    """13: on another account at the exchange "not found" is honest and means nothing, so nothing is asked, sent or let go there."""
+    pinned = facts.order.status.account
+    if pinned is None or pinned.fingerprint == facts.seen.account.fingerprint:
+        return None
+    message = "The account's credentials are of another account at the exchange than the one this order is on: put the old Secret back."
+    return Decision(waiting=Waiting("AnotherAccount", message, person=True))
+
+
 def settle_first(facts: Facts) -> Decision | None:
     """3: an order that is neither unsent nor recorded is looked up, and nothing else is done to it until it is Found or ProvenAbsent."""
     if facts.never_sent:
@@ -347,6 +356,7 @@ def _sends_first(facts: Facts) -> bool:
 
 CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
     already_finished,  # 11
+    right_account_only,  # 13
     settle_first,  # 3, 5
     explain_fills,  # 8
     leave_alone_if_orphaned,  # 11

@@ -1,4 +1,4 @@
-"""Exact decimals: quantising to a market's steps (their plain text is the api's). Nothing here depends on the decimal context, which ccxt changes for the whole process."""
+"""Exact decimals on a market's grid. Nothing here depends on the decimal context, which ccxt changes for the whole process."""
 
 from __future__ import annotations
 

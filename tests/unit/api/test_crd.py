@@ -14,9 +14,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from exchange_kernel.api import KINDS, AttemptOutcome, ExpiryCheck, LookupAuthority, OrderState
+from exchange_kernel.api import KINDS, AttemptOutcome, OrderState
 from exchange_kernel.api.crd import _structural, crd, object_schema
-from exchange_kernel.core import venue
 from exchange_kernel.core.answers import OrderStatus
 
 ROOT = Path(__file__).parents[3]
@@ -95,8 +94,6 @@ def test_a_kind_is_served_as_it_should_be(kind):
 def test_the_words_of_the_api_are_those_of_the_core():
     assert {*OrderStatus} - {OrderStatus.OPEN} == {*AttemptOutcome}
     assert {str(word) for word in OrderStatus} <= {str(state) for state in OrderState}
-    assert {*venue.LookupAuthority} == {*LookupAuthority}
-    assert {*venue.ExpiryCheck} == {*ExpiryCheck}
 
 
 # ── Files ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

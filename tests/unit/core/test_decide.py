@@ -209,6 +209,19 @@ def test_rule_11_finish_and_delete(case):
     check(case)
 
 
+PINNED = {"account": {"uid": "account-1", "fingerprint": "another", "exchange": "binance"}}
+
+
+@table(
+    Case("an order that may have been sent is not looked for on another account", order=an_order(attempts=[an_attempt(1, "Prepared")], status=PINNED), after_ms=60_000, waiting="AnotherAccount"),
+    Case("a deleted one is not let go", order=an_order(attempts=LIVE, status=PINNED, deleting=True), waiting="AnotherAccount"),
+    Case("a cancel does not go there", order=an_order(spec=CANCEL, attempts=LIVE, status=PINNED), seen=a_sight(**OPEN), waiting="AnotherAccount"),
+    Case("the account it was sent on is the right one", order=an_order(attempts=LIVE, status={"account": {**PINNED["account"], "fingerprint": "354937868"}}), seen=a_sight(**OPEN)),
+)
+def test_rule_13_h17_the_right_account(case):
+    check(case)
+
+
 @table(
     Case("recorded as live and not seen since the start: asked for", order=an_order(attempts=LIVE), action=Lookup),
     Case("missing from a complete list: asked for, not believed gone", order=an_order(attempts=LIVE), seen=a_sight(**OPEN, missing=frozenset({1})), action=Lookup),

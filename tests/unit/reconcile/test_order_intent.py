@@ -50,6 +50,21 @@ async def test_rule_3_killed_before_the_answer_and_restarted():
 
 
 @scenario
+async def test_a_restart_long_after_the_deadline_finds_the_open_order_and_leaves_it():
+    async with a_world() as world:
+        await world.start()
+        world.store.create("a", a_spec())
+        await until(lambda: world.status("a").state is OrderState.OPEN)
+        before = world.status("a")
+        await world.crash()
+        await asyncio.sleep(3600)
+        await world.start()
+        await asyncio.sleep(30)
+        assert world.status("a") == before, "and writes nothing, since nothing changed"
+        assert [order.status for order in world.exchange.orders_by_id.values()] == [OrderStatus.OPEN]
+
+
+@scenario
 async def test_h1_killed_before_the_answer_then_deleted_while_away():
     async with a_world() as world:
         await world.start()

@@ -1,0 +1,95 @@
+#!/bin/bash
+# Lints and renders the chart over the values that change its shape. With TEST_KUBECONFIG, has that cluster's API server check every rendered object.
+# usage: hack/chart.sh        environment: TEST_KUBECONFIG, KUBECTL (kubectl), EXCHANGE_KERNEL_CACHE
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+source kind-node/common.sh
+source kind-node/binaries.sh
+
+CHART=$ROOT/charts/exchange-kernel
+NAMESPACE=exchange-kernel-chart
+WATCHED=(exchange-kernel-chart-a exchange-kernel-chart-b)
+POLICY=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
+MATRIX=( # name: flags
+  "defaults:"
+  "everything: --set simulatedExchange.enabled=true,simulatedExchange.account.enabled=true,owner=desk-7,log.format=text,log.level=DEBUG,image.digest=sha256:$(printf '0%.0s' {1..64}),imagePullSecrets[0].name=pull,priorityClassName=system-cluster-critical,extraArgs[0]=--lease-seconds=8,nodeSelector.disk=fast,podLabels.team=desk,podAnnotations.note=x,service.annotations.note=x,serviceAccount.annotations.note=x"
+  "namespaced: --set watch.namespaces={${WATCHED[0]},${WATCHED[1]}}"
+  "namespaced without cluster rights: --set watch.namespaces={${WATCHED[0]}},owner=desk-7,crds.enabled=false,finalizerPolicy.enabled=false,rbac.userRoles=false"
+  "nothing of its own: --set crds.enabled=false,finalizerPolicy.enabled=false,rbac.create=false,rbac.userRoles=false,serviceAccount.create=false,serviceAccount.name=given"
+)
+
+find_helm
+
+render() { # NAME FLAG...
+  "$HELM" template exchange-kernel "$CHART" --namespace "$NAMESPACE" --api-versions "$POLICY" "${@:2}" >"$SCRATCH/$1.yaml"
+}
+
+# What must be in a rendering, or must not.
+expect() { grep -qE -- "$2" "$SCRATCH/$1.yaml" || die "chart, $1: nothing matches $2"; }
+refuse() { if grep -nE -- "$2" "$SCRATCH/$1.yaml" >&3; then die "chart, $1: $2 is there"; fi; }
+
+for entry in "${MATRIX[@]}"; do
+  name=${entry%%:*}
+  read -ra flags <<<"${entry#*:}"
+  "$HELM" lint --strict --quiet "$CHART" --namespace "$NAMESPACE" "${flags[@]}" >&3
+  render "$name" "${flags[@]}"
+  say "$name: $(grep -c '^kind:' "$SCRATCH/$name.yaml") objects"
+done
+"$HELM" template exchange-kernel "$CHART" --namespace "$NAMESPACE" >"$SCRATCH/before 1.36.yaml"
+"$HELM" template exchange-kernel "$CHART" --namespace "$NAMESPACE" --set crds.keep=false >"$SCRATCH/crds not kept.yaml"
+
+expect defaults '--all-namespaces'
+expect defaults 'helm.sh/resource-policy: keep'
+expect defaults 'kind: MutatingAdmissionPolicy$'
+refuse 'before 1.36' 'kind: MutatingAdmissionPolicy'
+refuse 'crds not kept' 'helm.sh/resource-policy: keep'
+expect namespaced "--namespace=${WATCHED[1]}"
+expect namespaced 'kubernetes.io/metadata.name'
+refuse 'namespaced without cluster rights' 'kind: (Cluster|CustomResource|Mutating)'
+refuse 'nothing of its own' 'kind: (Cluster|CustomResource|Mutating|Role|ServiceAccount$)'
+
+# The same rights as in manifests/, rule by rule.
+rules() { sed -n 's/^ *\(- \)\?\(\(apiGroups\|resources\|resourceNames\|verbs\): .*\)/\2/p' "$1" | paste -sd' ' | sed 's/ apiGroups/\napiGroups/g' | sort; }
+"$HELM" template exchange-kernel "$CHART" --set crds.enabled=false,finalizerPolicy.enabled=false,rbac.userRoles=false >"$SCRATCH/operator.yaml"
+diff <(rules "$ROOT/manifests/rbac/operator.yaml") <(rules "$SCRATCH/operator.yaml") >&3 || die "the chart's rules differ from manifests/rbac/operator.yaml (above)"
+say "the same rights as in manifests/"
+
+for wrong in imge.tag=x image.tga=x terminationGracePeriodSeconds=5 watch.namespaces=all log.level=LOUD; do
+  if "$HELM" template exchange-kernel "$CHART" --set "$wrong" >/dev/null 2>&1; then die "the chart takes a wrong value: $wrong"; fi
+done
+say "wrong values are refused"
+
+if [ -z "${TEST_KUBECONFIG-}" ]; then
+  say "no TEST_KUBECONFIG: not checked by an API server"
+  exit
+fi
+
+kubectl() { "${KUBECTL:-kubectl}" --kubeconfig "$TEST_KUBECONFIG" "$@"; }
+
+if [ -z "$(kubectl get crd --ignore-not-found orderintents.exchange-kernel.io)" ]; then # a dry run of an account needs its CRD
+  AT_EXIT+=("kubectl delete -k $ROOT/crds --ignore-not-found >/dev/null")
+  kubectl apply --server-side -k "$ROOT/crds" >/dev/null
+fi
+kubectl wait --for=condition=Established crd/orderintents.exchange-kernel.io crd/exchangeaccounts.exchange-kernel.io --timeout=30s >/dev/null
+AT_EXIT+=("kubectl delete namespace --ignore-not-found --wait=false $NAMESPACE ${WATCHED[*]} >/dev/null")
+for namespace in "$NAMESPACE" "${WATCHED[@]}"; do
+  kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+done
+# pods are not created by a dry run, so their security context is checked where it would be refused
+kubectl label namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted pod-security.kubernetes.io/warn=restricted --overwrite >/dev/null
+if ! kubectl get --raw /apis/admissionregistration.k8s.io/v1 | grep MutatingAdmissionPolicy >/dev/null; then
+  say "this API server has no $POLICY: left out"
+  POLICY=v1
+fi
+for entry in "${MATRIX[@]}"; do
+  name=${entry%%:*}
+  read -ra flags <<<"${entry#*:}"
+  render "$name" "${flags[@]}"
+  kubectl apply --dry-run=server --validate=strict -f "$SCRATCH/$name.yaml" >"$SCRATCH/applied" 2>"$SCRATCH/warned" || {
+    cat "$SCRATCH/warned" >&3
+    die "chart, $name: the API server refuses it"
+  }
+  # every object that was there before lacks kubectl's annotation: that is no fault of the chart's
+  if grep -v 'last-applied-configuration' "$SCRATCH/warned" >&3; then die "chart, $name: the API server warns"; fi
+  say "$name: the API server takes all $(wc -l <"$SCRATCH/applied")"
+done
