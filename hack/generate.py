@@ -147,7 +147,8 @@ def lifecycle_page() -> str:
     edges = [f"    {old} --> {new}" for old, targets in EDGES.items() for new in sorted(targets)]
     ends = [f"    {state} --> [*]" for state in sorted(ENDED)]
     return (
-        f"<!-- {notice} -->\n# The states of an order\n\nEvery legal step. Any other is a bug and raises; once `status.completionTime` is set there are none.\n\n"
+        f"<!-- {notice} -->\n# The states of an order\n\n"
+        "Every legal step. Any other is a bug and raises; once `status.completionTime` is set there are none.\n\n"
         "```mermaid\nstateDiagram-v2\n    [*] --> Pending\n" + "\n".join([*edges, *ends]) + "\n```\n"
     )
 

@@ -4,7 +4,7 @@ import pytest
 
 from exchange_kernel.api import ExpiryCheck, LookupAuthority
 from exchange_kernel.core.absence import Evidence, beyond_retention, next_pass_at, proved, quiet_from
-from tests.unit.core.builders import a_venue
+from tests.builders import a_venue
 
 E = 10_000
 

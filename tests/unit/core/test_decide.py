@@ -23,7 +23,7 @@ from exchange_kernel.core.actions import (
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.order import CancelRecord, OrderRecord, Seen, SendStage
-from tests.unit.core.builders import DAY_MS, T0, a_report, a_send, a_sight, a_spec, a_trade, a_venue, an_account, an_attempt, an_order, at
+from tests.builders import DAY_MS, T0, a_report, a_send, a_sight, a_spec, a_trade, a_venue, an_account, an_attempt, an_order, at
 
 
 @dataclass

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.fills import fees_by_asset, filled, inferred, merge
-from tests.unit.core.builders import T0, a_report, a_trade
+from tests.builders import T0, a_report, a_trade
 
 
 def test_rule_8_a_stale_report_never_takes_a_fill_back():

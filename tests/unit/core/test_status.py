@@ -10,7 +10,7 @@ from exchange_kernel.core.decide import decide
 from exchange_kernel.core.lifecycle import EDGES, IllegalTransition, advance
 from exchange_kernel.core.order import SendStage
 from exchange_kernel.core.status import project
-from tests.unit.core.builders import T0, a_report, a_send, a_sight, a_spec, a_trade, an_attempt, an_order, at
+from tests.builders import T0, a_report, a_send, a_sight, a_spec, a_trade, an_attempt, an_order, at
 
 
 def written(order, seen, after_ms=0):

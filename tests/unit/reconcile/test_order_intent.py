@@ -9,8 +9,8 @@ import pytest
 
 from exchange_kernel.api import OrderState
 from exchange_kernel.core.answers import Duplicate, OrderStatus, TimeRefused, Unknown
-from tests.unit.core.builders import a_spec
-from tests.unit.reconcile.scripted import a_world, until
+from tests.builders import a_spec
+from tests.scripted import a_world, until
 from tests.virtual_time import run
 
 

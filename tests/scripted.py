@@ -32,7 +32,7 @@ from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.memory import MemoryIntentStore
 from exchange_kernel.stores.port import AccountRecord
-from tests.unit.core.builders import T0, a_market, a_venue
+from tests.builders import T0, a_market, a_venue
 
 OWNER = "0a1b2c"
 
