@@ -30,7 +30,7 @@ demo: $(READY) ## A control plane, an exchange, the operator and some orders, fr
 	@$(BIN)/python -u hack/demo.py $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint unit property contract cluster chart ## All tests that need no container engine
+test: lint unit property crash contract cluster chart ## All tests that need no container engine
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, the layers, and generated files against their source
@@ -46,6 +46,10 @@ unit: $(READY) ## The pure rooms and every small part
 .PHONY: property
 property: $(READY) ## What must hold whatever happens
 	@$(PYTEST) tests/property
+
+.PHONY: crash
+crash: $(READY) ## The operator dies at every point where it waits for a store or an exchange, once and twice
+	@$(PYTEST) tests/crash --show-capture=no -rP -o timeout=600
 
 .PHONY: contract
 contract: $(READY) ## The exchange port: the real ccxt against scripted and simulated venues

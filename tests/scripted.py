@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -60,6 +61,10 @@ class ScriptedExchange:
         self.stamps: list[int] = []
         self.calls: list[str] = []
         self.clock_jump_ms = 0
+        self.visibility_ms = 0                            # how long an accepted order is hidden from every reading
+        self.trades_lag_ms = 0                            # how much later than its order's total a trade is listed
+        self.late_fill: str | None = None                 # filled at a cancel, and not yet known to its answer
+        self.accepted: Callable[[], None] = lambda: None  # called after each acceptance
         self._streams: set[asyncio.Queue[object]] = set()
 
     def now_ms(self) -> int:
@@ -84,6 +89,9 @@ class ScriptedExchange:
 
     def named(self, client_order_id: str) -> list[ExchangeOrder]:
         return [order for order in self.orders_by_id.values() if order.client_order_id == client_order_id]
+
+    def _shown(self) -> list[ExchangeOrder]:
+        return [order for order in self.orders_by_id.values() if order.created_time_ms + self.visibility_ms <= self.now_ms()]
 
     # ── The port ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,6 +122,7 @@ class ScriptedExchange:
             client_order_id=request.client_order_id, exchange_order_id=number, symbol=request.symbol, side=request.side, type=request.type, status=OrderStatus.OPEN,
             quantity=request.quantity, filled_quantity=Decimal(0), filled_quote_quantity=Decimal(0), price=request.price, update_time_ms=self.now_ms(), created_time_ms=self.now_ms(),
         ), tell=False)
+        self.accepted()
         if self.fills_at_once:
             self.fill(request.client_order_id, str(request.quantity), tell=False)
             order = self.orders_by_id[number]
@@ -130,27 +139,31 @@ class ScriptedExchange:
             return Unknown("silent")
         for order in self.named(ref.client_order_id):
             if not order.status.ended:
-                return Accepted(self._set(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms())))
+                if self.late_fill is not None:
+                    self.fill(order.client_order_id, self.late_fill, tell=False)
+                self._set(replace(self.orders_by_id[order.exchange_order_id], status=OrderStatus.CANCELED, update_time_ms=self.now_ms()), tell=False)
+                return Accepted(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms()))
         return UnknownOrder("-2011")
 
     async def lookup(self, ref):
         self.calls.append("lookup")
         if not self.reachable:
             return Unreachable("silent")
-        found = self.named(ref.client_order_id)
+        found = [order for order in self._shown() if order.client_order_id == ref.client_order_id]
         return Found(found[-1]) if found else NotFound()
 
     async def open_orders(self, symbol=None):
         self.calls.append("open_orders")
-        return Listing(tuple(order for order in self.orders_by_id.values() if not order.status.ended), True) if self.reachable else Unreachable("silent")
+        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable else Unreachable("silent")
 
     async def orders(self, symbol, since_ms):
-        return Listing(tuple(self.orders_by_id.values()), True) if self.reachable else Unreachable("silent")
+        return Listing(tuple(self._shown()), True) if self.reachable else Unreachable("silent")
 
     async def trades(self, symbol, *, since_ms=None, exchange_order_id=None):
         if not self.reachable:
             return Unreachable("silent")
-        chosen = [trade for number, trades in self.trades_of.items() for trade in trades if exchange_order_id in (None, number)]
+        shown = {order.exchange_order_id for order in self._shown()}
+        chosen = [trade for number, trades in self.trades_of.items() for trade in trades if exchange_order_id in (None, number) and number in shown and trade.time_ms + self.trades_lag_ms <= self.now_ms()]
         return Listing(tuple(chosen), True)
 
     async def stream(self):
@@ -191,7 +204,8 @@ class HeldLease:
                 before_renewal(at)
                 self._renewed = at
                 renewed(at)
-            await asyncio.wait([asyncio.ensure_future(self.lost.wait()), asyncio.ensure_future(asyncio.sleep(1.5))], return_when=asyncio.FIRST_COMPLETED)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.lost.wait(), 1.5)
 
     async def release(self):
         pass
@@ -248,9 +262,11 @@ class Desk:
             store=store, memory=self.memory, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
         )
 
-    async def start(self) -> None:
+    def boot(self) -> None:
         self.account_keys.wake(self.accounts.record.uid)
         self._ticking = asyncio.create_task(self._tick())
+
+    async def ready(self) -> None:
         await until(lambda: self.account_reconciler._running and self.account_reconciler.all_ready(), within=60)
 
     async def _tick(self) -> None:
@@ -272,16 +288,26 @@ class Desk:
 class World:
     """An exchange and a store, and the lives of the operator between them."""
 
-    def __init__(self) -> None:
-        self.exchange, self.accounts, self.desk = ScriptedExchange(), OneAccount(an_account_record()), None
+    def __init__(self, through: Callable[[object], object] = lambda room: room, **account_spec) -> None:
+        self.exchange, self.accounts, self.desk, self._through = ScriptedExchange(), OneAccount(an_account_record(**account_spec)), None, through
         self.store = MemoryIntentStore(lambda uid: self.desk.intents.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
 
-    async def start(self) -> Desk:
-        self.desk = Desk(self.exchange, self.store, self.accounts)
-        await self.desk.start()
+    def boot(self) -> Desk:
+        """A process begins; `through` may stand between it and its store and exchange."""
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self.accounts)
+        self.desk.boot()
         return self.desk
 
+    async def start(self) -> Desk:
+        desk = self.boot()
+        await desk.ready()
+        return desk
+
     async def crash(self) -> None:
+        self.kill()
+        await asyncio.sleep(0)
+
+    def kill(self) -> None:
         """The process is gone, with all it had in memory; what it had sent is at the exchange."""
         desk, self.desk = self.desk, None
         desk._ticking.cancel()
@@ -295,7 +321,6 @@ class World:
             for task in list(running.session._under_way):
                 task.cancel()
             running.task.cancel()
-        await asyncio.sleep(0)
         self.store.forget_creations()
 
     def status(self, uid: str):

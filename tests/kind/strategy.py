@@ -13,7 +13,7 @@ async def main() -> None:
     kernel = KubernetesKernel("simulated", strategy="kind-test", acknowledge_timeout=60)
     await kernel.start()
     try:
-        await kernel.subscribe_events(heard.append)
+        kernel.subscribe_events(heard.append)
         intent_id = await kernel.place_order(StandardOrder(symbol="BTC/USDT", side="Buy", type="Market", quantity="0.03"))
         state = await kernel.get_order_state(intent_id)
         print(json.dumps({"intent": intent_id, "state": str(state.state), "filled": str(state.filled_quantity), "events": [type(event).__name__ for event in heard]}))

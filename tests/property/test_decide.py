@@ -44,7 +44,8 @@ def sights(draw, order):
     for number in range(1, max([attempt.number for attempt in order.attempts], default=0) + draw(st.integers(0, 1)) + 1):
         if draw(st.booleans()):
             seen["sends"][number] = a_send(draw(st.sampled_from(SendStage)), number, last_stamp_ms=draw(st.none() | times.map(lambda ms: T0 + ms)), tried_ms=draw(st.none() | times.map(lambda ms: T0 + ms)))
-        if draw(st.booleans()):
+        accepted = number in seen["sends"] and seen["sends"][number].stage is SendStage.ACCEPTED
+        if accepted or draw(st.booleans()):      # what was accepted is known
             filled = draw(quantities)
             seen["orders"][number] = a_report(number, draw(st.sampled_from(OrderStatus)) if filled != "1" else OrderStatus.FILLED, filled)
             if draw(st.booleans()) and filled != "0":

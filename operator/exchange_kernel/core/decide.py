@@ -166,8 +166,7 @@ def finish_when_settled(facts: Facts) -> Decision | None:
             return None
     for number in facts.numbers:
         if not facts.final(number):
-            ended = facts.seen.ended_ms.get(number)
-            ready_ms = (ended if ended is not None else facts.now.venue_ms) + facts.seen.account.capabilities.lookup_delay_ms
+            ready_ms = facts.settles_from(number)
             if (
                 facts.now.venue_ms >= ready_ms
                 and _due(facts.seen.settle_read_ms.get(number), facts.now.venue_ms)

@@ -106,8 +106,14 @@ class Facts:
         asked = self.quantity_of(number)
         if status is OrderStatus.FILLED and asked is not None and amount.quantity >= asked:
             return True  # whole: there is nothing left that could still fill
-        ended, read = self.seen.ended_ms.get(number), self.seen.settle_read_ms.get(number)
-        return ended is not None and read is not None and read >= ended + self.seen.account.capabilities.lookup_delay_ms
+        read = self.seen.settle_read_ms.get(number)
+        return read is not None and read >= self.settles_from(number)
+
+    def settles_from(self, number: int) -> int:
+        """From when on (venue ms) a reading of an ended attempt counts as its last: lookupDelay after we first saw it ended."""
+        # Recorded as ended before a restart: that was before this session began.
+        ended = self.seen.ended_ms.get(number, self.seen.account.session_start_ms)
+        return ended + self.seen.account.capabilities.lookup_delay_ms
 
     def quantity_of(self, number: int) -> Decimal | None:
         if (found := self.seen.orders.get(number)) is not None and found.quantity is not None:

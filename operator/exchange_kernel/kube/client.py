@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,8 @@ from exchange_kernel.kube.config import Access
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 TIMEOUT_S = 5.0
+WATCH_S = 60  # how long a watch lasts unless its caller says timeoutSeconds
+WATCH_GRACE_S = 5.0  # silence beyond that means that the connection is dead: the server ends a watch that lives
 
 Body = dict[str, Any]
 
@@ -92,6 +95,36 @@ class ApiClient:
     async def delete(self, path: str, body: Body | None = None) -> Answer:
         return await self._call("DELETE", path, body)
 
+    async def watch(self, path: str, **query: str) -> AsyncGenerator[Body, None]:
+        """The events of a watch (`{"type", "object"}`) as they come, until the connection ends; close it with `aclosing`.
+
+        Once the API server has agreed to it, one of type OPENED. What it says instead is one of type ERROR with its Status, as those are which it
+        sends later; code 0: no answer.
+        """
+        query = {"timeoutSeconds": str(WATCH_S), **query, "watch": "true"}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=float(query["timeoutSeconds"]) + WATCH_GRACE_S)
+        token = self._access.token()
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        opened = False
+        try:
+            async with self._session.get(self._access.server + path, params=query, headers=headers, timeout=timeout) as response:
+                if response.status != 200:
+                    said = _parsed(await response.read()) or {}
+                    yield {"type": "ERROR", "object": {"message": f"HTTP {response.status}", **said, "code": response.status}}
+                    return
+                opened = True
+                yield {"type": "OPENED", "object": {}}
+                rest = b""
+                async for chunk in response.content.iter_any():  # its readline refuses lines as long as an object may be
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in lines:
+                        if (event := _parsed(line)) is None:
+                            return  # going on would skip it: whoever resumes gets it again
+                        yield event
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            if not opened:
+                yield {"type": "ERROR", "object": {"code": 0, "message": f"No answer from the API server ({type(error).__name__})."}}
+
     async def _call(
         self, method: str, path: str, body: Body | list[Body] | None = None, content_type: str = "application/json", query: dict[str, str] | None = None
     ) -> Answer:
@@ -114,3 +147,11 @@ class ApiClient:
         except orjson.JSONDecodeError:
             return Answer(0, {"message": "The API server's answer could not be read."})
         return Answer(response.status, parsed if isinstance(parsed, dict) else {})
+
+
+def _parsed(raw: bytes) -> Body | None:
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed if isinstance(parsed, dict) else None

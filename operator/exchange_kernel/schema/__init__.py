@@ -1,0 +1,51 @@
+"""What a strategy hands over. The kinds that the API server keeps are `api/`'s."""
+
+from exchange_kernel.api import (
+    DriftPolicy,
+    ExecutionPolicy,
+    MarketType,
+    ModifyPolicy,
+    OrderType,
+    PositionEffect,
+    PositionSide,
+    Side,
+    TimeInForce,
+    Trailing,
+    TrailingUnit,
+    TriggerPriceType,
+)
+from exchange_kernel.schema.order_spec import (
+    FailurePolicy,
+    GroupMember,
+    GroupMode,
+    MemberRole,
+    NativePolicy,
+    PartialFillPolicy,
+    StandardOrder,
+    StandardOrderGroup,
+    SymbolMetadata,
+)
+
+__all__ = [
+    "DriftPolicy",
+    "ExecutionPolicy",
+    "FailurePolicy",
+    "GroupMember",
+    "GroupMode",
+    "MarketType",
+    "MemberRole",
+    "ModifyPolicy",
+    "NativePolicy",
+    "OrderType",
+    "PartialFillPolicy",
+    "PositionEffect",
+    "PositionSide",
+    "Side",
+    "StandardOrder",
+    "StandardOrderGroup",
+    "SymbolMetadata",
+    "TimeInForce",
+    "Trailing",
+    "TrailingUnit",
+    "TriggerPriceType",
+]

@@ -10,6 +10,7 @@ import pytest
 from exchange_kernel.kernel import BaseEvent, EventType, State
 from exchange_kernel.kernel.mirror import Mirror, Scope
 from exchange_kernel.kube.client import Answer
+from tests.support import aeventually
 from tests.unit.kernel.builders import a_fill, a_status, an_object
 
 GONE = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
@@ -173,9 +174,7 @@ async def test_a_refusal_is_kept_as_the_problem_until_the_server_is_heard_again(
     script = Script([a_list(10), a_list(10), Answer(200, {"metadata": {"resourceVersion": "10"}})], [[{"type": "ERROR", "object": {"code": 403, "message": "forbidden"}}]])
     await mirror.begin(script)
     following = asyncio.create_task(mirror.follow(script))
-    while not mirror.problem:
-        await asyncio.sleep(0)
-    assert mirror.problem == "forbidden"
+    await aeventually(lambda: mirror.problem == "forbidden", within=5, every=0, what="the refusal is kept")
     script.watches.append([{"type": "OPENED", "object": {}}])
     await asyncio.wait_for(script.idle.wait(), 10)
     following.cancel()

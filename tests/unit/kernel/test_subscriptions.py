@@ -6,6 +6,7 @@ import asyncio
 
 from exchange_kernel.kernel import EventFilter, OrderAccepted, OrderCanceled
 from exchange_kernel.kernel.subscriptions import Subscriptions
+from tests.support import aeventually
 from tests.unit.kernel.builders import T0
 
 
@@ -64,8 +65,7 @@ async def test_one_that_hangs_holds_up_nobody_else():
     subscriptions.add(lambda event: other.append(event.sequence), None)
     subscriptions.publish(accepted(1))
     subscriptions.publish(accepted(2))
-    while other != [1, 2]:
-        await asyncio.sleep(0)
+    await aeventually(lambda: other == [1, 2], within=5, every=0, what="the other has heard both")
     assert (hung, subscriptions.waiting) == ([], 1)
     released.set()
     await told(subscriptions)
@@ -108,8 +108,7 @@ async def test_a_callback_may_itself_wait_for_the_others_to_be_told():
     subscriptions.add(stop, None)
     subscriptions.add(lambda event: other.append(event.sequence), None)
     subscriptions.publish(accepted(1))
-    while not other:
-        await asyncio.sleep(0)
+    await aeventually(lambda: other, within=5, every=0, what="the other has heard it")
 
 
 async def test_what_is_not_told_in_time_is_dropped():

@@ -1,0 +1,47 @@
+"""Crash points: every await on a store or an exchange, before and after its effect. They are found by running, not listed by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+
+
+class CrashPoints:
+    """Counts the points that one life passes, and ends the life at one of them."""
+
+    def __init__(self, crash: Callable[[], None], at: int | None) -> None:
+        self._crash, self._at = crash, at
+        self.passed: list[str] = []
+        self.dead = False
+
+    def reach(self, name: str) -> None:
+        if self.dead:
+            raise asyncio.CancelledError        # nothing a dead process does has an effect
+        self.passed.append(name)
+        if len(self.passed) == self._at:
+            self.dead = True
+            self._crash()
+            raise asyncio.CancelledError
+
+    def around(self, room: object) -> object:
+        return _Around(room, self)
+
+
+class _Around:
+    def __init__(self, room: object, points: CrashPoints) -> None:
+        self._room, self._points = room, points
+
+    def __getattr__(self, name: str):
+        value = getattr(self._room, name)
+        if not inspect.iscoroutinefunction(value) or name == "close":
+            return value
+        point = f"{type(self._room).__name__}.{name}"
+
+        async def call(*arguments, **named):
+            self._points.reach(f"before {point}")
+            answer = await value(*arguments, **named)
+            self._points.reach(f"after {point}")
+            return answer
+
+        return call

@@ -1,0 +1,92 @@
+"""What users and venues do while the operator dies: each path of an order's life, as a timetable in virtual seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from exchange_kernel.core.answers import Duplicate, Unknown
+from tests.builders import a_spec
+from tests.scripted import World
+
+Step = Callable[[World], None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    steps: tuple[tuple[float, Step], ...]
+    target: str = "1"                               # the largest quantity ever wanted
+    account: dict[str, str] = field(default_factory=dict)
+    prepare: Step = lambda world: None
+
+
+def create(**spec) -> Step:
+    return lambda world: world.store.create("a", a_spec(**spec))
+
+
+def edit(**spec) -> Step:
+    return lambda world: world.store.edit("a", a_spec(**spec)) if world.store.get("a") and world.status("a").completion_time is None else None
+
+
+def delete(world: World) -> None:
+    if world.store.get("a") is not None:
+        world.store.delete("a")
+
+
+def fill(quantity: str, *, tell: bool = True) -> Step:
+    """The market takes so much of what is live, or all of it if that is less."""
+
+    def step(world: World) -> None:
+        for order in list(world.exchange.orders_by_id.values()):
+            if not order.status.ended:
+                left = order.quantity - order.filled_quantity
+                world.exchange.fill(order.client_order_id, str(min(Decimal(quantity), left)), tell=tell)
+
+    return step
+
+
+def reachable(answer: bool) -> Step:
+    return lambda world: setattr(world.exchange, "reachable", answer)
+
+
+def replies(reply) -> Step:
+    return lambda world: setattr(world.exchange, "reply", reply)
+
+
+def late_fill(quantity: str) -> Step:
+    return lambda world: setattr(world.exchange, "late_fill", quantity)
+
+
+def trades_lag(seconds: int) -> Step:
+    return lambda world: setattr(world.exchange, "trades_lag_ms", seconds * 1000)
+
+
+def at_once(world: World) -> None:
+    world.exchange.fills_at_once = True
+
+
+WRITE_AHEAD = {"sendPolicy": "WriteAhead"}
+
+SCENARIOS = (
+    Scenario("sent first, fills", ((10, create()), (20, fill("0.4")), (40, fill("1")))),
+    Scenario("written ahead, fills", ((10, create()), (20, fill("0.4")), (40, fill("1"))), account=WRITE_AHEAD),
+    Scenario("market order", ((10, create(type="Market", price=None)),), prepare=at_once),
+    Scenario("market order, written ahead", ((10, create(type="Market", price=None)),), account=WRITE_AHEAD, prepare=at_once),
+    Scenario("fills that no event tells of", ((10, create()), (20, fill("0.4", tell=False)), (40, fill("1", tell=False)))),
+    Scenario("cancel", ((10, create()), (20, fill("0.3")), (30, edit(desiredState="Canceled")))),
+    Scenario("cancel against a fill", ((10, create()), (30, edit(desiredState="Canceled")), (30, fill("1", tell=False)))),
+    Scenario("cancel at once", ((10, create()), (10.01, edit(desiredState="Canceled")))),
+    Scenario("delete", ((10, create()), (20, fill("0.3")), (30, delete))),
+    Scenario("delete at once", ((10, create()), (10.01, delete)), account=WRITE_AHEAD),
+    Scenario("replace", ((10, create()), (20, fill("0.25")), (30, edit(price="49000")), (30.5, fill("0.25")), (31, edit(price="48000", quantity="2")), (60, fill("0.5"))), target="2"),
+    Scenario("replace, and a fill that the cancel's answer does not know", ((10, create()), (30, edit(price="49000")), (60, fill("1"))), prepare=late_fill("0.25")),
+    Scenario("replace, and trades that come long after the totals", ((10, create()), (20, fill("0.25", tell=False)), (30, edit(price="49000")), (90, fill("1"))), prepare=trades_lag(15)),
+    Scenario("replace, then cancel meanwhile", ((10, create()), (30, edit(price="49000")), (30.3, edit(price="49000", desiredState="Canceled")))),
+    Scenario("replace with less than has filled", ((10, create()), (20, fill("0.6")), (30, edit(quantity="0.5")))),
+    Scenario("an answer that is none", ((10, create()), (60, fill("1"))), prepare=replies(lambda order: Unknown("garbage"))),
+    Scenario("the id exists already", ((10, create()), (60, fill("1"))), prepare=replies(lambda order: Duplicate("-2010"))),
+    Scenario("a silent exchange", ((10, create()), (9, reachable(False)), (25, reachable(True)), (60, fill("1")))),
+    Scenario("refused", ((10, create(quantity="2000")),), target="2000"),
+)
