@@ -51,6 +51,7 @@ def test_credentials_never_appear_anywhere(desk):
     with urllib.request.urlopen(f"http://127.0.0.1:{operator.ready['port']}/metrics", timeout=5) as answer:
         metrics = answer.read().decode()
     everything = "\n".join([metrics, operator.log.read_text(), trading.run("get", "oi,xa,events,leases", "-A", "-o", "yaml")])
+    assert f'exchange_kernel_submits_total{{account="{trading.namespace}/main",outcome="Accepted"}} 1.0' in metrics
     for secret in (API_KEY, API_SECRET):
         assert secret not in everything
     assert not re.search(r"signature=[0-9a-f]{16}", everything)

@@ -309,15 +309,17 @@ def _denied(reason: str, message: str) -> Decision:
 
 
 def _deadline_passed(facts: Facts) -> Verdict | None:
-    deadline = facts.spec.submit_deadline_time
-    if deadline is not None:
-        missed = facts.now.wall_ms > int(deadline.timestamp() * 1000)
-    else:
-        seconds = facts.spec.submit_deadline_seconds
-        missed = bool(seconds) and facts.now.wall_ms > facts.order.created_ms + seconds * 1000 and not facts.spec.suspend
-    if not missed:
+    if not submit_deadline_passed(facts.order, facts.now.wall_ms):
         return None
     return Verdict(OrderState.DENIED, "SubmitDeadlineExceeded", "The deadline for the first submission passed before it could be sent: create a new intent.")
+
+
+def submit_deadline_passed(order: OrderRecord, wall_ms: int) -> bool:
+    """Whether a first submission would come too late. A suspended order waits without running out of time."""
+    if order.spec.submit_deadline_time is not None:
+        return wall_ms > int(order.spec.submit_deadline_time.timestamp() * 1000)
+    seconds = order.spec.submit_deadline_seconds
+    return bool(seconds) and wall_ms > order.created_ms + seconds * 1000 and not order.spec.suspend
 
 
 def submit_if_unsent(facts: Facts) -> Decision | None:

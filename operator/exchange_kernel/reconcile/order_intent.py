@@ -11,7 +11,7 @@ import structlog
 from exchange_kernel.api import OrderState
 from exchange_kernel.core import actions
 from exchange_kernel.core.actions import Decision, Waiting
-from exchange_kernel.core.decide import decide
+from exchange_kernel.core.decide import decide, submit_deadline_passed
 from exchange_kernel.core.order import Now, OrderRecord, Seen, SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
 from exchange_kernel.exchanges.port import Closed
@@ -51,6 +51,7 @@ class OrderIntentReconciler:
         self._session_of, self._wake_after, self._wall_ms = session_of, wake_after, wall_ms
         self._last: dict[str, OrderRecord] = {}  # the newest record of each unfinished intent: what a force-delete leaves us (rule 11)
         self._write_failures: dict[str, int] = {}
+        self._unknown: set[str] = set()
 
     async def reconcile(self, uid: str) -> None:
         for _ in range(MAX_STEPS):
@@ -81,7 +82,7 @@ class OrderIntentReconciler:
                 self._sleep(record.uid, decision)
                 return Step.REST
             case actions.Submit(number=number, request=request):
-                await submitter.submit(session, seen.ids[number], request, self._unchanged(record, session))
+                await submitter.submit(session, seen.ids[number], request, self._unchanged(record, session, first=number == 1))
             case actions.Cancel(number=number):
                 await submitter.cancel(session, record, seen.ids[number])
             case actions.WriteAhead(number=number, request=request):
@@ -117,7 +118,7 @@ class OrderIntentReconciler:
         # A write that is not to be had now must not hold up finding out.
         return step is Step.REST or self._store.get(record.uid) is record
 
-    def _unchanged(self, decided_on: OrderRecord, session: AccountSession) -> Callable[[], Closed | None]:
+    def _unchanged(self, decided_on: OrderRecord, session: AccountSession, *, first: bool) -> Callable[[], Closed | None]:
         """The gate (rule 4): deletion, desired state, suspension, trading mode and deadline as they are at the wire, not as they were decided on."""
         mode = session.trading_mode
 
@@ -127,6 +128,8 @@ class OrderIntentReconciler:
                 return Closed("The intent is gone.")
             if current.generation != decided_on.generation or current.deleting != decided_on.deleting or current.spec != decided_on.spec:
                 return Closed("The intent changed meanwhile.")
+            if first and submit_deadline_passed(current, self._wall_ms()):
+                return Closed("The submit deadline passed meanwhile.")
             if session.trading_mode is not mode:
                 return Closed("The account's trading mode changed meanwhile.")
             return None
@@ -155,6 +158,7 @@ class OrderIntentReconciler:
             case Written():
                 self._write_failures.pop(record.uid, None)
                 metrics.STATUS_WRITES.inc()
+                self._count_unknown(record.uid)
                 return Step.NEXT
             case Conflict() | Gone():
                 metrics.STATUS_CONFLICTS.inc()
@@ -191,6 +195,11 @@ class OrderIntentReconciler:
             self._last.pop(uid)
             return None
         return replace(last, gone=True, deleting=True, finalizer=False)
+
+    def _count_unknown(self, uid: str) -> None:
+        current = self._store.get(uid)
+        (self._unknown.add if current is not None and current.status.state is OrderState.UNKNOWN else self._unknown.discard)(uid)
+        metrics.UNKNOWN_ORDERS.set(len(self._unknown))
 
     def _forget(self, record: OrderRecord, seen: Seen) -> None:
         self._last.pop(record.uid, None)

@@ -92,6 +92,11 @@ class AccountSession:
         self._under_way: set[asyncio.Task[Any]] = set()
         self._without_recovery = without_recovery  # a test hook: see cli/composition.py
 
+    @property
+    def label(self) -> str:
+        """The account's name in metrics."""
+        return f"{self.account.namespace}/{self.account.name}"
+
     # ── Time and permission ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def now(self) -> Now:

@@ -13,6 +13,7 @@ from exchange_kernel.core.order import OrderRecord, SendRecord, SendStage
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed, OrderRef
 from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.telemetry import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +64,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
     )
 
     async def send_and_remember() -> None:
+        began = session.clock.monotonic()
         try:
             outcome = await exchange.submit(request, SendClearance(session, send, unchanged))
         except BaseException as error:
@@ -85,6 +87,8 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
                 session.end_term(f"The exchange refused the time of a request: {reason}")
             case Unknown(reason=reason):
                 send.stage, send.reason = SendStage.UNKNOWN, reason
+        metrics.SUBMITS.labels(account=session.label, outcome=type(outcome).__name__).inc()
+        metrics.SUBMIT_SECONDS.labels(account=session.label).observe(session.clock.monotonic() - began)
         log.info("submitted", client_order_id=client_order_id, outcome=type(outcome).__name__, symbol=request.symbol)
 
     await asyncio.shield(session.track(send_and_remember()))
@@ -120,6 +124,7 @@ async def cancel(session: AccountSession, record: OrderRecord, client_order_id: 
                 session.memory.cancelling(client_order_id, in_flight=False)
             case _:
                 session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
+        metrics.CANCELS.labels(account=session.label, outcome=type(outcome).__name__).inc()
         log.info("cancel asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
 
     await asyncio.shield(session.track(cancel_and_remember()))

@@ -140,6 +140,25 @@ async def test_rule_4_what_changes_between_the_decision_and_the_wire_stops_the_s
 
 
 @scenario
+async def test_rule_4_a_send_that_was_held_up_past_its_deadline_is_not_sent():
+    async with a_world() as world:
+        desk = await world.start()
+        submit, gate = world.exchange.submit, asyncio.Event()
+
+        async def slow(request, clearance):
+            await gate.wait()
+            return await submit(request, clearance)
+
+        world.exchange.submit = slow
+        world.store.create("a", a_spec(submitDeadlineSeconds=10))
+        await until(lambda: desk.memory.sent_for("a"))
+        await asyncio.sleep(11)
+        gate.set()
+        await until(lambda: world.status("a").state is OrderState.DENIED)
+        assert world.exchange.orders_by_id == {}
+
+
+@scenario
 async def test_rule_7_without_renewals_nothing_is_sent():
     async with a_world() as world:
         desk = await world.start()
