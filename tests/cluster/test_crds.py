@@ -156,7 +156,10 @@ ELSEWHERE = "create a new OrderIntent"
 CHANGES = [
     Change("the price follows the market", {"price": "41000"}),
     Change("the quantity may change", {"quantity": "2"}),
-    Change("an optional field may come", {"timeInForce": "GTC"}),
+    Change("an optional field may come", {"metadata": {"note": "1"}}),
+    Change("no exchange changes a live order's time in force", {"timeInForce": "IOC"}, f"timeInForce can't be changed: {ELSEWHERE}"),
+    Change("nor whether it may take", {"executionPolicy": "PostOnly"}, f"executionPolicy can't be changed: {ELSEWHERE}"),
+    Change("nor what it may do to a position", {"positionEffect": "ReduceOnly"}, f"positionEffect can't be changed: {ELSEWHERE}"),
     Change("an order can be suspended", {"suspend": True}),
     Change("an order can be cancelled", {"desiredState": "Canceled"}),
     Change("another account is another order", {"accountRef": {"name": "other"}}, f"accountRef can't be changed: {ELSEWHERE}"),

@@ -116,7 +116,7 @@ def test_credentials_the_exchange_refuses_are_said_on_the_account_and_on_its_int
     assert "spec.credentialsSecretRef" in trading.run("get", "xa", "wrong", "-o", "yaml")
     trading.place("keyless", accountRef={"name": "wrong"})
     eventually(lambda: trading.condition("keyless", "Ready").get("reason") == "AccountNotReady", within=10, what="the intent says that its account is not ready")
-    trading.run("delete", "oi/keyless", "xa/wrong", "--timeout=20s")
+    trading.run("delete", "xa/wrong", "--timeout=20s")
 
 
 def test_kubectl_shows_selects_explains_and_diffs(trading):
