@@ -118,6 +118,7 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: OrderRequest | None) ->
         outcome=outcome,
         filled_quantity=amount.quantity,
         filled_quote_quantity=amount.quote_quantity,
+        trade_cursor=_cursor(facts, number),
         prepared_time=_time(now.wall_ms) if ahead is not None else old.prepared_time if old is not None else None,
         end_time=(
             old.end_time
@@ -187,12 +188,29 @@ def _fills(facts: Facts, attempts: list[Attempt]) -> tuple[list[FillEntry], list
         fees = fills.fees_by_asset(trades)
         return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
     entries = {entry.trade_id: entry for entry in old.fills if not entry.inferred}
-    fresh = [trade for trade in trades if trade.trade_id not in entries]
+    fresh = [trade for trade in trades if trade.trade_id not in entries and not _counted(facts, trade)]
     entries.update((trade.trade_id, _entry(trade)) for trade in fresh)
     fees = {total.asset: total.amount for total in old.fees}
     for asset, paid in fills.fees_by_asset(fresh).items():
         fees[asset] = add(fees.get(asset, ZERO), paid)
     return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
+
+
+def _counted(facts: Facts, trade: Trade) -> bool:
+    """H15: whether a trade that is no longer among the last fills was counted before, by its attempt's cursor."""
+    attempt = next((attempt for attempt in facts.order.attempts if attempt.exchange_order_id == trade.exchange_order_id), None)
+    if attempt is None or attempt.trade_cursor is None or not trade.trade_id.isdecimal():
+        return False
+    return int(trade.trade_id) <= int(attempt.trade_cursor)
+
+
+def _cursor(facts: Facts, number: int) -> str | None:
+    """The newest trade up to which all are counted: it moves only when trades explain the whole fill. For venues that number their trades."""
+    ids = [trade.trade_id for trade in facts.seen.trades.get(number, ())]
+    old = next((attempt.trade_cursor for attempt in facts.order.attempts if attempt.number == number), None)
+    if facts.filled(number).unexplained != 0 or not ids or not all(trade_id.isdecimal() for trade_id in ids):
+        return old
+    return str(max(int(trade_id) for trade_id in (*ids, *((old,) if old is not None else ()))))
 
 
 def _infer(facts: Facts, number: int, amount: fills.Filled) -> Trade:

@@ -1,5 +1,6 @@
 """What is written: the status that follows from a record, a sight and a decision."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -42,6 +43,17 @@ def test_rule_8_what_trades_do_not_explain_is_inferred_and_later_replaced():
     known = written(order, a_sight(orders={1: a_report(filled="0.5")}, trades={1: (a_trade("1", "0.2"), a_trade("9", "0.3"))}))
     assert [(fill.trade_id, fill.inferred) for fill in known.fills] == [("1", False), ("9", False)]
     assert known.filled_quantity == Decimal("0.5")
+
+
+def test_h15_fees_of_trades_that_are_no_longer_listed_are_not_counted_twice():
+    trades = tuple(a_trade(str(number), "0.01") for number in range(1, 26))
+    ended = an_attempt(1, "Ended", outcome="Canceled", exchangeOrderId="1001", filledQuantity="0.2", filledQuoteQuantity="10000")
+    first = written(an_order(attempts=[ended, an_attempt(2)]), a_sight(orders={2: a_report(2, filled="0.25")}, trades={2: tuple(replace(trade, exchange_order_id="1002") for trade in trades)}))
+    assert (len(first.fills), first.fees[0].amount) == (20, Decimal("0.025"))
+    # Restarted: the first attempt is not in memory, and all trades of the second are read again, with one more.
+    again = tuple(replace(trade, exchange_order_id="1002") for trade in (*trades, a_trade("26", "0.01")))
+    second = written(an_order(status=first.document()), a_sight(orders={2: a_report(2, filled="0.26")}, trades={2: again}))
+    assert second.fees[0].amount == Decimal("0.026")
 
 
 def test_rule_8_the_recorded_fill_never_falls():
