@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from exchange_kernel.core import fills
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Trade
-from exchange_kernel.core.order import CancelRecord, SendRecord
+from exchange_kernel.core.order import CancelRecord, SendRecord, SendStage
 
 
 @dataclass(slots=True)
@@ -97,6 +97,16 @@ class Memory:
             for client_order_id, known in self._orders.items()
             if known.order is not None and not known.order.status.ended and known.reported_ms < before_ms and belongs(client_order_id)
         ]
+
+    def begin_term(self, belongs: Callable[[str], bool]) -> None:
+        """Forget that something was provably not at the exchange: while the account was not ours, another holder may have sent it (7).
+
+        What may be there, and what was seen there, is kept.
+        """
+        for client_order_id, known in self._orders.items():
+            if known.send is not None and not known.send.open_ended and known.send.stage is not SendStage.ACCEPTED and belongs(client_order_id):
+                known.send = None
+            known.evidence = Evidence()
 
     def cancelling(self, client_order_id: str, **changes: object) -> None:
         known = self.of(client_order_id)

@@ -105,17 +105,17 @@ class AccountSession:
     def venue_ms(self) -> int:
         return self._venue.now_ms()
 
-    def stamp(self) -> int | Closed:
-        """S of rule 4, if a request stamped now dies within the Lease's term."""
-        term, stamp = self.term, self._venue.stamp_ms()
-        if term is None or term.over.is_set() or stamp is None:
+    def stamp(self, term: Term) -> int | Closed:
+        """S of rule 4 for a request decided in `term`, if stamped now it dies within the Lease."""
+        stamp = self._venue.stamp_ms()
+        if self.term is not term or term.over.is_set() or stamp is None:
             return Closed("The account is not held by this process.")
         if self.clock.monotonic() + term.exchange.capabilities.request_window_ms / 1000 > self._ownership.held_until:
             return Closed("The Lease would end before the request could: waiting for its renewal.")
         return stamp
 
-    def still_ours(self) -> Closed | None:
-        answer = self.stamp()
+    def still_ours(self, term: Term) -> Closed | None:
+        answer = self.stamp(term)
         return answer if isinstance(answer, Closed) else None
 
     async def measure_clock(self, exchange: Exchange) -> bool:
@@ -243,6 +243,7 @@ class AccountSession:
     async def _serve(self, term: Term) -> None:
         """One span of ownership: win the Lease, fence, sweep, and then act until it is over."""
         await self._ownership.acquire()
+        self.memory.begin_term(self.sweeper.belongs)
         self.term = term
         async with _Background() as background:
             background.start(self._hold())

@@ -12,7 +12,7 @@ from exchange_kernel.core.answers import Accepted, Duplicate, NotSent, Refused, 
 from exchange_kernel.core.order import OrderRecord, SendRecord, SendStage
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed, OrderRef
-from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.reconcile.session import AccountSession, Term
 from exchange_kernel.telemetry import metrics
 
 log = structlog.get_logger(__name__)
@@ -20,20 +20,21 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class SendClearance:
-    """Permission for one submit: the Lease, and nothing about the intent or its account having changed since the decision."""
+    """Permission for one submit: the term it was decided in, its Lease, and nothing about the intent or its account having changed since the decision."""
 
     session: AccountSession
+    term: Term
     send: SendRecord
     unchanged: Callable[[], Closed | None]
 
     def stamp(self) -> int | Closed:
-        stamp = self.session.stamp()
+        stamp = self.session.stamp(self.term)
         if not isinstance(stamp, Closed):
             self.send.last_stamp_ms = max(self.send.last_stamp_ms or 0, stamp)
         return stamp
 
     def check(self, stamp: int) -> Closed | None:
-        return self.session.still_ours() or self.unchanged()
+        return self.session.still_ours(self.term) or self.unchanged()
 
 
 @dataclass(slots=True)
@@ -41,18 +42,19 @@ class CancelClearance:
     """Permission for one cancel: the Lease only. No suspension, mode or limit holds a cancel back (rule 9)."""
 
     session: AccountSession
+    term: Term
 
     def stamp(self) -> int | Closed:
-        return self.session.stamp()
+        return self.session.stamp(self.term)
 
     def check(self, stamp: int) -> Closed | None:
-        return self.session.still_ours()
+        return self.session.still_ours(self.term)
 
 
 async def submit(session: AccountSession, client_order_id: str, request: OrderRequest, unchanged: Callable[[], Closed | None]) -> None:
     """Send one attempt and remember the outcome, also if whoever waits for it is cancelled meanwhile."""
-    exchange = session.exchange
-    if exchange is None:
+    term, exchange = session.term, session.exchange
+    if term is None or exchange is None:
         return
     known = session.memory.of(client_order_id)
     send = known.send = SendRecord(
@@ -66,7 +68,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
     async def send_and_remember() -> None:
         began = session.clock.monotonic()
         try:
-            outcome = await exchange.submit(request, SendClearance(session, send, unchanged))
+            outcome = await exchange.submit(request, SendClearance(session, term, send, unchanged))
         except BaseException as error:
             # An adapter that raises has a bug; whether bytes left is not known.
             send.stage, send.reason = SendStage.UNKNOWN, "The adapter failed."
@@ -96,8 +98,8 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
 
 async def cancel(session: AccountSession, record: OrderRecord, client_order_id: str) -> None:
     """Ask the exchange to cancel one attempt. Only its word, in the answer or a later reading, makes it Canceled."""
-    exchange = session.exchange
-    if exchange is None:
+    term, exchange = session.term, session.exchange
+    if term is None or exchange is None:
         return
     known = session.memory.of(client_order_id)
     ref = OrderRef(record.spec.symbol, client_order_id, known.order.exchange_order_id if known.order is not None else _recorded_id(record, client_order_id))
@@ -106,7 +108,7 @@ async def cancel(session: AccountSession, record: OrderRecord, client_order_id: 
     async def cancel_and_remember() -> None:
         outcome: object = None
         try:
-            outcome = await exchange.cancel(ref, CancelClearance(session))
+            outcome = await exchange.cancel(ref, CancelClearance(session, term))
         except BaseException as error:
             log.error("cancel failed in the adapter", client_order_id=client_order_id, exc_info=error)
         match outcome:

@@ -59,7 +59,7 @@ class Sweeper:
         if listing.complete:
             # Only a complete list says anything about what is missing from it, and then no more than "ask".
             listed = {order.client_order_id for order in listing.items}
-            for client_order_id in memory.believed_open(self._belongs, began):
+            for client_order_id in memory.believed_open(self.belongs, began):
                 if client_order_id not in listed:
                     memory.of(client_order_id).missing = True
         snapshot = await session.store.list_all(session.account.namespace)
@@ -70,7 +70,7 @@ class Sweeper:
                 session.wake(record.uid)
         return listing.complete
 
-    def _belongs(self, client_order_id: str) -> bool:
+    def belongs(self, client_order_id: str) -> bool:
         """Whether an order is this account's: bound to one of its intents."""
         uid = self._session.memory.uid_of(client_order_id)
         record = self._session.store.get(uid) if uid is not None else None

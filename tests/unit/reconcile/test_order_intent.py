@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import OrderState
-from exchange_kernel.core.answers import Duplicate, OrderStatus, TimeRefused, Unknown
+from exchange_kernel.core.answers import Duplicate, NotSent, OrderStatus, TimeRefused, Unknown
+from exchange_kernel.core.identity import order_id
+from exchange_kernel.core.venue import OrderRequest
 from tests.builders import a_spec
-from tests.scripted import a_world, until
+from tests.scripted import OWNER, a_world, until
 from tests.virtual_time import run
 
 
@@ -182,6 +184,39 @@ async def test_rule_7_what_was_created_before_the_new_fence_is_not_sent_first():
         await until(lambda: world.status("a").state is OrderState.OPEN, within=120)
         assert "lookup" in world.exchange.calls, "looked up before it was sent"
         assert world.status("a").attempts[0].prepared_time is not None
+
+
+@scenario
+async def test_rule_7_what_was_provably_not_sent_may_have_been_sent_by_another_holder_since():
+    async with a_world() as world:
+        desk = await world.start()
+        submit, world.exchange.submit = world.exchange.submit, not_sent
+        world.store.create("a", a_spec())
+        await until(lambda: desk.memory.sent_for("a"))
+        desk.lease.lost.set()
+        await until(desk.session.term.over.is_set)
+        # Another replica takes over, sends the order and sees it fill, and dies before it could write a word of it.
+        world.exchange.submit = submit
+        client_order_id = order_id(OWNER, uid="a", attempt=1)
+        await submit(OrderRequest(client_order_id=client_order_id, symbol="BTC/USDT", side="Buy", type="Limit", quantity=Decimal(1), price=Decimal(50000)), Anyone())
+        world.exchange.fill(client_order_id, "1", tell=False)
+        await until(lambda: world.status("a").completion_time is not None, within=120)
+        assert world.status("a").state is OrderState.FILLED
+        assert len(world.exchange.orders_by_id) == 1
+
+
+async def not_sent(request, clearance):
+    return NotSent("no connection")
+
+
+class Anyone:
+    """Another holder's clearance."""
+
+    def stamp(self):
+        return 0
+
+    def check(self, stamp):
+        return None
 
 
 @scenario
