@@ -26,9 +26,7 @@ class Outlook:
     settled: bool  # the end is final: Finished
     decision: Decision
     matches: bool  # spec = exchange
-    reachable: bool  # the last answer of the exchange was good
     generation: int
-    waiting_for_settlement: bool = False
 
 
 def conditions(outlook: Outlook, old: Iterable[Condition], at: datetime) -> list[Condition]:
@@ -67,7 +65,7 @@ def _table(outlook: Outlook) -> dict[str, tuple[str, str, str]]:
     else:
         reason, message = str(state), ""
     working = state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED) and outlook.matches and outlook.decision.operation is None
-    synced = outlook.matches and outlook.reachable and not unknown and state not in (OrderState.PENDING, OrderState.SUBMITTING)
+    synced = outlook.matches and not unknown and state not in (OrderState.PENDING, OrderState.SUBMITTING)
     reconciling = not person and not (working and waiting is None)
     return {
         "Finished": (FALSE, reason, ""),

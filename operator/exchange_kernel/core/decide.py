@@ -26,7 +26,7 @@ from exchange_kernel.core.actions import (
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import request_for, unacceptable
-from exchange_kernel.core.money import ZERO, add, subtract
+from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.order import CancelRecord, Now, OrderRecord, Seen, SendRecord, SendStage
 
 RETRY_MS = 1_000  # between repeated questions about one order
@@ -108,14 +108,15 @@ def _due(asked_ms: int | None, now_ms: int, every_ms: int = RETRY_MS) -> bool:
     return asked_ms is None or now_ms - asked_ms >= every_ms
 
 
+def _settle_due(facts: Facts, number: int) -> bool:
+    now_ms = facts.now.venue_ms
+    return _due(facts.seen.settle_read_ms.get(number), now_ms) and _due(facts.seen.looked_up_ms.get(number), now_ms)
+
+
 def explain_fills(facts: Facts) -> Decision | None:
     """8: what the venue's total says beyond our trades is fetched, before any terminal word is believed and while the order lives."""
     for number in facts.numbers:
-        if (
-            facts.filled(number).unexplained > 0
-            and _due(facts.seen.settle_read_ms.get(number), facts.now.venue_ms)
-            and _due(facts.seen.looked_up_ms.get(number), facts.now.venue_ms)
-        ):
+        if facts.filled(number).unexplained > 0 and _settle_due(facts, number):
             return Decision(Settle(number))
     return None
 
@@ -167,11 +168,7 @@ def finish_when_settled(facts: Facts) -> Decision | None:
     for number in facts.numbers:
         if not facts.final(number):
             ready_ms = facts.settles_from(number)
-            if (
-                facts.now.venue_ms >= ready_ms
-                and _due(facts.seen.settle_read_ms.get(number), facts.now.venue_ms)
-                and _due(facts.seen.looked_up_ms.get(number), facts.now.venue_ms)
-            ):
+            if facts.now.venue_ms >= ready_ms and _settle_due(facts, number):
                 return Decision(Settle(number), operation=_operation(facts))
             return Decision(
                 operation=_operation(facts), again_ms=max(1, min(RETRY_MS, ready_ms - facts.now.venue_ms)) if ready_ms > facts.now.venue_ms else RETRY_MS
@@ -189,7 +186,8 @@ def finish_when_settled(facts: Facts) -> Decision | None:
         return None  # not sent yet, or proved absent: the checks below may send it
     if facts.refused(last):
         send = facts.send(last)
-        why = send.reason if send is not None else next((attempt.reason or "" for attempt in facts.order.attempts if attempt.number == last), "")
+        recorded = facts.recorded(last)
+        why = send.reason if send is not None else (recorded.reason or "") if recorded is not None else ""
         return Decision(verdict=Verdict(OrderState.REJECTED, "RejectedByExchange", f"The exchange refused the order: {why}."))
     if status is OrderStatus.FILLED:
         # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
@@ -254,9 +252,7 @@ def change_if_different(facts: Facts) -> Decision | None:
     rest = facts.remaining()
     if rest is None:
         return None
-    earlier = subtract(facts.filled_total(), facts.filled(number).quantity)
-    if facts.spec.quantity is not None and facts.spec.quantity <= add(earlier, facts.filled(number).quantity):
-        rest = ZERO  # lowered to what is filled or below: the order is cancelled and counts as filled
+    rest = max(ZERO, rest)  # lowered to what is filled or below: the order is cancelled and counts as filled
     request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
     if rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
         return Decision(waiting=Waiting("ChangeRefused", f"{problem} The order at the exchange stays as it was."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from exchange_kernel.api import AttemptStage, DeletionPolicy, DesiredState
+from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState
 from exchange_kernel.core import fills
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.market_rules import request_for
@@ -15,15 +15,20 @@ from exchange_kernel.core.order import Now, OrderRecord, Seen, SendRecord, SendS
 class Facts:
     """The record and the sight of it, with what every check asks of them."""
 
-    __slots__ = ("now", "numbers", "order", "seen", "spec")
+    __slots__ = ("_recorded", "now", "numbers", "order", "seen", "spec")
 
     def __init__(self, order: OrderRecord, seen: Seen, now: Now) -> None:
         self.order, self.seen, self.now, self.spec = order, seen, now, order.spec
-        recorded = {attempt.number for attempt in order.attempts}
-        self.numbers = sorted(recorded | set(seen.sends) | set(seen.orders))
+        self._recorded = {attempt.number: attempt for attempt in order.attempts}
+        self.numbers = sorted({*self._recorded, *seen.sends, *seen.orders})
+
+    def recorded(self, number: int) -> Attempt | None:
+        """This attempt as it was last written."""
+        return self._recorded.get(number)
 
     def recorded_stage(self, number: int) -> AttemptStage | None:
-        return next((attempt.stage for attempt in self.order.attempts if attempt.number == number), None)
+        recorded = self.recorded(number)
+        return recorded.stage if recorded is not None else None
 
     def send(self, number: int) -> SendRecord | None:
         return self.seen.sends.get(number)
@@ -61,7 +66,7 @@ class Facts:
         """The venue's word of how this attempt's order ended; None while it lives or if there is none."""
         if (found := self.seen.orders.get(number)) is not None:
             return found.status if found.status.ended else None
-        recorded = next((attempt for attempt in self.order.attempts if attempt.number == number), None)
+        recorded = self.recorded(number)
         return OrderStatus(recorded.outcome) if recorded is not None and recorded.stage is AttemptStage.ENDED and recorded.outcome else None
 
     def live(self, number: int) -> bool:
@@ -70,7 +75,7 @@ class Facts:
     def filled(self, number: int) -> fills.Filled:
         """Cumulative fill of one attempt: the most that the venue, its trades or our record ever said, and how much of it trades have explained."""
         seen = fills.filled(self.seen.orders.get(number), self.seen.trades.get(number, ()))
-        recorded = next((attempt for attempt in self.order.attempts if attempt.number == number), None)
+        recorded = self.recorded(number)
         if recorded is None or recorded.filled_quantity is None:
             return seen
         quote = max(recorded.filled_quote_quantity or ZERO, seen.quote_quantity)
@@ -118,7 +123,8 @@ class Facts:
     def quantity_of(self, number: int) -> Decimal | None:
         if (found := self.seen.orders.get(number)) is not None and found.quantity is not None:
             return found.quantity
-        return next((attempt.quantity for attempt in self.order.attempts if attempt.number == number), None)
+        recorded = self.recorded(number)
+        return recorded.quantity if recorded is not None else None
 
     @property
     def unwanted(self) -> bool:

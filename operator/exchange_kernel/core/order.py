@@ -114,7 +114,6 @@ class Seen:
     ended_ms: Mapping[int, int] = field(default_factory=dict)  # when we first saw it ended
     settle_read_ms: Mapping[int, int] = field(default_factory=dict)  # when the last complete reading of order and trades began
     missing: frozenset[int] = frozenset()  # believed open, and not in a later complete list of open orders
-    duplicated: frozenset[int] = frozenset()  # attempts for which two exchange ids carry one client id
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ MAX_FILLS = 20
 MAX_ATTEMPTS = 9
 
 
-def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now, *, reachable: bool = True) -> OrderIntentStatus:
+def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> OrderIntentStatus:
     """The whole status after `decision`. With a WriteAhead it holds the attempt that is about to be sent."""
     old = order.status
     facts = Facts(order, seen, now)
@@ -59,7 +59,7 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now, *, rea
     matches = ahead is None and not (
         facts.numbers and facts.numbers[-1] in seen.orders and seen.market is not None and facts.live(facts.numbers[-1]) and facts.differs(facts.numbers[-1])
     )
-    outlook = Outlook(state=state, settled=verdict is not None, decision=decision, matches=matches, reachable=reachable, generation=order.generation)
+    outlook = Outlook(state=state, settled=verdict is not None, decision=decision, matches=matches, generation=order.generation)
     target = order.spec.quantity
     sent = any(attempt.stage is not AttemptStage.PREPARED for attempt in attempts)
     return OrderIntentStatus(
@@ -94,7 +94,7 @@ def _current(attempts: list[Attempt]) -> Attempt | None:
 
 
 def _attempt(facts: Facts, number: int, now: Now, ahead: OrderRequest | None) -> Attempt:
-    old = next((attempt for attempt in facts.order.attempts if attempt.number == number), None)
+    old = facts.recorded(number)
     found, send, amount = facts.seen.orders.get(number), facts.send(number), facts.filled(number)
     stage, reason, outcome = _stage(facts, number, ahead)
     quantity = (
@@ -136,7 +136,7 @@ def _stage(facts: Facts, number: int, ahead: OrderRequest | None) -> tuple[Attem
     if found is not None:
         return (AttemptStage.ENDED, "", str(found.status)) if found.status.ended else (AttemptStage.LIVE, "", None)
     if ahead is not None or send is None:
-        old = next((attempt for attempt in facts.order.attempts if attempt.number == number), None)
+        old = facts.recorded(number)
         if ahead is not None or old is None:
             return AttemptStage.PREPARED, "", None
         return old.stage, old.reason or "", old.outcome
@@ -207,7 +207,8 @@ def _counted(facts: Facts, trade: Trade) -> bool:
 def _cursor(facts: Facts, number: int) -> str | None:
     """The newest trade up to which all are counted: it moves only when trades explain the whole fill. For venues that number their trades."""
     ids = [trade.trade_id for trade in facts.seen.trades.get(number, ())]
-    old = next((attempt.trade_cursor for attempt in facts.order.attempts if attempt.number == number), None)
+    recorded = facts.recorded(number)
+    old = recorded.trade_cursor if recorded is not None else None
     if facts.filled(number).unexplained != 0 or not ids or not all(trade_id.isdecimal() for trade_id in ids):
         return old
     return str(max(int(trade_id) for trade_id in (*ids, *((old,) if old is not None else ()))))
@@ -263,5 +264,5 @@ def _time(ms: int) -> datetime:
 def unaccounted(order: OrderRecord, waiting: Waiting, wall_ms: int) -> OrderIntentStatus:
     """The status of an intent whose account can't be used at all: nothing changes but what the conditions say."""
     at = _time(wall_ms)
-    outlook = Outlook(state=order.status.state, settled=False, decision=Decision(waiting=waiting), matches=False, reachable=False, generation=order.generation)
+    outlook = Outlook(state=order.status.state, settled=False, decision=Decision(waiting=waiting), matches=False, generation=order.generation)
     return order.status.model_copy(update={"observed_generation": order.generation, "conditions": conditions(outlook, order.status.conditions, at)})

@@ -173,7 +173,6 @@ class AccountSession:
             ended_ms={number: found.ended_ms for number, found in known.items() if found.ended_ms is not None},
             settle_read_ms={number: found.settle_read_ms for number, found in known.items() if found.settle_read_ms is not None},
             missing=frozenset(number for number, found in known.items() if found.missing),
-            duplicated=frozenset(number for number, found in known.items() if found.others),
         )
 
     def _facts(self, term: Term) -> AccountFacts:
