@@ -34,7 +34,7 @@ def a_status(
     total = sum((fill.quantity for fill in fills), Decimal(0))
     placed = state not in (OrderState.PENDING, OrderState.SUBMITTING, OrderState.UNKNOWN, OrderState.DENIED, OrderState.REJECTED)
     decision = Decision(verdict=Verdict(state, end, message) if end is not None else None, waiting=waiting)
-    outlook = Outlook(state=state, settled=end is not None, decision=decision, matches=True, reachable=True, generation=generation)
+    outlook = Outlook(state=state, settled=end is not None, decision=decision, matches=True, generation=generation)
     values: dict[str, Any] = {
         "observed_generation": generation, "state": state, "filled_quantity": total, "filled_quote_quantity": total * 100,
         "average_price": "100" if total else None, "fills": list(fills), "exchange_order_id": "x1" if placed else None, "client_order_id": "c1" if placed else None,
