@@ -8,7 +8,8 @@ from typing import Any
 
 from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority, OrderIntentSpec, OrderIntentStatus, TradingMode
 from exchange_kernel.core.answers import ExchangeOrder, Fee, OrderStatus, Trade
-from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen, SendRecord, SendStage
+from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
+from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.core.venue import Capabilities, MarketRules
 
 T0 = 1_800_000_000_000  # the venue's time (ms) at which an order of these tests was created

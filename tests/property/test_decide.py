@@ -13,7 +13,7 @@ from exchange_kernel.core.actions import Cancel, Lookup, ProveAbsence, Release, 
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.order import CancelRecord, SendStage
+from exchange_kernel.core.sending import CancelRecord, SendStage
 from exchange_kernel.core.status import project
 from tests.builders import IDS, T0, a_market, a_report, a_send, a_sight, a_spec, a_status, a_trade, a_venue, an_account, an_attempt, an_order, at
 

@@ -153,7 +153,7 @@ class OrderIntentSpec(Spec):
     time_in_force: TimeInForce | None = field(
         "How long the order works: GTC until it is cancelled, IOC only against what is there now, FOK the same but whole or not at all, GTD until "
         "expireTime. Absent: GTC. Not allowed with type Market, which takes what is there.", default=None)
-    expire_time: Time | None = field("When a GTD order ends.", default=None)
+    expire_time: Time | None = field("When a GTD order ends. Can't be changed.", default=None)
     execution_policy: ExecutionPolicy = field("PostOnly: the exchange refuses the order rather than let it take liquidity.", default=ExecutionPolicy.ANY)
     position_effect: PositionEffect = field("ReduceOnly: the order may make a position smaller, never larger or reversed.", default=PositionEffect.ANY)
     desired_state: DesiredState = field(
@@ -221,7 +221,7 @@ class OrderIntentSpec(Spec):
                   "desiredState never goes back to Working: create a new OrderIntent", at="desiredState"),
         *immutable("accountRef", "symbol", "side", "positionSide", "type", "idempotencyKey", instead="create a new OrderIntent"),
         # No exchange changes these of a live order, and an edit that is taken and not carried out would be a lie.
-        *immutable("quoteQuantity", "timeInForce", "executionPolicy", "positionEffect", instead="create a new OrderIntent"),
+        *immutable("quoteQuantity", "timeInForce", "expireTime", "executionPolicy", "positionEffect", instead="create a new OrderIntent"),
     )
 
 
@@ -365,6 +365,9 @@ class OrderIntentStatus(Status):
     submit_time: Time | None = field("When it was first sent, by the exchange's clock.", default=None)
     acknowledge_time: Time | None = field("When the exchange took it.", default=None)
     trigger_time: Time | None = field("When its trigger fired.", default=None)
+    suspend_time: Time | None = field("Since when it has been suspended before the exchange had it; absent while it is not.", default=None)
+    suspended_seconds: StrictInt | None = field(
+        "How long it was suspended before that: time that does not count towards submitDeadlineSeconds.", default=None, minimum=0, maximum=INT32_MAX)
     completion_time: Time | None = field(
         "When its end was settled: nothing about the order can change any more, and the trading fields of spec are frozen.", default=None)
     conditions: list[Condition] = field(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from exchange_kernel.core.sending import SendRecord
 from exchange_kernel.core.venue import Capabilities
 
 
@@ -20,9 +21,13 @@ class Evidence:
         return replace(self, passes=(*self.passes, began_ms)[-8:])
 
 
-def quiet_from(last_possible_stamp_ms: int, venue: Capabilities) -> int:
-    """E of rule 5: from here on (venue time) no request stamped by then can become an order, nor an order stay hidden."""
-    return last_possible_stamp_ms + venue.quiet_after_ms
+def quiet_from(send: SendRecord | None, session_start_ms: int, venue: Capabilities) -> int:
+    """E of rule 5: from here on (venue ms) no request for the order can become one, nor the order stay hidden.
+
+    What was sent before this session began, was stamped before it; what this process sent, it remembers.
+    """
+    stamp = send.last_stamp_ms or 0 if send is not None else 0
+    return max(session_start_ms, stamp) + venue.quiet_after_ms
 
 
 def next_pass_at(evidence: Evidence, quiet_ms: int, venue: Capabilities) -> int:

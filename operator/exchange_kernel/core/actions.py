@@ -59,7 +59,12 @@ class Release:
     """Take the finalizer off: everything there is to know is in status."""
 
 
-Action: TypeAlias = AddFinalizer | WriteAhead | Submit | Cancel | Lookup | ProveAbsence | Settle | Release
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Its time after the end is over (ttlSecondsAfterFinished): delete the object."""
+
+
+Action: TypeAlias = AddFinalizer | WriteAhead | Submit | Cancel | Lookup | ProveAbsence | Settle | Release | Delete
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from exchange_kernel.core.actions import (
     AddFinalizer,
     Cancel,
     Decision,
+    Delete,
     Lookup,
     ProveAbsence,
     Release,
@@ -24,13 +25,20 @@ from exchange_kernel.core.actions import (
     WriteAhead,
 )
 from exchange_kernel.core.answers import OrderStatus
+from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import request_for, unacceptable
 from exchange_kernel.core.money import ZERO
-from exchange_kernel.core.order import CancelRecord, Now, OrderRecord, Seen, SendRecord, SendStage
+from exchange_kernel.core.order import Now, OrderRecord, Seen
+from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
 
 RETRY_MS = 1_000  # between repeated questions about one order
+FUNDS_FREE_MS = 500  # before a replacement is offered again, doubled each time
 CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order
+ANOTHER_ORDER = (
+    "The exchange has an order of this idempotencyKey that differs in symbol, side, type or quantity, and nothing is done to it: use another key, or write "
+    "spec as that order is."
+)
 
 
 def decide(order: OrderRecord, seen: Seen, now: Now) -> Decision:
@@ -44,9 +52,58 @@ def decide(order: OrderRecord, seen: Seen, now: Now) -> Decision:
 
 def already_finished(facts: Facts) -> Decision | None:
     """11: a settled end never moves; what is left is to let the object go."""
-    if not facts.order.finished:
+    return after_the_end(facts.order, facts.now.wall_ms) if facts.order.finished else None
+
+
+def after_the_end(order: OrderRecord, wall_ms: int) -> Decision:
+    """What is left to do for a finished intent. It needs nothing but the record: neither the exchange nor an account."""
+    if order.gone:
+        return Decision()
+    if order.finalizer:
+        return Decision(Release())
+    ttl, end = order.spec.ttl_seconds_after_finished, order.status.completion_time
+    if ttl is None or end is None or order.deleting:
+        return Decision()
+    left_ms = int(end.timestamp() * 1000) + ttl * 1000 - wall_ms
+    return Decision(Delete()) if left_ms <= 0 else Decision(again_ms=left_ms)
+
+
+def without_account(order: OrderRecord, waiting: Waiting) -> Decision:
+    """11: what is decided of an intent whose account can't be used. Nothing can be proved without it; whoever deletes it is told the two ways out."""
+    if not order.deleting:
+        return Decision(waiting=waiting)
+    if order.spec.deletion_policy is DeletionPolicy.ORPHAN:
+        return _release(order)
+    message = (
+        "Its account can't be used, so nothing proves that no order of it is live: make the account usable again (its conditions say how), or set "
+        "spec.deletionPolicy: Orphan to let this object go and leave at the exchange what is there."
+    )
+    return Decision(waiting=Waiting(waiting.reason, message, person=True))
+
+
+def leave_it_to_its_holder(facts: Facts) -> Decision | None:
+    """2: an order that another intent has is that one's: this one sends nothing, and going away it takes nothing with it."""
+    if facts.seen.holder is None:
         return None
-    return Decision(Release()) if facts.order.finalizer and not facts.order.gone else Decision()
+    if facts.order.deleting:
+        return _release(facts.order)
+    why = (
+        f"OrderIntent {facts.seen.holder} has the same idempotencyKey and holds its order: delete one of the two, or use another key."
+        if facts.spec.idempotency_key is not None
+        else f"This object's status was copied from OrderIntent {facts.seen.holder}, which holds its order: delete this one, and create it without status."
+    )
+    return Decision(waiting=Waiting("HeldByAnotherIntent", why, person=True))
+
+
+def adopt_only_what_agrees(facts: Facts) -> Decision | None:
+    """2: an order found by a key that is not the one spec asks for is never taken for it: the key was used for something else."""
+    if not facts.anothers:
+        return None
+    return _release(facts.order) if facts.order.deleting else Decision(waiting=Waiting("AnotherOrder", ANOTHER_ORDER, person=True))
+
+
+def _release(order: OrderRecord) -> Decision:
+    return Decision(Release()) if order.finalizer and not order.gone else Decision()
 
 
 def right_account_only(facts: Facts) -> Decision | None:
@@ -69,17 +126,19 @@ def settle_first(facts: Facts) -> Decision | None:
         if send is not None and send.stage is SendStage.IN_FLIGHT:
             return Decision()  # its answer wakes us
         return _locate(facts, number, send)
+    if (tail := facts.unproved_tail) is not None:
+        return _locate(facts, tail, None)
     return None
 
 
 def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
     """5: cheap questions until E, then passes of all readings until found or proved absent."""
-    venue, now_ms = facts.seen.account.capabilities, facts.now.venue_ms
-    started = facts.seen.account.session_start_ms
-    last_stamp = max(started, send.last_stamp_ms or 0) if send is not None else started
-    quiet_ms = absence.quiet_from(last_stamp, venue)
+    venue, now_ms, quiet_ms = facts.seen.account.capabilities, facts.now.venue_ms, facts.quiet_from(number)
     evidence = facts.seen.evidence.get(number, absence.Evidence())
     asked_ms = facts.seen.looked_up_ms.get(number)
+    if isinstance(facts.resolution, str):
+        person = Waiting("ResolveNotReadable", facts.resolution, person=True)
+        return Decision(Lookup(number), waiting=person) if _due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
     if send is not None and send.stage is SendStage.EXISTS:
         person = Waiting(
             "OutcomeUnknown",
@@ -136,7 +195,7 @@ def leave_alone_if_orphaned(facts: Facts) -> Decision | None:
     """11: with deletionPolicy Orphan the object goes and the order stays."""
     if not (facts.order.deleting and facts.spec.deletion_policy is DeletionPolicy.ORPHAN):
         return None
-    return Decision(Release()) if facts.order.finalizer and not facts.order.gone else Decision()
+    return _release(facts.order)
 
 
 def cancel_if_unwanted(facts: Facts) -> Decision | None:
@@ -184,10 +243,15 @@ def finish_when_settled(facts: Facts) -> Decision | None:
         return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled as asked."))
     if facts.nothing_at_exchange(last) and not facts.refused(last):
         return None  # not sent yet, or proved absent: the checks below may send it
+    if facts.offered_again(last):
+        return None
     if facts.refused(last):
         send = facts.send(last)
         recorded = facts.recorded(last)
         why = send.reason if send is not None else (recorded.reason or "") if recorded is not None else ""
+        if last > 1:
+            said = f"The order was cancelled for a change, and the exchange refused its replacement: {why}. The rest is not at the exchange."
+            return Decision(verdict=Verdict(OrderState.REJECTED, "ReplacementRefused", said))
         return Decision(verdict=Verdict(OrderState.REJECTED, "RejectedByExchange", f"The exchange refused the order: {why}."))
     if status is OrderStatus.FILLED:
         # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
@@ -223,14 +287,28 @@ def _ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
     if immediate:
         reason = "PartiallyFilled" if partly else "NotFilled"
         return Verdict(OrderState.CANCELED, reason, "Filled in part; the rest was not to be had at once." if partly else "Nothing was to be had at once.")
-    if status is OrderStatus.EXPIRED:
+    if status is OrderStatus.EXPIRED or _ran_out(facts):
         return Verdict(OrderState.EXPIRED, "Expired", "Expired at the exchange" + (", filled in part." if partly else "."))
     return Verdict(OrderState.CANCELED, "CanceledByExchange", "Canceled at the exchange, not by this resource: it is not sent again.")
 
 
+def _ran_out(facts: Facts) -> bool:
+    """Whether a good-till-date order ended when its time came, whatever word the venue has for it."""
+    if facts.spec.expire_time is None:
+        return False
+    found = facts.seen.orders.get(facts.numbers[-1])
+    ended_ms = found.update_time_ms if found is not None and found.update_time_ms is not None else facts.now.venue_ms
+    return ended_ms >= int(facts.spec.expire_time.timestamp() * 1000)
+
+
 def leave_what_is_at_the_exchange(facts: Facts) -> Decision | None:
     """What follows is for orders that are not at the exchange: no deadline, limit or mode touches one that is."""
-    return Decision() if facts.numbers and not facts.nothing_at_exchange(facts.numbers[-1]) else None
+    if not facts.numbers or facts.nothing_at_exchange(facts.numbers[-1]):
+        return None
+    if any(facts.seen.duplicates.values()):
+        message = "The exchange has more than one order under one id of this intent; all are counted and cancelled together. Look at them at the exchange."
+        return Decision(waiting=Waiting("Duplicated", message, person=True))
+    return Decision()
 
 
 def cancel_before_the_send(facts: Facts) -> Decision | None:
@@ -272,6 +350,9 @@ def _may_not_send(facts: Facts) -> Waiting | None:
     account = facts.seen.account
     if facts.spec.suspend:
         return Waiting("Suspended", "spec.suspend is true: nothing is sent until it is false.")
+    if facts.order.restored:
+        message = "This object was restored from a backup, and its order may have been sent before: remove the label velero.io/restore-name to send it."
+        return Waiting("Restored", message, person=True)
     if account.trading_mode is TradingMode.CANCEL_ONLY:
         return Waiting("TradingModeCancelOnly", "The account's tradingMode is CancelOnly: nothing is sent until it is Enabled.")
     if account.trading_mode is TradingMode.REDUCE_ONLY and facts.spec.position_effect != "ReduceOnly":
@@ -287,6 +368,8 @@ def deny_unsent(facts: Facts) -> Decision | None:
         return None
     if (missed := _deadline_passed(facts)) is not None:
         return Decision(verdict=missed)
+    if facts.spec.expire_time is not None and facts.now.wall_ms >= facts.spec.expire_time.timestamp() * 1000:
+        return _denied("ExpireTimePassed", "spec.expireTime passed before the order could be sent: create a new intent.")
     account, market = facts.seen.account, facts.seen.market
     if account.symbols and facts.spec.symbol not in account.symbols:
         return _denied("SymbolNotAllowed", "The account's spec.symbols does not list this symbol: add it there, or use another account.")
@@ -310,14 +393,6 @@ def _deadline_passed(facts: Facts) -> Verdict | None:
     return Verdict(OrderState.DENIED, "SubmitDeadlineExceeded", "The deadline for the first submission passed before it could be sent: create a new intent.")
 
 
-def submit_deadline_passed(order: OrderRecord, wall_ms: int) -> bool:
-    """Whether a first submission would come too late. A suspended order waits without running out of time."""
-    if order.spec.submit_deadline_time is not None:
-        return wall_ms > int(order.spec.submit_deadline_time.timestamp() * 1000)
-    seconds = order.spec.submit_deadline_seconds
-    return bool(seconds) and wall_ms > order.created_ms + seconds * 1000 and not order.spec.suspend
-
-
 def submit_if_unsent(facts: Facts) -> Decision | None:
     """6: send first where that is safe; in every other case write first, with the version this was decided on."""
     number = facts.numbers[-1] if facts.numbers else 1
@@ -330,6 +405,11 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
         return Decision(waiting=Waiting("AccountNotReady", "The account is not ready to trade: see its conditions."), again_ms=RETRY_MS)
     request = request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.remaining())
     send = facts.send(number)
+    if facts.offered_again(number) and send is not None and not _due(send.tried_ms, facts.now.venue_ms, FUNDS_FREE_MS * 2**send.refusals):
+        return Decision(
+            waiting=Waiting("ReplacementRefused", f"The exchange refused the replacement, which is offered again: {send.reason}."),
+            operation="Replacing", again_ms=FUNDS_FREE_MS,
+        )
     if send is not None and send.stage is SendStage.NOT_SENT and not _due(send.tried_ms, facts.now.venue_ms):
         return Decision(
             waiting=Waiting("NotSent", "The order could not be sent yet: no connection to the exchange."), operation=_operation(facts), again_ms=RETRY_MS
@@ -344,7 +424,6 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
 def _sends_first(facts: Facts) -> bool:
     return (
         facts.never_sent
-        and facts.spec.idempotency_key is None
         and not facts.order.group_owned
         and facts.seen.account.send_first
         and facts.seen.account.capabilities.sends_first
@@ -354,7 +433,9 @@ def _sends_first(facts: Facts) -> bool:
 CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
     already_finished,  # 11
     right_account_only,  # 13
+    leave_it_to_its_holder,  # 2
     settle_first,  # 3, 5
+    adopt_only_what_agrees,  # 2
     explain_fills,  # 8
     leave_alone_if_orphaned,  # 11
     refresh_unseen,  # 8, 12

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 
 from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState
-from exchange_kernel.core import fills
+from exchange_kernel.core import absence, fills, resolution
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.market_rules import request_for
-from exchange_kernel.core.money import ZERO, add, subtract
-from exchange_kernel.core.order import Now, OrderRecord, Seen, SendRecord, SendStage
+from exchange_kernel.core.money import ZERO, add, multiply, subtract
+from exchange_kernel.core.order import Now, OrderRecord, Seen
+from exchange_kernel.core.resolution import Resolution
+from exchange_kernel.core.sending import SendRecord, SendStage
+
+REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
 
 
 class Facts:
     """The record and the sight of it, with what every check asks of them."""
 
-    __slots__ = ("_recorded", "now", "numbers", "order", "seen", "spec")
-
     def __init__(self, order: OrderRecord, seen: Seen, now: Now) -> None:
         self.order, self.seen, self.now, self.spec = order, seen, now, order.spec
         self._recorded = {attempt.number: attempt for attempt in order.attempts}
-        self.numbers = sorted({*self._recorded, *seen.sends, *seen.orders})
+        # A later attempt of an earlier object with the same key that was proved absent is none of ours.
+        sent = {number for number, send in seen.sends.items() if number == 1 or send.stage is not SendStage.ABSENT}
+        self.numbers = sorted({*self._recorded, *sent, *seen.orders})
+        if self.resolved_number is not None and self.resolved_number not in self.numbers:
+            self.numbers = sorted({*self.numbers, self.resolved_number})
 
     def recorded(self, number: int) -> Attempt | None:
         """This attempt as it was last written."""
@@ -35,12 +42,67 @@ class Facts:
 
     @property
     def never_sent(self) -> bool:
-        """Rule 3's *unsent*: created after this session's fence, and memory holds no send record for it. Nothing else is."""
-        return self.seen.new and not self.numbers
+        """Rule 3's *unsent*: created after this session's fence, and memory holds no send record for it. Nothing else is.
+
+        A key names its order across objects: an earlier object may have sent it, so it is always looked for first (H2).
+        """
+        return self.seen.new and not self.numbers and self.spec.idempotency_key is None
+
+    @cached_property
+    def resolution(self) -> Resolution | str | None:
+        """A person's word on an outcome, or what is wrong with it."""
+        return resolution.read(self.order.resolve)
+
+    @cached_property
+    def resolved_number(self) -> int | None:
+        """The attempt whose outcome a person has told, once nothing of ours can change it any more; None while the exchange can tell itself."""
+        said = self.resolution
+        if not isinstance(said, Resolution):
+            return None
+        number = next((number for number, client_order_id in self.seen.ids.items() if client_order_id == said.client_order_id), None)
+        if number is None or number in self.seen.orders or self.now.venue_ms < self.quiet_from(number):
+            return None
+        send = self.send(number)
+        if send is not None:
+            return number if send.stage in (SendStage.UNKNOWN, SendStage.EXISTS) else None
+        return number if self.recorded_stage(number) in (None, AttemptStage.PREPARED, AttemptStage.SENT) and not self._unsent_so_far else None
+
+    @property
+    def unproved_tail(self) -> int | None:
+        """2, 10: the attempt after the last, where the last was adopted by its key: an earlier object with this key may have replaced it. None once absent."""
+        if self.spec.idempotency_key is None or not self.numbers or self.nothing_at_exchange(last := self.numbers[-1]):
+            return None
+        recorded, after = self.recorded(last), self.send(last + 1)
+        written_here = recorded is not None and recorded.prepared_time is not None
+        return None if written_here or (after is not None and after.stage is SendStage.ABSENT) else last + 1
+
+    @property
+    def anothers(self) -> bool:
+        """2: whether the order that this intent names is not its own: another intent has it, or a key was used for something else."""
+        return self.seen.holder is not None or (self.spec.idempotency_key is not None and not self.order.attempts and not self._agrees())
+
+    def _agrees(self) -> bool:
+        """Whether the orders found by a key are the order that spec asks for."""
+        spec, market = self.spec, self.seen.market
+        if any((found.symbol, found.side, found.type) != (spec.symbol, spec.side, spec.type) for found in self.seen.orders.values()):
+            return False
+        last = self.seen.orders.get(self.numbers[-1]) if self.numbers else None
+        if last is None or last.quantity is None or spec.quantity is None or market is None:
+            return True
+        before = add(*(self.filled(number).quantity for number in self.numbers[:-1]))
+        return request_for(spec, last.client_order_id, market, quantity=subtract(spec.quantity, before)).quantity == last.quantity
+
+    @property
+    def _unsent_so_far(self) -> bool:
+        return self.seen.new and not self._recorded and not self.seen.sends and self.spec.idempotency_key is None
+
+    def quiet_from(self, number: int) -> int:
+        """E of rule 5 for one attempt (venue ms): no request for it can arrive any more, nor an order stay hidden."""
+        return absence.quiet_from(self.send(number), self.seen.account.session_start_ms, self.seen.account.capabilities)
 
     def settled(self, number: int) -> bool:
         """Whether the outcome of this attempt's send is known."""
-        if number in self.seen.orders:
+        if number in self.seen.orders or number == self.resolved_number:
             return True
         send = self.send(number)
         if send is not None:
@@ -51,21 +113,34 @@ class Facts:
         """Whether this attempt provably made no order."""
         if number in self.seen.orders:
             return False
+        if (told := self._told(number)) is not None:
+            return told.outcome == "Absent"
         send = self.send(number)
         if send is not None:
             return send.stage in (SendStage.PREPARED, SendStage.NOT_SENT, SendStage.REFUSED, SendStage.ABSENT)
         return self.recorded_stage(number) in (AttemptStage.REFUSED, AttemptStage.ABSENT)
 
+    def _told(self, number: int) -> Resolution | None:
+        return self.resolution if number == self.resolved_number and isinstance(self.resolution, Resolution) else None
+
     def refused(self, number: int) -> bool:
-        if number in self.seen.orders:
+        if number in self.seen.orders or number == self.resolved_number:
             return False  # an order that is there was not refused, whatever was once said of it
         send = self.send(number)
         return send.stage is SendStage.REFUSED if send is not None else self.recorded_stage(number) is AttemptStage.REFUSED
 
+    def offered_again(self, number: int) -> bool:
+        """10: whether a replacement that was refused is sent once more: the venue may free the funds of the order it replaces only after a moment."""
+        send = self.send(number)
+        return number > 1 and send is not None and send.stage is SendStage.REFUSED and send.refusals < REFUSALS_OF_A_REPLACEMENT
+
     def end_of(self, number: int) -> OrderStatus | None:
         """The venue's word of how this attempt's order ended; None while it lives or if there is none."""
         if (found := self.seen.orders.get(number)) is not None:
-            return found.status if found.status.ended else None
+            ended = found.status.ended and all(twin.status.ended for twin in self.seen.duplicates.get(number, ()))
+            return found.status if ended else None
+        if (told := self._told(number)) is not None:
+            return OrderStatus(told.outcome) if told.outcome != "Absent" else None
         recorded = self.recorded(number)
         return OrderStatus(recorded.outcome) if recorded is not None and recorded.stage is AttemptStage.ENDED and recorded.outcome else None
 
@@ -74,7 +149,11 @@ class Facts:
 
     def filled(self, number: int) -> fills.Filled:
         """Cumulative fill of one attempt: the most that the venue, its trades or our record ever said, and how much of it trades have explained."""
-        seen = fills.filled(self.seen.orders.get(number), self.seen.trades.get(number, ()))
+        if (told := self._told(number)) is not None:
+            return fills.Filled(told.filled_quantity, multiply(told.filled_quantity, told.average), told.filled_quantity)
+        found = self.seen.orders.get(number)
+        orders = (found, *self.seen.duplicates.get(number, ())) if found is not None else ()
+        seen = fills.filled(orders, self.seen.trades.get(number, ()))
         recorded = self.recorded(number)
         if recorded is None or recorded.filled_quantity is None:
             return seen
@@ -100,7 +179,7 @@ class Facts:
 
     def final(self, number: int) -> bool:
         """Whether this attempt's quantity can't change any more (rules 10, 11): ended, and read again lookupDelay later with trades that add up."""
-        if self.nothing_at_exchange(number):
+        if self.nothing_at_exchange(number) or number == self.resolved_number:
             return True
         status = self.end_of(number)
         if status is None:

@@ -57,16 +57,14 @@ class Filled:
         return subtract(self.quantity, self.explained)
 
 
-def filled(order: ExchangeOrder | None, trades: Iterable[Trade]) -> Filled:
-    trades = tuple(trades)
+def filled(orders: Iterable[ExchangeOrder], trades: Iterable[Trade]) -> Filled:
+    """What was filled under one client order id: of its order, or of the several that the venue made of it."""
+    orders, trades = tuple(orders), tuple(trades)
     explained = add(*(trade.quantity for trade in trades))
     trades_quote = add(*(multiply(trade.quantity, trade.price) for trade in trades))
-    if order is None:
-        return Filled(explained, trades_quote, explained)
-    quantity = max(order.filled_quantity, explained)
     # Where the venue does not total the quote side, its trades do.
-    quote = max(order.filled_quote_quantity or ZERO, trades_quote)
-    return Filled(quantity, quote, explained)
+    quote = max(add(*(order.filled_quote_quantity or ZERO for order in orders)), trades_quote)
+    return Filled(max(add(*(order.filled_quantity for order in orders)), explained), quote, explained)
 
 
 def inferred(client_order_id: str, symbol: str, before: Decimal, after: Decimal, price: Decimal, time_ms: int) -> Trade:

@@ -22,6 +22,7 @@ def request_for(spec: OrderIntentSpec, client_order_id: str, market: MarketRules
         price=None if spec.price is None else quantise_price(spec.price, market.price_step, spec.side),
         # Absent on a limit order means good till cancelled, as on every venue.
         time_in_force=(spec.time_in_force or "GTC") if limit else None,
+        expire_time_ms=int(spec.expire_time.timestamp() * 1000) if spec.expire_time is not None else None,
         post_only=spec.execution_policy is ExecutionPolicy.POST_ONLY,
         reduce_only=spec.position_effect is PositionEffect.REDUCE_ONLY,
     )

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import StrEnum
 
 from exchange_kernel.api import Attempt, OrderIntentSpec, OrderIntentStatus, TradingMode
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.sending import CancelRecord, SendRecord
 from exchange_kernel.core.venue import Capabilities, MarketRules
 
 
@@ -32,6 +31,8 @@ class OrderRecord:
     finalizer: bool = True
     gone: bool = False  # deleted past its finalizer; the record is our memory of it
     group_owned: bool = False  # a group's member: never sent by the intent's own fast path
+    restored: bool = False  # a backup tool's label says that it was created again from a backup: held like a suspended one (rule 7)
+    resolve: str | None = None  # a person's word on an unknown outcome, as it stands in the annotation
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -41,45 +42,9 @@ class OrderRecord:
     def finished(self) -> bool:
         return self.status.completion_time is not None
 
-
-class SendStage(StrEnum):
-    PREPARED = "Prepared"  # written ahead in this session, and provably not on the wire yet
-    IN_FLIGHT = "InFlight"  # handed to the adapter
-    UNKNOWN = "Unknown"  # the adapter could not tell
-    EXISTS = "Exists"  # the venue said the id is taken: it must be found
-    NOT_SENT = "NotSent"  # proof that nothing left us
-    REFUSED = "Refused"  # definitely no
-    ACCEPTED = "Accepted"
-    ABSENT = "Absent"  # proved not to exist (rule 5)
-
-
-@dataclass(slots=True)
-class SendRecord:
-    """Memory's record of one attempt's request. Made before the adapter is called, outlives the session, ends only with a definite outcome (rule 3)."""
-
-    client_order_id: str
-    stage: SendStage
-    last_stamp_ms: int | None = None  # the newest stamp the adapter took for it (venue time)
-    code: str = ""
-    reason: str = ""
-    quantity: Decimal | None = None  # as handed to the adapter, quantised
-    price: Decimal | None = None
-    tried_ms: int | None = None  # when the adapter was last called (venue time)
-
     @property
-    def open_ended(self) -> bool:
-        """Whether an order may come of it that we have not been told of."""
-        return self.stage in (SendStage.IN_FLIGHT, SendStage.UNKNOWN, SendStage.EXISTS)
-
-
-@dataclass(frozen=True, slots=True)
-class CancelRecord:
-    """Memory's record of cancelling one attempt."""
-
-    in_flight: bool = False
-    asked_ms: int | None = None  # when the last one went out (venue time)
-    refusal: str | None = None  # the venue's definite no, stable text
-    unknown: bool = False  # the last one got no readable answer, or "unknown order": read before asking again
+    def suspended(self) -> bool:
+        return self.spec.suspend or self.restored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +72,7 @@ class Seen:
     ids: Mapping[int, str]  # the client order id of each attempt, and of the next
     sends: Mapping[int, SendRecord] = field(default_factory=dict)
     orders: Mapping[int, ExchangeOrder] = field(default_factory=dict)
+    duplicates: Mapping[int, tuple[ExchangeOrder, ...]] = field(default_factory=dict)  # further orders under the id of an attempt
     trades: Mapping[int, tuple[Trade, ...]] = field(default_factory=dict)
     cancels: Mapping[int, CancelRecord] = field(default_factory=dict)
     evidence: Mapping[int, Evidence] = field(default_factory=dict)
@@ -114,6 +80,7 @@ class Seen:
     ended_ms: Mapping[int, int] = field(default_factory=dict)  # when we first saw it ended
     settle_read_ms: Mapping[int, int] = field(default_factory=dict)  # when the last complete reading of order and trades began
     missing: frozenset[int] = frozenset()  # believed open, and not in a later complete list of open orders
+    holder: str | None = None  # another intent that has the order which this one names
 
 
 @dataclass(frozen=True, slots=True)

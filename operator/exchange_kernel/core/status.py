@@ -23,20 +23,25 @@ from exchange_kernel.core import fills
 from exchange_kernel.core.actions import Decision, Waiting, WriteAhead
 from exchange_kernel.core.answers import ExchangeOrder, Trade
 from exchange_kernel.core.conditions import Outlook, conditions
+from exchange_kernel.core.deadline import suspended_ms
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.lifecycle import advance
 from exchange_kernel.core.money import ZERO, add, average_price, subtract
-from exchange_kernel.core.order import Now, OrderRecord, Seen, SendStage
+from exchange_kernel.core.order import Now, OrderRecord, Seen
+from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.venue import OrderRequest
 
 MAX_FILLS = 20
 MAX_ATTEMPTS = 9
+RESOLVED = "Told by a person in the annotation exchange-kernel.io/resolve."
 
 
 def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> OrderIntentStatus:
     """The whole status after `decision`. With a WriteAhead it holds the attempt that is about to be sent."""
     old = order.status
     facts = Facts(order, seen, now)
+    if decision.waiting is not None and facts.anothers:
+        return unaccounted(order, decision.waiting, now.wall_ms, state=OrderState.PENDING if not order.attempts else old.state)
     ahead = decision.action if isinstance(decision.action, WriteAhead) else None
     numbers = sorted({*facts.numbers, *((ahead.number,) if ahead is not None else ())})
     attempts = [_attempt(facts, number, now, ahead.request if ahead is not None and ahead.number == number else None) for number in numbers]
@@ -52,6 +57,7 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Ord
     filled_quote = add(earlier.filled_quote_quantity if earlier else ZERO, *(attempt.filled_quote_quantity or ZERO for attempt in attempts))
     entries, fee_totals = _fills(facts, attempts)
     verdict = decision.verdict
+    suspension = _suspension(order, now)
     state = advance(old.state, verdict.state if verdict is not None else _state(facts, ahead, filled_quantity), settled=order.finished)
     at = _time(now.wall_ms)
     current = _current(attempts)
@@ -66,7 +72,8 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Ord
         observed_generation=order.generation,
         state=state,
         operation=Operation(decision.operation) if decision.operation is not None else None,
-        client_order_id=current.client_order_id if current is not None else None,
+        # A person who is asked what became of an order needs its id, sent first and recorded nowhere as it may be.
+        client_order_id=current.client_order_id if current is not None else seen.ids[1] if state is OrderState.UNKNOWN else None,
         exchange_order_id=current.exchange_order_id if current is not None else None,
         filled_quantity=filled_quantity,
         filled_quote_quantity=filled_quote,
@@ -82,9 +89,24 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Ord
         submit_time=old.submit_time or (_first_send(seen, live, now) if sent else None),
         acknowledge_time=old.acknowledge_time or (_time(live.created_time_ms or now.venue_ms) if live is not None else None),
         trigger_time=old.trigger_time,
+        suspend_time=suspension[0],
+        suspended_seconds=suspension[1],
         completion_time=old.completion_time or (at if verdict is not None else None),
         conditions=conditions(outlook, old.conditions, at),
     )
+
+
+def _suspension(order: OrderRecord, now: Now) -> tuple[datetime | None, int | None]:
+    """Since when it has been suspended, and for how long before that (s): kept while the order is not at the exchange, for its deadline."""
+    old = order.status
+    if old.acknowledge_time is not None:
+        return old.suspend_time, old.suspended_seconds
+    if order.suspended:
+        seen_from_the_start = old.observed_generation == -1
+        return old.suspend_time or _time(order.created_ms if seen_from_the_start else now.wall_ms), old.suspended_seconds
+    if old.suspend_time is None:
+        return None, old.suspended_seconds
+    return None, suspended_ms(order, now.wall_ms) // 1000
 
 
 def _current(attempts: list[Attempt]) -> Attempt | None:
@@ -133,6 +155,9 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: OrderRequest | None) ->
 
 def _stage(facts: Facts, number: int, ahead: OrderRequest | None) -> tuple[AttemptStage, str, str | None]:
     found, send = facts.seen.orders.get(number), facts.send(number)
+    if number == facts.resolved_number:
+        end = facts.end_of(number)
+        return (AttemptStage.ABSENT, RESOLVED, None) if end is None else (AttemptStage.ENDED, RESOLVED, str(end))
     if found is not None:
         return (AttemptStage.ENDED, "", str(found.status)) if found.status.ended else (AttemptStage.LIVE, "", None)
     if ahead is not None or send is None:
@@ -157,12 +182,12 @@ def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> 
         return OrderState.PENDING if facts.never_sent or facts.order.finished else OrderState.UNKNOWN
     if any(facts.live(number) for number in facts.numbers):
         return OrderState.PARTIALLY_FILLED if filled_quantity > 0 else OrderState.OPEN
-    if ahead is not None or (facts.nothing_at_exchange(facts.numbers[-1]) and not facts.refused(facts.numbers[-1])):
+    last = facts.numbers[-1] if facts.numbers else 1
+    if ahead is not None or facts.offered_again(last) or (facts.nothing_at_exchange(last) and not facts.refused(last)):
         if len(facts.numbers) > 1 or (ahead is not None and facts.numbers):
             return OrderState.SUBMITTING  # between an order that ended and the one that replaces it
         send = facts.send(facts.numbers[-1]) if facts.numbers else None
         return OrderState.PENDING if ahead is None and (send is None or send.stage is not SendStage.PREPARED) else OrderState.SUBMITTING
-    last = facts.numbers[-1]
     if facts.refused(last):
         return OrderState.REJECTED
     ended = facts.end_of(last)
@@ -261,8 +286,9 @@ def _time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
 
 
-def unaccounted(order: OrderRecord, waiting: Waiting, wall_ms: int) -> OrderIntentStatus:
-    """The status of an intent whose account can't be used at all: nothing changes but what the conditions say."""
-    at = _time(wall_ms)
-    outlook = Outlook(state=order.status.state, settled=False, decision=Decision(waiting=waiting), matches=False, generation=order.generation)
-    return order.status.model_copy(update={"observed_generation": order.generation, "conditions": conditions(outlook, order.status.conditions, at)})
+def unaccounted(order: OrderRecord, waiting: Waiting, wall_ms: int, state: OrderState | None = None) -> OrderIntentStatus:
+    """The status of an intent of which nothing can be told: its account can't be used, or its order is another's. Only the conditions say so."""
+    at, state = _time(wall_ms), state or order.status.state
+    outlook = Outlook(state=state, settled=False, decision=Decision(waiting=waiting), matches=False, generation=order.generation)
+    told = conditions(outlook, order.status.conditions, at)
+    return order.status.model_copy(update={"observed_generation": order.generation, "state": state, "conditions": told})

@@ -78,5 +78,6 @@ class OrderRequest:
     quote_quantity: Decimal | None = None
     price: Decimal | None = None
     time_in_force: str | None = None  # GTC | IOC | FOK | GTD; None on Market
+    expire_time_ms: int | None = None  # when a GTD order ends
     post_only: bool = False
     reduce_only: bool = False

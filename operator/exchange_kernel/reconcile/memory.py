@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from exchange_kernel.core import fills
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Trade
-from exchange_kernel.core.order import CancelRecord, SendRecord, SendStage
+from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
 
 
 @dataclass(slots=True)
@@ -58,11 +58,13 @@ class Memory:
         """Whether anything was ever handed to an adapter for this intent and has not been forgotten."""
         return any(bound == uid and (known := self._orders.get(cid)) is not None and known.send is not None for cid, bound in self._uid_of.items())
 
-    def forget(self, client_order_id: str) -> None:
-        self._uid_of.pop(client_order_id, None)
-        known = self._orders.pop(client_order_id, None)
-        if known is not None and known.order is not None:
-            self._client_id_of.pop(known.order.exchange_order_id, None)
+    def forget_intent(self, uid: str) -> None:
+        """All of one intent that is let go."""
+        for client_order_id in [bound for bound, intent in self._uid_of.items() if intent == uid]:
+            self._uid_of.pop(client_order_id)
+            known = self._orders.pop(client_order_id, None)
+            if known is not None and known.order is not None:
+                self._client_id_of.pop(known.order.exchange_order_id, None)
 
     def learn(self, order: ExchangeOrder, trades: tuple[Trade, ...], venue_ms: int) -> str | None:
         """Take in a report of an order, in any order of arrival. Returns the UID of the intent to wake, if something is new."""

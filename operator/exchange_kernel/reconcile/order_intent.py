@@ -11,8 +11,10 @@ import structlog
 from exchange_kernel.api import OrderState
 from exchange_kernel.core import actions
 from exchange_kernel.core.actions import Decision, Waiting
-from exchange_kernel.core.decide import decide, submit_deadline_passed
-from exchange_kernel.core.order import Now, OrderRecord, Seen, SendRecord, SendStage
+from exchange_kernel.core.deadline import submit_deadline_passed
+from exchange_kernel.core.decide import after_the_end, decide, without_account
+from exchange_kernel.core.order import Now, OrderRecord, Seen
+from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile import resolver, submitter
@@ -57,20 +59,22 @@ class OrderIntentReconciler:
         for _ in range(MAX_STEPS):
             record = self._store.get(uid) or self._ghost(uid)
             if record is None:
-                return None
+                return
             session = await self._session_of(record)
             if isinstance(session, Waiting):
-                return await self._write_waiting(record, session)
+                if await self._go_on_alone(record, session) is Step.REST:
+                    return
+                continue
             seen = session.seen(record) if session is not None else None
             if session is None or seen is None:
-                return None  # the account is not ours, or not yet: its session wakes us
+                return  # the account is not ours, or not yet: its session wakes us
             self._remember(record)
             decision = decide(record, seen, session.now())
             if await self._perform(decision, record, seen, session) is Step.REST:
-                return None
+                return
         log.error("an order did not come to rest", intent=uid)
         self._wake_after(uid, 5.0)
-        return None
+        return
 
     async def _perform(self, decision: Decision, record: OrderRecord, seen: Seen, session: AccountSession) -> Step:
         """Carry out one action, or write what there is to say and rest."""
@@ -91,8 +95,9 @@ class OrderIntentReconciler:
                     return step
                 current = self._store.get(record.uid)
                 if current is not None and current.resource_version != version and _holds(current, seen.ids[number]):
-                    prepared = SendRecord(seen.ids[number], SendStage.PREPARED, quantity=request.quantity, price=request.price)
-                    self._memory.of(seen.ids[number]).send = prepared
+                    known = self._memory.of(seen.ids[number])
+                    refusals = known.send.refusals if known.send is not None else 0
+                    known.send = SendRecord(seen.ids[number], SendStage.PREPARED, quantity=request.quantity, price=request.price, refusals=refusals)
             case actions.Lookup(number=number):
                 if await self._say_unknown(record, seen, decision, session):
                     await resolver.lookup(session, record, seen.ids[number])
@@ -103,12 +108,28 @@ class OrderIntentReconciler:
                 await resolver.settle(session, record, seen.ids[number])
             case actions.AddFinalizer():
                 return self._written(record, await self._store.add_finalizer(record))
-            case actions.Release():
-                step = self._written(record, await self._store.remove_finalizer(record))
-                if step is Step.NEXT:
-                    self._forget(record, seen)
-                return step
+            case actions.Release() | actions.Delete():
+                return await self._let_go(record, decision.action)
         return Step.NEXT
+
+    async def _let_go(self, record: OrderRecord, action: actions.Release | actions.Delete) -> Step:
+        if isinstance(action, actions.Delete):
+            return self._written(record, await self._store.remove(record))
+        step = self._written(record, await self._store.remove_finalizer(record))
+        if step is Step.NEXT:
+            self._last.pop(record.uid, None)
+            self._memory.forget_intent(record.uid)
+        return step
+
+    async def _go_on_alone(self, record: OrderRecord, waiting: Waiting) -> Step:
+        """What can be done for an intent whose account can't be used: let go of what is finished or given up, and say why nothing else is done."""
+        decision = after_the_end(record, self._wall_ms()) if record.finished else without_account(record, waiting)
+        if isinstance(decision.action, actions.Release | actions.Delete):
+            return await self._let_go(record, decision.action)
+        if decision.waiting is not None and not record.gone and record.status != (status := unaccounted(record, decision.waiting, self._wall_ms())):
+            self._written(record, await self._store.write_status(record, status))
+        self._sleep(record.uid, decision)
+        return Step.REST
 
     async def _say_unknown(self, record: OrderRecord, seen: Seen, decision: Decision, session: AccountSession) -> bool:
         """A question may take as long as a silent exchange does: what is not known is written before it is asked. False if that changed the record."""
@@ -146,7 +167,8 @@ class OrderIntentReconciler:
         if record.gone:
             if decision.verdict is None:
                 return Step.NEXT
-            self._forget(record, seen)
+            self._last.pop(record.uid, None)
+            self._memory.forget_intent(record.uid)
             return Step.REST
         if record.status == status:
             return Step.NEXT
@@ -168,13 +190,6 @@ class OrderIntentReconciler:
                 self._wake_after(record.uid, WRITE_RETRY_S[min(failures, len(WRITE_RETRY_S)) - 1])
                 log.warning("status not written", intent=f"{record.namespace}/{record.name}", reason=reason)
                 return Step.REST
-
-    async def _write_waiting(self, record: OrderRecord, waiting: Waiting) -> None:
-        if record.finished or record.gone:
-            return
-        status = unaccounted(record, waiting, self._wall_ms())
-        if record.status != status:
-            self._written(record, await self._store.write_status(record, status))
 
     # ── Coming and going ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,11 +215,6 @@ class OrderIntentReconciler:
         current = self._store.get(uid)
         (self._unknown.add if current is not None and current.status.state is OrderState.UNKNOWN else self._unknown.discard)(uid)
         metrics.UNKNOWN_ORDERS.set(len(self._unknown))
-
-    def _forget(self, record: OrderRecord, seen: Seen) -> None:
-        self._last.pop(record.uid, None)
-        for client_order_id in seen.ids.values():
-            self._memory.forget(client_order_id)
 
 
 def _holds(record: OrderRecord, client_order_id: str) -> bool:

@@ -8,7 +8,8 @@ import structlog
 
 from exchange_kernel.core import absence
 from exchange_kernel.core.answers import Found, NotFound, Unreachable
-from exchange_kernel.core.order import OrderRecord, SendRecord, SendStage
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.exchanges.port import OrderRef
 from exchange_kernel.reconcile.session import AccountSession
 
@@ -60,9 +61,8 @@ async def prove_absence(session: AccountSession, record: OrderRecord, client_ord
     if any(trade.exchange_order_id not in explained and not session.memory.knows_exchange_id(trade.exchange_order_id) for trade in trades.items):
         return True  # an own trade that no known order explains may be this order's
     known.evidence = known.evidence.with_pass(began)
-    stamp = known.send.last_stamp_ms if known.send is not None else None
     venue = exchange.capabilities
-    quiet_ms = absence.quiet_from(max(session.term.started_ms, stamp or 0), venue)
+    quiet_ms = absence.quiet_from(known.send, session.term.started_ms, venue)
     if absence.proved(known.evidence, quiet_ms=quiet_ms, first_possible_send_ms=record.created_ms, venue=venue):
         base = known.send or SendRecord(client_order_id, SendStage.ABSENT)
         known.send = replace(base, stage=SendStage.ABSENT)
@@ -78,15 +78,18 @@ async def settle(session: AccountSession, record: OrderRecord, client_order_id: 
         return False
     known, began = session.memory.of(client_order_id), session.venue_ms()
     known.looked_up_ms = began
-    answer = await exchange.lookup(_ref(session, record, client_order_id))
-    if not isinstance(answer, Found):
-        return not isinstance(answer, Unreachable)
-    session.memory.learn(answer.order, (), session.venue_ms())
-    trades = await exchange.trades(record.spec.symbol, exchange_order_id=answer.order.exchange_order_id)
-    if isinstance(trades, Unreachable):
-        return False
-    session.memory.learn_trades(client_order_id, trades.items)
-    if trades.complete:
+    whole = True
+    for ref in (_ref(session, record, client_order_id), *(OrderRef(record.spec.symbol, client_order_id, twin) for twin in list(known.others))):
+        answer = await exchange.lookup(ref)
+        if not isinstance(answer, Found):
+            return not isinstance(answer, Unreachable)
+        session.memory.learn(answer.order, (), session.venue_ms())
+        trades = await exchange.trades(record.spec.symbol, exchange_order_id=answer.order.exchange_order_id)
+        if isinstance(trades, Unreachable):
+            return False
+        session.memory.learn_trades(client_order_id, trades.items)
+        whole = whole and trades.complete
+    if whole:
         known.settle_read_ms = began
     return True
 

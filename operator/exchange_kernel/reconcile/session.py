@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from exchange_kernel.api import SendPolicy, TradingMode
+from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import Refused, Unreachable
 from exchange_kernel.core.identity import encode, keyed_order_id, order_id
@@ -135,10 +136,7 @@ class AccountSession:
         return self.term.exchange if self.term is not None and not self.term.over.is_set() else None
 
     def client_order_id(self, record: OrderRecord, number: int, term: Term) -> str:
-        """The id of one attempt: as recorded, or as it would be made now."""
-        for attempt in record.attempts:
-            if attempt.number == number:
-                return attempt.client_order_id
+        """The id of one attempt as it would be made now."""
         if record.spec.idempotency_key is not None:
             key = record.spec.idempotency_key
             made = keyed_order_id(self.owner, fingerprint=term.fingerprint, namespace=record.namespace, key=key, attempt=number)
@@ -151,10 +149,9 @@ class AccountSession:
         term = self.term
         if term is None or term.over.is_set() or term.fence is None:
             return None
-        numbers = [attempt.number for attempt in record.attempts] or [1]
-        ids = {number: self.client_order_id(record, number, term) for number in (*numbers, numbers[-1] + 1)}
+        ids, holder = self._ids(record, term), self._holder(record)
         known: dict[int, OrderMemory] = {}
-        for number, client_order_id in ids.items():
+        for number, client_order_id in ids.items() if holder is None else ():
             self.memory.bind(client_order_id, record.uid)
             if (found := self.memory.peek(client_order_id)) is not None:
                 known[number] = found
@@ -166,6 +163,7 @@ class AccountSession:
             ids=ids,
             sends={number: found.send for number, found in known.items() if found.send is not None},
             orders={number: found.order for number, found in known.items() if found.order is not None},
+            duplicates={number: tuple(found.others.values()) for number, found in known.items() if found.others},
             trades={number: tuple(found.trades.values()) for number, found in known.items() if found.trades},
             cancels={number: found.cancel for number, found in known.items()},
             evidence={number: found.evidence for number, found in known.items() if found.evidence != Evidence()},
@@ -173,7 +171,23 @@ class AccountSession:
             ended_ms={number: found.ended_ms for number, found in known.items() if found.ended_ms is not None},
             settle_read_ms={number: found.settle_read_ms for number, found in known.items() if found.settle_read_ms is not None},
             missing=frozenset(number for number, found in known.items() if found.missing),
+            holder=holder,
         )
+
+    def _ids(self, record: OrderRecord, term: Term) -> dict[int, str]:
+        """The id of every recorded attempt and of the next, and on while an order is known there: an earlier object with the same key may have made it."""
+        ids = {attempt.number: attempt.client_order_id for attempt in record.attempts} or {1: self.client_order_id(record, 1, term)}
+        while True:
+            number = max(ids) + 1
+            ids[number] = self.client_order_id(record, number, term)
+            found = self.memory.peek(ids[number])
+            if found is None or found.order is None:
+                return ids
+
+    def _holder(self, record: OrderRecord) -> str | None:
+        if record.spec.idempotency_key is None and claims.ids_of_its_own(record, self.owner):
+            return None
+        return claims.holder(record, self.store.of_account(record.namespace, self.account.name), self.owner)
 
     def _facts(self, term: Term) -> AccountFacts:
         spec = self.account.spec

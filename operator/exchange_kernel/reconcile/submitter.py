@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import structlog
 
 from exchange_kernel.core.answers import Accepted, Duplicate, NotSent, Refused, TimeRefused, Unknown, UnknownOrder
-from exchange_kernel.core.order import OrderRecord, SendRecord, SendStage
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed, OrderRef
 from exchange_kernel.reconcile.session import AccountSession, Term
@@ -63,6 +64,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
         quantity=request.quantity,
         price=request.price,
         tried_ms=session.venue_ms(),
+        refusals=known.send.refusals if known.send is not None else 0,
     )
 
     async def send_and_remember() -> None:
@@ -79,7 +81,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
                 send.stage = SendStage.ACCEPTED
                 session.memory.learn(order, trades, session.venue_ms())
             case Refused(code=code, reason=reason):
-                send.stage, send.code, send.reason = SendStage.REFUSED, code, reason
+                send.stage, send.code, send.reason, send.refusals = SendStage.REFUSED, code, reason, send.refusals + 1
             case Duplicate(code=code):
                 send.stage, send.code = SendStage.EXISTS, code
             case NotSent(reason=reason):
@@ -102,7 +104,8 @@ async def cancel(session: AccountSession, record: OrderRecord, client_order_id: 
     if term is None or exchange is None:
         return
     known = session.memory.of(client_order_id)
-    ref = OrderRef(record.spec.symbol, client_order_id, known.order.exchange_order_id if known.order is not None else _recorded_id(record, client_order_id))
+    live = next((order.exchange_order_id for order in (known.order, *known.others.values()) if order is not None and not order.status.ended), None)
+    ref = OrderRef(record.spec.symbol, client_order_id, live or _recorded_id(record, client_order_id))
     session.memory.cancelling(client_order_id, in_flight=True, asked_ms=session.venue_ms())
 
     async def cancel_and_remember() -> None:

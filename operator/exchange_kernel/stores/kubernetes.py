@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 ORDER_FINALIZER = "exchange-kernel.io/order"
 GROUP_LABEL = "exchange-kernel.io/group-uid"
+RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restored"})  # put by whoever creates objects again from a backup
+RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
 
 
 def intent_record(raw: Body) -> OrderRecord:
@@ -38,6 +40,8 @@ def intent_record(raw: Body) -> OrderRecord:
         deleting="deletionTimestamp" in metadata,
         finalizer=ORDER_FINALIZER in metadata.get("finalizers", ()),
         group_owned=GROUP_LABEL in metadata.get("labels", {}),
+        restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
+        resolve=metadata.get("annotations", {}).get(RESOLVE_ANNOTATION),
     )
 
 
@@ -150,6 +154,13 @@ class KubernetesIntentStore:
 
     async def remove_finalizer(self, record: OrderRecord) -> WriteOutcome:
         return await self._write_finalizers(record, [name for name in self._finalizers[record.uid] if name != ORDER_FINALIZER])
+
+    async def remove(self, record: OrderRecord) -> WriteOutcome:
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": record.uid, "resourceVersion": record.resource_version}}
+        answer = await self._api.delete(ORDER_INTENTS.path(record.namespace, record.name), body)
+        if answer.ok:
+            return self._vanished(record)
+        return await self._written(record, answer)
 
     async def _write_finalizers(self, record: OrderRecord, finalizers: list[str]) -> WriteOutcome:
         # A merge patch replaces the list whole; with the version it was read at, nobody else's finalizer is lost by it.

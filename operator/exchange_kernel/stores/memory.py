@@ -21,7 +21,17 @@ class MemoryIntentStore:
 
     # ── What users do ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def create(self, uid: str, spec: OrderIntentSpec, *, namespace: str = "default", name: str | None = None, finalizer: bool = True) -> OrderRecord:
+    def create(
+        self,
+        uid: str,
+        spec: OrderIntentSpec,
+        *,
+        namespace: str = "default",
+        name: str | None = None,
+        finalizer: bool = True,
+        restored: bool = False,
+        status: OrderIntentStatus | None = None,
+    ) -> OrderRecord:
         version = self._next()
         record = OrderRecord(
             uid=uid,
@@ -31,8 +41,9 @@ class MemoryIntentStore:
             resource_version=str(version),
             created_ms=self._wall_ms(),
             spec=spec,
-            status=OrderIntentStatus(),
+            status=status or OrderIntentStatus(),
             finalizer=finalizer,
+            restored=restored,
         )
         self._created[uid] = version
         return self._put(record)
@@ -40,6 +51,9 @@ class MemoryIntentStore:
     def edit(self, uid: str, spec: OrderIntentSpec) -> OrderRecord:
         record = self._records[uid]
         return self._put(replace(record, spec=spec, generation=record.generation + 1, resource_version=str(self._next())))
+
+    def annotate(self, uid: str, resolve: str | None) -> OrderRecord:
+        return self._put(replace(self._records[uid], resolve=resolve, resource_version=str(self._next())))
 
     def delete(self, uid: str) -> None:
         record = self._records[uid]
@@ -78,6 +92,14 @@ class MemoryIntentStore:
     async def remove_finalizer(self, record: OrderRecord) -> WriteOutcome:
         return self._write(record, lambda current: replace(current, finalizer=False))
 
+    async def remove(self, record: OrderRecord) -> WriteOutcome:
+        current = self._records.get(record.uid)
+        if current is not None and current.resource_version != record.resource_version:
+            return Conflict()
+        if current is not None:
+            self._remove(record.uid)
+        return Gone()
+
     def _write(self, record: OrderRecord, change: Callable[[OrderRecord], OrderRecord]) -> WriteOutcome:
         current = self._records.get(record.uid)
         if current is None:
@@ -95,6 +117,7 @@ class MemoryIntentStore:
         return record
 
     def _remove(self, uid: str) -> None:
+        """Past any finalizer."""
         self._records.pop(uid)
         self._created.pop(uid, None)
         self._changed(uid)

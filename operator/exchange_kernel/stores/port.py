@@ -76,6 +76,10 @@ class IntentStore(Protocol):
 
     async def remove_finalizer(self, record: OrderRecord) -> WriteOutcome: ...
 
+    async def remove(self, record: OrderRecord) -> WriteOutcome:
+        """Delete this very version of the object; Gone once it is."""
+        ...
+
     def created_version(self, uid: str) -> int | None:
         """The version at which a watch without selectors reported the object's creation; None if it was first seen in a list (rule 6)."""
         ...

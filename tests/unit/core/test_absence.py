@@ -4,7 +4,8 @@ import pytest
 
 from exchange_kernel.api import ExpiryCheck, LookupAuthority
 from exchange_kernel.core.absence import Evidence, beyond_retention, next_pass_at, proved, quiet_from
-from tests.builders import a_venue
+from exchange_kernel.core.sending import SendStage
+from tests.builders import a_send, a_venue
 
 E = 10_000
 
@@ -24,7 +25,10 @@ def test_rule_5_proved(reason, passes, venue, want):
 
 
 def test_rule_5_quiet_counts_what_the_venue_accepts_ahead_its_window_and_its_lookup_delay():
-    assert quiet_from(E, a_venue(accepts_ahead_ms=1000, request_window_ms=3000, lookup_delay_ms=700)) == E + 4700
+    venue = a_venue(accepts_ahead_ms=1000, request_window_ms=3000, lookup_delay_ms=700)
+    assert quiet_from(None, E, venue) == E + 4700
+    assert quiet_from(a_send(SendStage.UNKNOWN, last_stamp_ms=E + 500), E, venue) == E + 5200
+    assert quiet_from(a_send(SendStage.UNKNOWN, last_stamp_ms=E - 500), E, venue) == E + 4700, "an earlier process may have sent until this session began"
 
 
 def test_rule_5_the_next_pass_comes_at_e_and_then_lookup_delay_later():

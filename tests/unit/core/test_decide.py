@@ -22,7 +22,8 @@ from exchange_kernel.core.actions import (
 )
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
-from exchange_kernel.core.order import CancelRecord, OrderRecord, Seen, SendStage
+from exchange_kernel.core.order import OrderRecord, Seen
+from exchange_kernel.core.sending import CancelRecord, SendStage
 from tests.builders import DAY_MS, T0, a_report, a_send, a_sight, a_spec, a_trade, a_venue, an_account, an_attempt, an_order, at
 
 
@@ -56,6 +57,7 @@ def table(*cases: Case):
 
 LIVE = [an_attempt(1, "Live", exchangeOrderId="1001")]
 CANCEL = a_spec(desiredState="Canceled")
+KEYED = an_order(spec=a_spec(idempotencyKey="k", submitDeadlineTime="2027-01-15T08:10:00Z"))
 
 
 @table(
@@ -100,7 +102,8 @@ def test_rule_5_proof_of_absence(case):
 @table(
     Case("proved absent: sent again, but written first", seen=a_sight(sends={1: a_send(SendStage.ABSENT)}), after_ms=9000, action=WriteAhead, number=1),
     Case("written ahead in this session: sent", seen=a_sight(sends={1: a_send(SendStage.PREPARED)}), action=Submit, number=1),
-    Case("with an idempotencyKey: written first", order=an_order(spec=a_spec(idempotencyKey="k", submitDeadlineTime="2027-01-15T08:10:00Z")), seen=a_sight(new=True), action=WriteAhead),
+    Case("with an idempotencyKey: an earlier object may have sent it, so it is looked for (H2)", order=KEYED, seen=a_sight(new=True), action=Lookup),
+    Case("with an idempotencyKey, proved absent: written first", order=KEYED, seen=a_sight(new=True, sends={1: a_send(SendStage.ABSENT)}), action=WriteAhead),
     Case("a group's member: written first", order=an_order(group_owned=True), seen=a_sight(new=True), action=WriteAhead),
     Case("sendPolicy WriteAhead", seen=a_sight(new=True, account=an_account(send_first=False)), action=WriteAhead),
     Case("a venue without expiry: written first", seen=a_sight(new=True, account=an_account(capabilities=a_venue(request_window_ms=0))), action=WriteAhead),

@@ -33,8 +33,8 @@ def test_h26_another_order_under_the_same_client_id_is_not_merged():
 
 
 def test_rule_8_the_larger_of_the_total_and_the_trades_counts():
-    assert filled(a_report(filled="0.2"), [a_trade("1", "0.2"), a_trade("2", "0.1")]).quantity == Decimal("0.3")
-    amount = filled(a_report(filled="0.5"), [a_trade("1", "0.2")])
+    assert filled([a_report(filled="0.2")], [a_trade("1", "0.2"), a_trade("2", "0.1")]).quantity == Decimal("0.3")
+    amount = filled([a_report(filled="0.5")], [a_trade("1", "0.2")])
     assert (amount.quantity, amount.unexplained) == (Decimal("0.5"), Decimal("0.3"))
 
 

@@ -9,7 +9,7 @@ from exchange_kernel.api import OrderState
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.lifecycle import EDGES, IllegalTransition, advance
-from exchange_kernel.core.order import SendStage
+from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.status import project
 from tests.builders import T0, a_report, a_send, a_sight, a_spec, a_trade, an_attempt, an_order, at
 
