@@ -56,6 +56,7 @@ class ScriptedExchange:
         self.clock_source = LoopClock()
         self.hold_reply: asyncio.Event | None = None      # submit replies wait for it, after acceptance
         self.reply: Callable[[ExchangeOrder], object] | None = None
+        self.amend_reply: Callable[[ExchangeOrder], object] | None = None
         self.fills_at_once = False
         self.reachable = True
         self.stamps: list[int] = []
@@ -144,6 +145,22 @@ class ScriptedExchange:
                 self._set(replace(self.orders_by_id[order.exchange_order_id], status=OrderStatus.CANCELED, update_time_ms=self.now_ms()), tell=False)
                 return Accepted(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms()))
         return UnknownOrder("-2011")
+
+    async def amend(self, ref, request, clearance):
+        self.calls.append("amend")
+        stamp = clearance.stamp()
+        if isinstance(stamp, Closed) or clearance.check(stamp) is not None:
+            return NotSent("closed")
+        if not self.reachable:
+            return Unknown("silent")
+        live = [order for order in self.named(ref.client_order_id) if not order.status.ended]
+        if not live:
+            return UnknownOrder("-2013")
+        if request.quantity <= live[-1].filled_quantity:
+            return Refused("-2038", "Order amend is not supported on this quantity")
+        order = self._set(replace(live[-1], quantity=request.quantity, price=request.price, update_time_ms=self.now_ms()), tell=False)
+        self.accepted()
+        return self.amend_reply(order) if self.amend_reply is not None else Accepted(order)
 
     async def lookup(self, ref):
         self.calls.append("lookup")

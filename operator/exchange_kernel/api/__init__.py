@@ -24,6 +24,7 @@ from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal, Signe
 from exchange_kernel.api.order_intent import (
     AccountRef,
     AccountSnapshot,
+    AmendTarget,
     Attempt,
     AttemptOutcome,
     AttemptStage,
@@ -63,6 +64,7 @@ __all__ = [
     "AccountRef",
     "AccountSnapshot",
     "AmendQuantity",
+    "AmendTarget",
     "Attempt",
     "AttemptOutcome",
     "AttemptStage",

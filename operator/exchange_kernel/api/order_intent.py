@@ -305,10 +305,19 @@ class Attempt(Status):
     outcome: AttemptOutcome | None = field("How it ended, by the exchange's word, once stage is Ended.", default=None)
     filled_quantity: NonNegativeDecimal | None = field("Filled of this attempt alone; never falls.", default=None)
     filled_quote_quantity: NonNegativeDecimal | None = field("The same in the quote currency.", default=None)
+    amend: AmendTarget | None = field("Amend that is under way; absent once it is known whether the exchange made it.", default=None)
     trade_cursor: Identifier | None = field("Id of the last execution counted, from where reading goes on.", default=None)
     prepared_time: Time | None = field("When it was written here before it was sent; absent if it was sent first.", default=None)
     end_time: Time | None = field("When it ended, by the exchange's clock.", default=None)
     reason: Message | None = field("Why it was refused, in the exchange's words.", default=None)
+
+
+class AmendTarget(Status):
+    """What an order is being amended to."""
+
+    quantity: NonNegativeDecimal | None = field("Its new total, filled part included.", default=None)
+    price: NonNegativeDecimal | None = field("Its new price.", default=None)
+    prepared_time: Time = field("When it was written here before it was asked.")
 
 
 class EarlierAttempts(Status):

@@ -34,6 +34,22 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteAmend:
+    """Record what attempt `number` is to be amended to, before it is asked (rule 6)."""
+
+    number: int
+    request: OrderRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Change a live order in place; `request.quantity` is its new total, filled part included."""
+
+    number: int
+    request: OrderRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """One question by id. Finding is believed at any time; not finding proves nothing."""
 
@@ -64,7 +80,7 @@ class Delete:
     """Its time after the end is over (ttlSecondsAfterFinished): delete the object."""
 
 
-Action: TypeAlias = AddFinalizer | WriteAhead | Submit | Cancel | Lookup | ProveAbsence | Settle | Release | Delete
+Action: TypeAlias = AddFinalizer | WriteAhead | Submit | Cancel | WriteAmend | Amend | Lookup | ProveAbsence | Settle | Release | Delete
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +106,5 @@ class Decision:
     action: Action | None = None
     verdict: Verdict | None = None
     waiting: Waiting | None = None
-    operation: str | None = None  # Replacing | Canceling while one is under way
+    operation: str | None = None  # Amending | Replacing | Canceling while one is under way
     again_ms: int | None = None  # decide again after so long, even if nothing wakes us

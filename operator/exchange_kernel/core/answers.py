@@ -147,4 +147,5 @@ class Listing(Generic[Item]):
 
 SubmitOutcome: TypeAlias = Accepted | Refused | Duplicate | TimeRefused | NotSent | Unknown
 CancelOutcome: TypeAlias = Accepted | Refused | UnknownOrder | TimeRefused | NotSent | Unknown
+AmendOutcome: TypeAlias = Accepted | Refused | UnknownOrder | TimeRefused | NotSent | Unknown
 LookupOutcome: TypeAlias = Found | NotFound | Unreachable

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from exchange_kernel.api import AttemptStage, DeletionPolicy, ModifyPolicy, OrderIntentSpec, OrderState, TimeInForce, TradingMode
+from exchange_kernel.api import AmendQuantity, AttemptStage, DeletionPolicy, DriftPolicy, ModifyPolicy, OrderState, TimeInForce, TradingMode
 from exchange_kernel.core import absence
 from exchange_kernel.core.actions import (
     AddFinalizer,
+    Amend,
     Cancel,
     Decision,
     Delete,
@@ -23,6 +24,7 @@ from exchange_kernel.core.actions import (
     Verdict,
     Waiting,
     WriteAhead,
+    WriteAmend,
 )
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.deadline import submit_deadline_passed
@@ -30,11 +32,16 @@ from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import request_for, unacceptable
 from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.order import Now, OrderRecord, Seen
-from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
+from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage, Terms
+from exchange_kernel.core.venue import OrderRequest
 
 RETRY_MS = 1_000  # between repeated questions about one order
 FUNDS_FREE_MS = 500  # before a replacement is offered again, doubled each time
 CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order
+NOT_SENT = "It could not be sent yet: no connection to the exchange."
+DRIFTED = "Somebody else changed the order at the exchange: write spec as the order is now, or set spec.driftPolicy: Enforce to have it changed back."
+MODIFY_REJECTED = "spec.modifyPolicy is Reject: the order at the exchange stays as it was. Set AmendOrReplace, or put the old values back."
+CANT_AMEND = "This exchange can't amend an order in place: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
 ANOTHER_ORDER = (
     "The exchange has an order of this idempotencyKey that differs in symbol, side, type or quantity, and nothing is done to it: use another key, or write "
     "spec as that order is."
@@ -318,31 +325,64 @@ def cancel_before_the_send(facts: Facts) -> Decision | None:
     return None
 
 
+def settle_amend(facts: Facts) -> Decision | None:
+    """10: an amend of which it is not known whether it was made is found out before the next change: it may arrive until its window closes (H24)."""
+    if not facts.numbers or facts.amending(number := facts.numbers[-1]) is None:
+        return None
+    record, now_ms, quiet_ms = facts.seen.amends.get(number), facts.now.venue_ms, facts.amend_quiet_from(number)
+    if record is not None and record.stage in (SendStage.PREPARED, SendStage.NOT_SENT):
+        return None
+    if record is not None and record.stage is SendStage.IN_FLIGHT:
+        return Decision(operation="Amending")
+    if now_ms >= quiet_ms:
+        return Decision(Settle(number), operation="Amending") if _settle_due(facts, number) else Decision(operation="Amending", again_ms=RETRY_MS)
+    if _due(facts.seen.looked_up_ms.get(number), now_ms):
+        return Decision(Lookup(number), operation="Amending")
+    return Decision(operation="Amending", again_ms=max(1, min(RETRY_MS, quiet_ms - now_ms)))
+
+
 def change_if_different(facts: Facts) -> Decision | None:
-    """10: one change at a time, towards the newest spec: write the next attempt, cancel this one, and send the rest once its quantity is final."""
+    """10: one change at a time, towards the newest spec: amend in place, or write the next attempt, cancel this one, and send the rest once it is final."""
     if not facts.numbers or facts.nothing_at_exchange(facts.numbers[-1]):
         return None
     number, market = facts.numbers[-1], facts.seen.market
-    if market is None or number not in facts.seen.orders or not facts.differs(number):
+    if market is None or number not in facts.seen.orders or facts.matches(number):
         return None
-    if facts.spec.modify_policy is not ModifyPolicy.AMEND_OR_REPLACE:
-        return Decision(waiting=Waiting("ModifyNotPermitted", _cannot_modify(facts.spec)))
-    rest = facts.remaining()
-    if rest is None:
-        return None
-    rest = max(ZERO, rest)  # lowered to what is filled or below: the order is cancelled and counts as filled
+    if facts.drifted(number) and facts.spec.drift_policy is DriftPolicy.REPORT and not facts.late(number):
+        return Decision(waiting=Waiting("Drifted", DRIFTED, person=True))
+    if facts.spec.modify_policy is ModifyPolicy.REJECT:
+        return Decision(waiting=Waiting("ModifyNotPermitted", MODIFY_REJECTED))
+    rest = max(ZERO, facts.remaining() or ZERO)  # lowered to what is filled or below: the order is cancelled and counts as filled
+    if rest > 0 and (amend := _amend(facts, number)) is not None:
+        return amend
     request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
-    if rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
+    return _change_refused(facts, request, rest) or Decision(WriteAhead(number + 1, request), operation="Replacing")
+
+
+def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decision | None:
+    market = facts.seen.market
+    if market is not None and rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
         return Decision(waiting=Waiting("ChangeRefused", f"{problem} The order at the exchange stays as it was."))
-    if (blocked := _may_not_send(facts)) is not None:
-        return Decision(waiting=blocked, again_ms=RETRY_MS)
-    return Decision(WriteAhead(number + 1, request), operation="Replacing")
+    blocked = _may_not_send(facts)
+    return Decision(waiting=blocked, again_ms=RETRY_MS) if blocked is not None else None
 
 
-def _cannot_modify(spec: OrderIntentSpec) -> str:
-    if spec.modify_policy is ModifyPolicy.REJECT:
-        return "spec.modifyPolicy is Reject: the order at the exchange stays as it was. Set AmendOrReplace, or put the old values back."
-    return "This exchange can't amend an order in place: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
+def _amend(facts: Facts, number: int) -> Decision | None:
+    """The change made in place, where quantity means the order's total there; None: it must be replaced."""
+    wanted, record = facts.wanted(number), facts.seen.amends.get(number)
+    only = facts.spec.modify_policy is ModifyPolicy.AMEND_ONLY
+    if wanted is None or facts.seen.account.capabilities.amend is not AmendQuantity.TOTAL:
+        return Decision(waiting=Waiting("ModifyNotPermitted", CANT_AMEND)) if only else None
+    terms = Terms(wanted.quantity, wanted.price)
+    if record is not None and record.stage is SendStage.REFUSED and record.terms == terms:
+        return Decision(waiting=Waiting("AmendRefused", f"The exchange refused to amend the order: {record.reason}.", person=True)) if only else None
+    if (refused := _change_refused(facts, wanted, wanted.quantity or ZERO)) is not None:
+        return refused
+    if record is not None and record.stage is SendStage.NOT_SENT and not _due(record.tried_ms, facts.now.venue_ms):
+        return Decision(waiting=Waiting("NotSent", NOT_SENT), operation="Amending", again_ms=RETRY_MS)
+    if record is not None and record.stage in (SendStage.PREPARED, SendStage.NOT_SENT) and facts.amending(number) == record.terms == terms:
+        return Decision(Amend(number, wanted), operation="Amending")
+    return Decision(WriteAmend(number, wanted), operation="Amending")
 
 
 def _may_not_send(facts: Facts) -> Waiting | None:
@@ -412,9 +452,10 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
         )
     if send is not None and send.stage is SendStage.NOT_SENT and not _due(send.tried_ms, facts.now.venue_ms):
         return Decision(
-            waiting=Waiting("NotSent", "The order could not be sent yet: no connection to the exchange."), operation=_operation(facts), again_ms=RETRY_MS
+            waiting=Waiting("NotSent", NOT_SENT), operation=_operation(facts), again_ms=RETRY_MS
         )
-    if send is not None and send.stage is SendStage.PREPARED:
+    written = facts.recorded_stage(number) is AttemptStage.PREPARED and facts.recorded_terms(number) == Terms(request.quantity, request.price)
+    if send is not None and (send.stage is SendStage.PREPARED or (send.stage is SendStage.NOT_SENT and written)):
         return Decision(Submit(number, request), operation=_operation(facts))
     if _sends_first(facts):
         return Decision(Submit(number, request))
@@ -441,6 +482,7 @@ CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
     refresh_unseen,  # 8, 12
     cancel_if_unwanted,  # 9, 10
     finish_when_settled,  # 11
+    settle_amend,  # 10
     change_if_different,  # 10
     leave_what_is_at_the_exchange,
     cancel_before_the_send,  # 9

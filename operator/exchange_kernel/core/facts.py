@@ -12,7 +12,8 @@ from exchange_kernel.core.market_rules import request_for
 from exchange_kernel.core.money import ZERO, add, multiply, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import Resolution
-from exchange_kernel.core.sending import SendRecord, SendStage
+from exchange_kernel.core.sending import SendRecord, SendStage, Terms
+from exchange_kernel.core.venue import OrderRequest
 
 REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
 
@@ -36,6 +37,10 @@ class Facts:
     def recorded_stage(self, number: int) -> AttemptStage | None:
         recorded = self.recorded(number)
         return recorded.stage if recorded is not None else None
+
+    def recorded_terms(self, number: int) -> Terms | None:
+        recorded = self.recorded(number)
+        return Terms(recorded.quantity, recorded.price) if recorded is not None else None
 
     def send(self, number: int) -> SendRecord | None:
         return self.seen.sends.get(number)
@@ -212,12 +217,56 @@ class Facts:
             return True
         return self.order.deleting and self.spec.deletion_policy is DeletionPolicy.CANCEL
 
-    def differs(self, number: int) -> bool:
-        """Whether what is wanted is not what this attempt asks for, once both are on the market's grid."""
-        market, live = self.seen.market, self.seen.orders[number]
-        assert market is not None
+    def wanted(self, number: int) -> OrderRequest | None:
+        """What spec asks of this attempt's order, on the market's grid; None where nothing of it can be changed: an order by quote quantity."""
+        if self.seen.market is None or self.spec.quantity is None:
+            return None
         earlier = subtract(self.filled_total(), self.filled(number).quantity)
-        if self.spec.quantity is None or live.quantity is None:
-            return False
-        wanted = request_for(self.spec, self.seen.ids[number], market, quantity=subtract(self.spec.quantity, earlier))
-        return wanted.quantity != live.quantity or (wanted.price is not None and live.price is not None and wanted.price != live.price)
+        return request_for(self.spec, self.seen.ids[number], self.seen.market, quantity=subtract(self.spec.quantity, earlier))
+
+    def asked(self, number: int) -> Terms:
+        """What we last asked of this attempt's order, and what it has where that is not known."""
+        recorded, send, live = self.recorded(number), self.send(number), self.seen.orders[number]
+        if (amend := self.seen.amends.get(number)) is not None and amend.stage is SendStage.ACCEPTED:
+            return amend.terms
+        if recorded is not None and recorded.quantity is not None:
+            target = Terms(recorded.amend.quantity, recorded.amend.price) if recorded.amend is not None else None
+            return target if target is not None and self.has(number, target) else Terms(recorded.quantity, recorded.price)
+        return send.terms if send is not None and send.quantity is not None else Terms(live.quantity, live.price)
+
+    def has(self, number: int, terms: Terms) -> bool:
+        """Whether this attempt's order at the exchange is on these terms, as far as both say."""
+        live = self.seen.orders[number]
+        return all(one is None or other is None or one == other for one, other in ((terms.quantity, live.quantity), (terms.price, live.price)))
+
+    def matches(self, number: int) -> bool:
+        """Whether this attempt's order at the exchange is what spec asks for."""
+        wanted = self.wanted(number)
+        return number not in self.seen.orders or wanted is None or self.has(number, Terms(wanted.quantity, wanted.price))
+
+    def drifted(self, number: int) -> bool:
+        """10: whether somebody else changed the order: spec asks for what we asked for, and the exchange has something else."""
+        wanted = self.wanted(number)
+        return wanted is not None and not self.matches(number) and self.asked(number) == Terms(wanted.quantity, wanted.price)
+
+    def late(self, number: int) -> bool:
+        """10: whether the order is as one of our own earlier requests wanted it, which came late."""
+        return any(self.has(number, terms) for terms in self.seen.asked.get(number, ()) if terms != self.asked(number))
+
+    def amending(self, number: int) -> Terms | None:
+        """The terms of an amend that was written and of which it is not known yet whether the exchange made it."""
+        recorded, record = self.recorded(number), self.seen.amends.get(number)
+        if recorded is None or recorded.amend is None or not self.live(number) or number not in self.seen.orders:
+            return None
+        terms = Terms(recorded.amend.quantity, recorded.amend.price)
+        if self.has(number, terms) or (record is not None and record.stage in (SendStage.ACCEPTED, SendStage.REFUSED)):
+            return None
+        if record is not None and record.stage in (SendStage.PREPARED, SendStage.NOT_SENT):
+            wanted = self.wanted(number)
+            return terms if wanted is not None and terms == Terms(wanted.quantity, wanted.price) else None  # not on the wire, and not wanted any more
+        read = self.seen.settle_read_ms.get(number)
+        return None if read is not None and read >= self.amend_quiet_from(number) else terms
+
+    def amend_quiet_from(self, number: int) -> int:
+        """E for the last amend (venue ms): from then on a reading tells whether it was made (H24)."""
+        return absence.quiet_from(self.seen.amends.get(number), self.seen.account.session_start_ms, self.seen.account.capabilities)

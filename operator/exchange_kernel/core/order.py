@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from exchange_kernel.api import Attempt, OrderIntentSpec, OrderIntentStatus, TradingMode
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Trade
-from exchange_kernel.core.sending import CancelRecord, SendRecord
+from exchange_kernel.core.sending import CancelRecord, SendRecord, Terms
 from exchange_kernel.core.venue import Capabilities, MarketRules
 
 
@@ -74,6 +74,8 @@ class Seen:
     orders: Mapping[int, ExchangeOrder] = field(default_factory=dict)
     duplicates: Mapping[int, tuple[ExchangeOrder, ...]] = field(default_factory=dict)  # further orders under the id of an attempt
     trades: Mapping[int, tuple[Trade, ...]] = field(default_factory=dict)
+    amends: Mapping[int, SendRecord] = field(default_factory=dict)  # the last amend of each attempt's order
+    asked: Mapping[int, frozenset[Terms]] = field(default_factory=dict)  # all that this process ever asked of each attempt's order
     cancels: Mapping[int, CancelRecord] = field(default_factory=dict)
     evidence: Mapping[int, Evidence] = field(default_factory=dict)
     looked_up_ms: Mapping[int, int] = field(default_factory=dict)  # when the last lookup of any kind began

@@ -7,6 +7,14 @@ from decimal import Decimal
 from enum import StrEnum
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What can be changed of a live order, on the market's grid."""
+
+    quantity: Decimal | None  # its total, filled part included
+    price: Decimal | None
+
+
 class SendStage(StrEnum):
     PREPARED = "Prepared"  # written ahead in this session, and provably not on the wire yet
     IN_FLIGHT = "InFlight"  # handed to the adapter
@@ -31,6 +39,10 @@ class SendRecord:
     price: Decimal | None = None
     tried_ms: int | None = None  # when the adapter was last called (venue time)
     refusals: int = 0  # how often the venue has refused it by now
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.quantity, self.price)
 
     @property
     def open_ended(self) -> bool:

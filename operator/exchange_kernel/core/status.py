@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from exchange_kernel.api import (
     AccountSnapshot,
+    AmendTarget,
     Attempt,
     AttemptStage,
     EarlierAttempts,
@@ -20,7 +21,7 @@ from exchange_kernel.api import (
     OrderState,
 )
 from exchange_kernel.core import fills
-from exchange_kernel.core.actions import Decision, Waiting, WriteAhead
+from exchange_kernel.core.actions import Decision, Waiting, WriteAhead, WriteAmend
 from exchange_kernel.core.answers import ExchangeOrder, Trade
 from exchange_kernel.core.conditions import Outlook, conditions
 from exchange_kernel.core.deadline import suspended_ms
@@ -28,8 +29,7 @@ from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.lifecycle import advance
 from exchange_kernel.core.money import ZERO, add, average_price, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
-from exchange_kernel.core.sending import SendStage
-from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.core.sending import SendStage, Terms
 
 MAX_FILLS = 20
 MAX_ATTEMPTS = 9
@@ -43,8 +43,9 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Ord
     if decision.waiting is not None and facts.anothers:
         return unaccounted(order, decision.waiting, now.wall_ms, state=OrderState.PENDING if not order.attempts else old.state)
     ahead = decision.action if isinstance(decision.action, WriteAhead) else None
+    amend = decision.action if isinstance(decision.action, WriteAmend) else None
     numbers = sorted({*facts.numbers, *((ahead.number,) if ahead is not None else ())})
-    attempts = [_attempt(facts, number, now, ahead.request if ahead is not None and ahead.number == number else None) for number in numbers]
+    attempts = [_attempt(facts, number, now, ahead if ahead is not None and ahead.number == number else None, amend) for number in numbers]
     earlier = old.earlier_attempts
     while len(attempts) > MAX_ATTEMPTS:
         oldest = attempts.pop(0)
@@ -62,9 +63,7 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Ord
     at = _time(now.wall_ms)
     current = _current(attempts)
     live = next((seen.orders[number] for number in reversed(numbers) if number in seen.orders), None)
-    matches = ahead is None and not (
-        facts.numbers and facts.numbers[-1] in seen.orders and seen.market is not None and facts.live(facts.numbers[-1]) and facts.differs(facts.numbers[-1])
-    )
+    matches = ahead is None and not (facts.numbers and facts.live(facts.numbers[-1]) and not facts.matches(facts.numbers[-1]))
     outlook = Outlook(state=state, settled=verdict is not None, decision=decision, matches=matches, generation=order.generation)
     target = order.spec.quantity
     sent = any(attempt.stage is not AttemptStage.PREPARED for attempt in attempts)
@@ -115,27 +114,25 @@ def _current(attempts: list[Attempt]) -> Attempt | None:
     return reached[-1] if reached else attempts[-1] if attempts else None
 
 
-def _attempt(facts: Facts, number: int, now: Now, ahead: OrderRequest | None) -> Attempt:
+def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amend: WriteAmend | None) -> Attempt:
     old = facts.recorded(number)
     found, send, amount = facts.seen.orders.get(number), facts.send(number), facts.filled(number)
     stage, reason, outcome = _stage(facts, number, ahead)
-    quantity = (
-        found.quantity
-        if found is not None and found.quantity is not None
-        else ahead.quantity
-        if ahead is not None
-        else send.quantity
-        if send is not None
-        else None
-    )
-    price = found.price if found is not None and found.price is not None else ahead.price if ahead is not None else send.price if send is not None else None
+    if ahead is not None:
+        terms = Terms(ahead.request.quantity, ahead.request.price)
+    elif found is not None:
+        # What was asked, and not what somebody else made of it, until spec asks for that too.
+        terms = Terms(found.quantity, found.price) if facts.matches(number) else facts.asked(number)
+    else:
+        terms = send.terms if send is not None else Terms(None, None)
     return Attempt(
         number=number,
         client_order_id=facts.seen.ids[number],
         exchange_order_id=found.exchange_order_id if found is not None else old.exchange_order_id if old is not None else None,
-        quantity=quantity if quantity is not None else old.quantity if old is not None else None,
+        quantity=terms.quantity if terms.quantity is not None else old.quantity if old is not None else None,
         quote_quantity=facts.spec.quote_quantity,
-        price=price if price is not None else old.price if old is not None else None,
+        price=terms.price if terms.price is not None else old.price if old is not None else None,
+        amend=_target(facts, number, now, amend),
         stage=stage,
         outcome=outcome,
         filled_quantity=amount.quantity,
@@ -153,7 +150,15 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: OrderRequest | None) ->
     )
 
 
-def _stage(facts: Facts, number: int, ahead: OrderRequest | None) -> tuple[AttemptStage, str, str | None]:
+def _target(facts: Facts, number: int, now: Now, amend: WriteAmend | None) -> AmendTarget | None:
+    """What the attempt's order is being amended to, for as long as that is under way."""
+    if amend is not None and amend.number == number:
+        return AmendTarget(quantity=amend.request.quantity, price=amend.request.price, prepared_time=_time(now.wall_ms))
+    recorded = facts.recorded(number)
+    return recorded.amend if recorded is not None and facts.amending(number) is not None else None
+
+
+def _stage(facts: Facts, number: int, ahead: WriteAhead | None) -> tuple[AttemptStage, str, str | None]:
     found, send = facts.seen.orders.get(number), facts.send(number)
     if number == facts.resolved_number:
         end = facts.end_of(number)

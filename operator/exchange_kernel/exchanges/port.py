@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from exchange_kernel.core.answers import (
+    AmendOutcome,
     CancelOutcome,
     ExchangeOrder,
     Listing,
@@ -107,6 +108,13 @@ class Exchange(Protocol):
     async def submit(self, request: OrderRequest, clearance: Clearance) -> SubmitOutcome: ...
 
     async def cancel(self, ref: OrderRef, clearance: Clearance) -> CancelOutcome: ...
+
+    async def amend(self, ref: OrderRef, request: OrderRequest, clearance: Clearance) -> AmendOutcome:
+        """Change quantity and price of a live order in place, where the capability `amend` says that this can be done.
+
+        `request.quantity` is the order's new total, what is filled of it included; the order keeps its ids.
+        """
+        ...
 
     async def lookup(self, ref: OrderRef) -> LookupOutcome: ...
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from exchange_kernel.core import fills
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Trade
-from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
+from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage, Terms
 
 
 @dataclass(slots=True)
@@ -20,6 +20,8 @@ class OrderMemory:
 
     send: SendRecord | None = None
     cancel: CancelRecord = field(default_factory=CancelRecord)
+    amend: SendRecord | None = None
+    asked: set[Terms] = field(default_factory=set)  # the terms of every request for it, and of every amend
     order: ExchangeOrder | None = None
     others: dict[str, ExchangeOrder] = field(default_factory=dict)  # further exchange ids under the same client id: shown, never merged
     trades: dict[str, Trade] = field(default_factory=dict)
@@ -108,6 +110,8 @@ class Memory:
         for client_order_id, known in self._orders.items():
             if known.send is not None and not known.send.open_ended and known.send.stage is not SendStage.ACCEPTED and belongs(client_order_id):
                 known.send = None
+            if known.amend is not None and not known.amend.open_ended and belongs(client_order_id):
+                known.amend = None
             known.evidence = Evidence()
 
     def cancelling(self, client_order_id: str, **changes: object) -> None:

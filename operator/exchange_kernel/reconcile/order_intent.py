@@ -87,6 +87,16 @@ class OrderIntentReconciler:
                 return Step.REST
             case actions.Submit(number=number, request=request):
                 await submitter.submit(session, seen.ids[number], request, self._unchanged(record, session, first=number == 1))
+            case actions.Amend(number=number, request=request):
+                await submitter.amend(session, record, seen.ids[number], request, self._unchanged(record, session, first=False))
+            case actions.WriteAmend(number=number, request=request):
+                version = record.resource_version
+                if (step := await self._write(record, seen, decision, session.now())) is not Step.NEXT:
+                    return step
+                current = self._store.get(record.uid)
+                if current is not None and current.resource_version != version:
+                    prepared = SendRecord(seen.ids[number], SendStage.PREPARED, quantity=request.quantity, price=request.price)
+                    self._memory.of(seen.ids[number]).amend = prepared
             case actions.Cancel(number=number):
                 await submitter.cancel(session, record, seen.ids[number])
             case actions.WriteAhead(number=number, request=request):

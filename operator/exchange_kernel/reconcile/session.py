@@ -165,6 +165,8 @@ class AccountSession:
             orders={number: found.order for number, found in known.items() if found.order is not None},
             duplicates={number: tuple(found.others.values()) for number, found in known.items() if found.others},
             trades={number: tuple(found.trades.values()) for number, found in known.items() if found.trades},
+            amends={number: found.amend for number, found in known.items() if found.amend is not None},
+            asked={number: frozenset(found.asked) for number, found in known.items() if found.asked},
             cancels={number: found.cancel for number, found in known.items()},
             evidence={number: found.evidence for number, found in known.items() if found.evidence != Evidence()},
             looked_up_ms={number: found.looked_up_ms for number, found in known.items() if found.looked_up_ms is not None},

@@ -10,7 +10,7 @@ import structlog
 
 from exchange_kernel.core.answers import Accepted, Duplicate, NotSent, Refused, TimeRefused, Unknown, UnknownOrder
 from exchange_kernel.core.order import OrderRecord
-from exchange_kernel.core.sending import SendRecord, SendStage
+from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed, OrderRef
 from exchange_kernel.reconcile.session import AccountSession, Term
@@ -66,6 +66,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
         tried_ms=session.venue_ms(),
         refusals=known.send.refusals if known.send is not None else 0,
     )
+    known.asked.add(send.terms)
 
     async def send_and_remember() -> None:
         began = session.clock.monotonic()
@@ -96,6 +97,43 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
         log.info("submitted", client_order_id=client_order_id, outcome=type(outcome).__name__, symbol=request.symbol)
 
     await asyncio.shield(session.track(send_and_remember()))
+
+
+async def amend(session: AccountSession, record: OrderRecord, client_order_id: str, request: OrderRequest, unchanged: Callable[[], Closed | None]) -> None:
+    """Ask the exchange to change a live order in place. What came of it is what the order then is, by its answer or by a later reading."""
+    term, exchange = session.term, session.exchange
+    if term is None or exchange is None:
+        return
+    known = session.memory.of(client_order_id)
+    known.asked.add(Terms(request.quantity, request.price))
+    send = known.amend = SendRecord(
+        client_order_id, SendStage.IN_FLIGHT, quantity=request.quantity, price=request.price, tried_ms=session.venue_ms()
+    )
+    ref = OrderRef(record.spec.symbol, client_order_id, known.order.exchange_order_id if known.order is not None else _recorded_id(record, client_order_id))
+
+    async def amend_and_remember() -> None:
+        outcome: object = None
+        try:
+            outcome = await exchange.amend(ref, request, SendClearance(session, term, send, unchanged))
+        except BaseException as error:
+            log.error("amend failed in the adapter", client_order_id=client_order_id, exc_info=error)
+        match outcome:
+            case Accepted(order=order, trades=trades):
+                send.stage = SendStage.ACCEPTED
+                session.memory.learn(order, trades, session.venue_ms())
+            case Refused(code=code, reason=reason):
+                send.stage, send.code, send.reason = SendStage.REFUSED, code, reason
+            case NotSent(reason=reason):
+                send.stage, send.reason = SendStage.NOT_SENT, reason
+            case TimeRefused(reason=reason):
+                send.stage, send.reason = SendStage.NOT_SENT, reason
+                session.end_term(f"The exchange refused the time of a request: {reason}")
+            case _:
+                send.stage = SendStage.UNKNOWN
+        metrics.AMENDS.labels(account=session.label, outcome=type(outcome).__name__).inc()
+        log.info("amend asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
+
+    await asyncio.shield(session.track(amend_and_remember()))
 
 
 async def cancel(session: AccountSession, record: OrderRecord, client_order_id: str) -> None:

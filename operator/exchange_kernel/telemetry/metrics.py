@@ -8,6 +8,7 @@ STATUS_WRITES = Counter("exchange_kernel_status_writes", "Writes to OrderIntents
 STATUS_CONFLICTS = Counter("exchange_kernel_status_conflicts", "Writes that were decided on an older version, or met a deleted object.")
 SUBMITS = Counter("exchange_kernel_submits", "Orders handed to an exchange, by outcome.", ["account", "outcome"])
 CANCELS = Counter("exchange_kernel_cancels", "Cancels handed to an exchange, by outcome.", ["account", "outcome"])
+AMENDS = Counter("exchange_kernel_amends", "Amends handed to an exchange, by outcome.", ["account", "outcome"])
 SUBMIT_SECONDS = Histogram(
     "exchange_kernel_submit_seconds",
     "From the call of the adapter to its outcome.",

@@ -14,6 +14,7 @@ import aiohttp
 
 from exchange_kernel.core.answers import (
     Accepted,
+    AmendOutcome,
     CancelOutcome,
     ExchangeOrder,
     Listing,
@@ -140,6 +141,10 @@ class CcxtExchange:
             return cancel_outcome(reply, self._dialect, ref, market)
 
         return await self._send(self._dialect.cancel(ref, market), clearance, Priority.CANCEL, outcome)
+
+    async def amend(self, ref: OrderRef, request: OrderRequest, clearance: Clearance) -> AmendOutcome:
+        """No dialect of ours has it yet: `capabilities.amend` is None, and nothing is sent."""
+        return NotSent("this exchange's adapter can't amend orders")
 
     async def _send(self, call: Call, clearance: Clearance, priority: Priority, outcome: Callable[[Reply], Outcome]) -> Outcome:
         """Send, in a task of our own: once a byte is written, nobody's cancellation loses the answer."""
