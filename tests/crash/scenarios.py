@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from exchange_kernel.api import AmendQuantity
 from exchange_kernel.core.answers import Duplicate, Unknown
-from tests.builders import a_spec
+from tests.builders import a_spec, a_venue
 from tests.scripted import World
 
 Step = Callable[[World], None]
@@ -67,7 +68,16 @@ def at_once(world: World) -> None:
     world.exchange.fills_at_once = True
 
 
+def amends(reply=None) -> Step:
+    def step(world: World) -> None:
+        world.exchange.capabilities = a_venue(amend=AmendQuantity.TOTAL)
+        world.exchange.amend_reply = reply
+
+    return step
+
+
 WRITE_AHEAD = {"sendPolicy": "WriteAhead"}
+KEYED = {"idempotencyKey": "entry-7", "submitDeadlineTime": "2027-06-01T00:00:00Z"}
 
 SCENARIOS = (
     Scenario("sent first, fills", ((10, create()), (20, fill("0.4")), (40, fill("1")))),
@@ -88,5 +98,9 @@ SCENARIOS = (
     Scenario("an answer that is none", ((10, create()), (60, fill("1"))), prepare=replies(lambda order: Unknown("garbage"))),
     Scenario("the id exists already", ((10, create()), (60, fill("1"))), prepare=replies(lambda order: Duplicate("-2010"))),
     Scenario("a silent exchange", ((10, create()), (9, reachable(False)), (25, reachable(True)), (60, fill("1")))),
+    Scenario("amend", ((10, create()), (20, fill("0.25")), (30, edit(price="49000")), (30.5, fill("0.25")), (31, edit(price="48000", quantity="2")), (60, fill("0.5"))), target="2", prepare=amends()),
+    Scenario("amend, and an answer that is none", ((10, create()), (30, edit(price="49000", quantity="2")), (60, fill("0.5"))), target="2", prepare=amends(lambda order: Unknown("garbage"))),
+    Scenario("amend, then cancel meanwhile", ((10, create()), (30, edit(price="49000")), (30.02, edit(price="49000", desiredState="Canceled"))), prepare=amends()),
+    Scenario("with a key", ((10, create(**KEYED)), (40, fill("0.4")), (60, edit(price="49000", **KEYED)), (90, fill("1")))),
     Scenario("refused", ((10, create(quantity="2000")),), target="2000"),
 )
