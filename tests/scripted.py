@@ -10,8 +10,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus
+from exchange_kernel.core import fills
 from exchange_kernel.core.answers import (
     Accepted,
+    Bust,
     ExchangeOrder,
     Fee,
     Found,
@@ -81,6 +83,16 @@ class ScriptedExchange:
         filled = order.filled_quantity + trade.quantity
         self._set(replace(order, filled_quantity=filled, filled_quote_quantity=(order.filled_quote_quantity or Decimal(0)) + trade.quantity * trade.price,
                           status=OrderStatus.FILLED if filled >= order.quantity else order.status, update_time_ms=self.now_ms()), trade if tell else None, tell)
+
+    def bust(self, trade_id: str) -> None:
+        """The venue takes an execution back."""
+        for number, trades in self.trades_of.items():
+            for trade in [trade for trade in trades if trade.trade_id == trade_id]:
+                trades.remove(trade)
+                order = replace(fills.bust(self.orders_by_id[number], trade), update_time_ms=self.now_ms())
+                self.orders_by_id[number] = order
+                for stream in self._streams:
+                    stream.put_nowait(Bust(order.client_order_id, trade, self.now_ms()))
 
     def _set(self, order: ExchangeOrder, trade: Trade | None = None, tell: bool = True) -> ExchangeOrder:
         self.orders_by_id[order.exchange_order_id] = order

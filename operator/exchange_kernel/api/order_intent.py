@@ -303,8 +303,9 @@ class Attempt(Status):
         "How far it is known to have come. Prepared: it may be sent from now on. Sent: it was, and no answer is known. Live: the exchange has it. "
         "Ended: it had it. Refused: it said no. Absent: proved never to have arrived.")
     outcome: AttemptOutcome | None = field("How it ended, by the exchange's word, once stage is Ended.", default=None)
-    filled_quantity: NonNegativeDecimal | None = field("Filled of this attempt alone; never falls.", default=None)
+    filled_quantity: NonNegativeDecimal | None = field("Filled of this attempt alone; falls only if the exchange takes an execution back.", default=None)
     filled_quote_quantity: NonNegativeDecimal | None = field("The same in the quote currency.", default=None)
+    busted_quantity: NonNegativeDecimal | None = field("Filled once, and taken back by the exchange.", default=None)
     amend: AmendTarget | None = field("Amend that is under way; absent once it is known whether the exchange made it.", default=None)
     trade_cursor: Identifier | None = field("Id of the last execution counted, from where reading goes on.", default=None)
     prepared_time: Time | None = field("When it was written here before it was sent; absent if it was sent first.", default=None)

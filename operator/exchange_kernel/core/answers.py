@@ -65,6 +65,15 @@ class ExchangeOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Bust:
+    """The venue takes an execution back: the one event by which a fill is taken away (rule 8)."""
+
+    client_order_id: str
+    trade: Trade  # as it was reported
+    time_ms: int  # the venue's time of taking it back
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The venue took it. `order` is what it said of the order, `trades` those executions that came with the answer."""
 

@@ -315,6 +315,9 @@ def leave_what_is_at_the_exchange(facts: Facts) -> Decision | None:
     if any(facts.seen.duplicates.values()):
         message = "The exchange has more than one order under one id of this intent; all are counted and cancelled together. Look at them at the exchange."
         return Decision(waiting=Waiting("Duplicated", message, person=True))
+    if any(facts.shows_less(number) for number in facts.numbers):
+        message = "The exchange shows less filled than it did before, and has not said that it took an execution back: compare status.fills with its records."
+        return Decision(waiting=Waiting("FillsDisagree", message, person=True))
     return Decision()
 
 

@@ -162,9 +162,26 @@ class Facts:
         recorded = self.recorded(number)
         if recorded is None or recorded.filled_quantity is None:
             return seen
-        quote = max(recorded.filled_quote_quantity or ZERO, seen.quote_quantity)
-        explained = max(seen.explained, self._explained_before(recorded.client_order_id, recorded.filled_quantity))
-        return fills.Filled(max(recorded.filled_quantity, seen.quantity), quote, explained)
+        # What was recorded is the least there is, but for what was taken back since.
+        taken = subtract(self.busted(number), recorded.busted_quantity or ZERO)
+        least = max(ZERO, subtract(recorded.filled_quantity, taken))
+        least_quote = ZERO if taken > 0 else recorded.filled_quote_quantity or ZERO
+        explained = max(seen.explained, max(ZERO, subtract(self._explained_before(recorded.client_order_id, recorded.filled_quantity), taken)))
+        return fills.Filled(max(least, seen.quantity), max(least_quote, seen.quote_quantity), explained)
+
+    def shows_less(self, number: int) -> bool:
+        """Whether the venue shows less filled than it once did, with no execution reported as taken back: ours stays (rule 8)."""
+        found = self.seen.orders.get(number)
+        if found is None:
+            return False
+        shown = fills.filled((found, *self.seen.duplicates.get(number, ())), self.seen.trades.get(number, ()))
+        return shown.quantity < self.filled(number).quantity
+
+    def busted(self, number: int) -> Decimal:
+        """How much of this attempt's fills its venue took back, as far as it is recorded or was seen."""
+        recorded = self.recorded(number)
+        before = recorded.busted_quantity if recorded is not None else None
+        return max(before or ZERO, add(*(trade.quantity for trade in self.seen.busted.get(number, ()))))
 
     def _explained_before(self, client_order_id: str, filled: Decimal) -> Decimal:
         """How much of a recorded fill was explained when it was written: all of it but what stands there as inferred."""

@@ -44,6 +44,16 @@ def _largest(left: Decimal | None, right: Decimal | None) -> Decimal | None:
     return max(left, right) if left is not None and right is not None else left if right is None else right
 
 
+def bust(order: ExchangeOrder, trade: Trade) -> ExchangeOrder:
+    """The order without an execution that its venue took back."""
+    quote = order.filled_quote_quantity
+    return replace(
+        order,
+        filled_quantity=max(ZERO, subtract(order.filled_quantity, trade.quantity)),
+        filled_quote_quantity=None if quote is None else max(ZERO, subtract(quote, multiply(trade.quantity, trade.price))),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Filled:
     """How far one attempt is filled, and how much of that its trades explain."""

@@ -76,6 +76,7 @@ class Seen:
     trades: Mapping[int, tuple[Trade, ...]] = field(default_factory=dict)
     amends: Mapping[int, SendRecord] = field(default_factory=dict)  # the last amend of each attempt's order
     asked: Mapping[int, frozenset[Terms]] = field(default_factory=dict)  # all that this process ever asked of each attempt's order
+    busted: Mapping[int, tuple[Trade, ...]] = field(default_factory=dict)  # executions that the venue took back
     cancels: Mapping[int, CancelRecord] = field(default_factory=dict)
     evidence: Mapping[int, Evidence] = field(default_factory=dict)
     looked_up_ms: Mapping[int, int] = field(default_factory=dict)  # when the last lookup of any kind began

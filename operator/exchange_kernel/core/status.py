@@ -137,6 +137,7 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amen
         outcome=outcome,
         filled_quantity=amount.quantity,
         filled_quote_quantity=amount.quote_quantity,
+        busted_quantity=facts.busted(number) or (old.busted_quantity if old is not None else None),
         trade_cursor=_cursor(facts, number),
         prepared_time=_time(now.wall_ms) if ahead is not None else old.prepared_time if old is not None else None,
         end_time=(
@@ -217,12 +218,16 @@ def _fills(facts: Facts, attempts: list[Attempt]) -> tuple[list[FillEntry], list
         entries = {trade.trade_id: _entry(trade) for trade in trades}
         fees = fills.fees_by_asset(trades)
         return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
-    entries = {entry.trade_id: entry for entry in old.fills if not entry.inferred}
+    taken = {trade.trade_id: trade for busted in facts.seen.busted.values() for trade in busted}
+    entries = {entry.trade_id: entry for entry in old.fills if not entry.inferred and entry.trade_id not in taken}
     fresh = [trade for trade in trades if trade.trade_id not in entries and not _counted(facts, trade)]
     entries.update((trade.trade_id, _entry(trade)) for trade in fresh)
     fees = {total.asset: total.amount for total in old.fees}
     for asset, paid in fills.fees_by_asset(fresh).items():
         fees[asset] = add(fees.get(asset, ZERO), paid)
+    returned = [taken[entry.trade_id] for entry in old.fills if entry.trade_id in taken]
+    for asset, paid in fills.fees_by_asset(returned).items():
+        fees[asset] = subtract(fees.get(asset, ZERO), paid)
     return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
 
 

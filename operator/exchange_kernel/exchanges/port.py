@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 from exchange_kernel.core.answers import (
     AmendOutcome,
+    Bust,
     CancelOutcome,
     ExchangeOrder,
     Listing,
@@ -88,7 +89,7 @@ class OrderUpdate:
     trade: Trade | None = None
 
 
-StreamFact: TypeAlias = OrderUpdate | Gap
+StreamFact: TypeAlias = OrderUpdate | Bust | Gap
 
 
 class Exchange(Protocol):

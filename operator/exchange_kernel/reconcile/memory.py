@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from exchange_kernel.core import fills
 from exchange_kernel.core.absence import Evidence
-from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.answers import Bust, ExchangeOrder, Trade
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage, Terms
 
 
@@ -25,6 +25,7 @@ class OrderMemory:
     order: ExchangeOrder | None = None
     others: dict[str, ExchangeOrder] = field(default_factory=dict)  # further exchange ids under the same client id: shown, never merged
     trades: dict[str, Trade] = field(default_factory=dict)
+    busts: dict[str, Bust] = field(default_factory=dict)
     evidence: Evidence = field(default_factory=Evidence)
     looked_up_ms: int | None = None
     ended_ms: int | None = None
@@ -71,14 +72,15 @@ class Memory:
     def learn(self, order: ExchangeOrder, trades: tuple[Trade, ...], venue_ms: int) -> str | None:
         """Take in a report of an order, in any order of arrival. Returns the UID of the intent to wake, if something is new."""
         known = self.of(order.client_order_id)
+        if known.busts and (order.update_time_ms or 0) < max(bust.time_ms for bust in known.busts.values()):
+            return None  # from before an execution was taken back
         before = (known.order, len(known.trades), len(known.others))
         if known.order is not None and known.order.exchange_order_id != order.exchange_order_id:
             known.others[order.exchange_order_id] = order
         else:
             known.order = fills.merge(known.order, order)
             self._client_id_of[order.exchange_order_id] = order.client_order_id
-            for trade in trades:
-                known.trades.setdefault(trade.trade_id, trade)
+            self._keep(known, trades)
         known.missing = False
         known.reported_ms = max(known.reported_ms, venue_ms)
         if known.order.status.ended and known.ended_ms is None:
@@ -86,10 +88,25 @@ class Memory:
         changed = before != (known.order, len(known.trades), len(known.others))
         return self._uid_of.get(order.client_order_id) if changed else None
 
+    def learn_bust(self, bust: Bust) -> str | None:
+        """Take an execution back, once. Returns the UID of the intent to wake, if this is news."""
+        known = self.of(bust.client_order_id)
+        if bust.trade.trade_id in known.busts:
+            return None
+        known.busts[bust.trade.trade_id] = bust
+        known.trades.pop(bust.trade.trade_id, None)
+        if known.order is not None and (known.order.update_time_ms or 0) <= bust.time_ms:
+            known.order = fills.bust(known.order, bust.trade)
+        return self._uid_of.get(bust.client_order_id)
+
     def learn_trades(self, client_order_id: str, trades: tuple[Trade, ...]) -> None:
-        known = self.of(client_order_id)
+        self._keep(self.of(client_order_id), trades)
+
+    @staticmethod
+    def _keep(known: OrderMemory, trades: tuple[Trade, ...]) -> None:
         for trade in trades:
-            known.trades.setdefault(trade.trade_id, trade)
+            if trade.trade_id not in known.busts:
+                known.trades.setdefault(trade.trade_id, trade)
 
     def knows_exchange_id(self, exchange_order_id: str) -> bool:
         return exchange_order_id in self._client_id_of

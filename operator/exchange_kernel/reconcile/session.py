@@ -167,6 +167,7 @@ class AccountSession:
             trades={number: tuple(found.trades.values()) for number, found in known.items() if found.trades},
             amends={number: found.amend for number, found in known.items() if found.amend is not None},
             asked={number: frozenset(found.asked) for number, found in known.items() if found.asked},
+            busted={number: tuple(bust.trade for bust in found.busts.values()) for number, found in known.items() if found.busts},
             cancels={number: found.cancel for number, found in known.items()},
             evidence={number: found.evidence for number, found in known.items() if found.evidence != Evidence()},
             looked_up_ms={number: found.looked_up_ms for number, found in known.items() if found.looked_up_ms is not None},

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from exchange_kernel.core.answers import Unreachable
+from exchange_kernel.core.answers import Bust, Unreachable
 from exchange_kernel.core.identity import is_ours
 from exchange_kernel.exchanges.port import Gap, OrderUpdate
 from exchange_kernel.stores.port import Unavailable
@@ -86,6 +86,11 @@ class Sweeper:
                     return
                 if isinstance(fact, OrderUpdate):
                     uid = session.memory.learn(fact.order, (fact.trade,) if fact.trade is not None else (), session.venue_ms())
+                    if uid is not None:
+                        session.wake(uid)
+                    continue
+                if isinstance(fact, Bust):
+                    uid = session.memory.learn_bust(fact)
                     if uid is not None:
                         session.wake(uid)
                     continue

@@ -233,3 +233,13 @@ def test_rule_13_h17_the_right_account(case):
 )
 def test_rules_8_and_12_what_is_not_known_is_read(case):
     check(case)
+
+
+@table(
+    Case("the venue shows less filled than it did: shown, and never believed", order=an_order(attempts=[an_attempt(1, "Live", exchangeOrderId="1001", filledQuantity="0.5")]),
+         seen=a_sight(orders={1: a_report(filled="0.2")}), waiting="FillsDisagree"),
+    Case("trades that overtook the total are no disagreement of the venue's", order=an_order(attempts=LIVE),
+         seen=a_sight(orders={1: a_report(filled="0.2")}, trades={1: (a_trade("1", "0.2"), a_trade("2", "0.1"))})),
+)
+def test_rule_8_a_fill_never_falls(case):
+    check(case)

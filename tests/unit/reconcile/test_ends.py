@@ -319,3 +319,32 @@ def test_deleting_without_an_account_names_the_two_ways_out_and_orphan_is_one():
         await until(lambda: world.store.get("a") is None)
 
     story(tell)
+
+
+# ── An execution that is taken back ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_rule_8_a_bust_is_the_one_way_for_a_fill_to_fall():
+    async def tell(world):
+        world.store.create("a", a_spec())
+        await until(lambda: world.status("a").state is OrderState.OPEN)
+        client_order_id = world.status("a").client_order_id
+        world.exchange.fill(client_order_id, "0.4")
+        await until(lambda: world.status("a").filled_quantity == Decimal("0.4"))
+        (first,) = world.status("a").fills
+        await asyncio.sleep(1)
+        world.exchange.bust(first.trade_id)
+        await until(lambda: world.status("a").filled_quantity == 0)
+        status = world.status("a")
+        assert (status.state, status.fills, status.fees, status.attempts[0].busted_quantity) == (OrderState.OPEN, [], [], Decimal("0.4"))
+        await asyncio.sleep(1)
+        world.exchange.fill(client_order_id, "0.7")
+        await until(lambda: world.status("a").filled_quantity == Decimal("0.7"))
+        await world.crash()
+        await world.start()
+        await asyncio.sleep(20)
+        assert world.status("a").filled_quantity == Decimal("0.7")
+        world.exchange.fill(client_order_id, "0.3")
+        await until(lambda: world.status("a").completion_time is not None)
+        assert (world.status("a").state, world.status("a").filled_quantity) == (OrderState.FILLED, Decimal(1))
+
+    story(tell)
