@@ -22,6 +22,7 @@ from exchange_kernel.core.answers import (
     NotSent,
     OrderStatus,
     Refused,
+    Replaced,
     Trade,
     Unknown,
     UnknownOrder,
@@ -59,6 +60,7 @@ class ScriptedExchange:
         self.hold_reply: asyncio.Event | None = None      # submit replies wait for it, after acceptance
         self.reply: Callable[[ExchangeOrder], object] | None = None
         self.amend_reply: Callable[[ExchangeOrder], object] | None = None
+        self.replace_reply: Callable[[ExchangeOrder, ExchangeOrder], object] | None = None
         self.fills_at_once = False
         self.reachable = True
         self.stamps: list[int] = []
@@ -100,6 +102,14 @@ class ScriptedExchange:
             stream.put_nowait(OrderUpdate(order, trade))
         return order
 
+    def _new(self, request) -> ExchangeOrder:
+        number = str(1000 + len(self.orders_by_id))
+        self.trades_of[number] = []
+        return self._set(ExchangeOrder(
+            client_order_id=request.client_order_id, exchange_order_id=number, symbol=request.symbol, side=request.side, type=request.type, status=OrderStatus.OPEN,
+            quantity=request.quantity, filled_quantity=Decimal(0), filled_quote_quantity=Decimal(0), price=request.price, update_time_ms=self.now_ms(), created_time_ms=self.now_ms(),
+        ), tell=False)
+
     def named(self, client_order_id: str) -> list[ExchangeOrder]:
         return [order for order in self.orders_by_id.values() if order.client_order_id == client_order_id]
 
@@ -129,12 +139,8 @@ class ScriptedExchange:
             return Unknown("silent")
         if request.quantity is not None and request.quantity > 1000:
             return Refused("-2010", "Account has insufficient balance for requested action")
-        number = str(1000 + len(self.orders_by_id))
-        self.trades_of[number] = []
-        order = self._set(ExchangeOrder(
-            client_order_id=request.client_order_id, exchange_order_id=number, symbol=request.symbol, side=request.side, type=request.type, status=OrderStatus.OPEN,
-            quantity=request.quantity, filled_quantity=Decimal(0), filled_quote_quantity=Decimal(0), price=request.price, update_time_ms=self.now_ms(), created_time_ms=self.now_ms(),
-        ), tell=False)
+        order = self._new(request)
+        number = order.exchange_order_id
         self.accepted()
         if self.fills_at_once:
             self.fill(request.client_order_id, str(request.quantity), tell=False)
@@ -173,6 +179,25 @@ class ScriptedExchange:
         order = self._set(replace(live[-1], quantity=request.quantity, price=request.price, update_time_ms=self.now_ms()), tell=False)
         self.accepted()
         return self.amend_reply(order) if self.amend_reply is not None else Accepted(order)
+
+    async def replace(self, ref, request, clearance):
+        """Fill-aware: what the old order filled is taken off the new one."""
+        self.calls.append("replace")
+        stamp = clearance.stamp()
+        if isinstance(stamp, Closed) or clearance.check(stamp) is not None:
+            return Replaced(NotSent("closed"), NotSent("closed"))
+        if not self.reachable:
+            return Replaced(Unknown("silent"), Unknown("silent"))
+        live = [order for order in self.named(ref.client_order_id) if not order.status.ended]
+        if not live:
+            return Replaced(UnknownOrder("-2011"), Refused("-2021", "Order cancel-replace partially failed"))
+        if self.late_fill is not None:
+            self.fill(ref.client_order_id, self.late_fill, tell=False)
+        old = self.orders_by_id[live[-1].exchange_order_id]
+        cancelled = self._set(replace(old, status=OrderStatus.CANCELED, update_time_ms=self.now_ms()), tell=False)
+        made = self._new(replace(request, quantity=request.quantity - old.filled_quantity))
+        self.accepted()
+        return self.replace_reply(cancelled, made) if self.replace_reply is not None else Replaced(Accepted(cancelled), Accepted(made))
 
     async def lookup(self, ref):
         self.calls.append("lookup")

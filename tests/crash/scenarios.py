@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from exchange_kernel.api import AmendQuantity
-from exchange_kernel.core.answers import Duplicate, Unknown
+from exchange_kernel.api import AmendQuantity, ReplaceKind
+from exchange_kernel.core.answers import Duplicate, Replaced, Unknown
 from tests.builders import a_spec, a_venue
 from tests.scripted import World
 
@@ -76,6 +76,14 @@ def amends(reply=None) -> Step:
     return step
 
 
+def replaces(reply=None) -> Step:
+    def step(world: World) -> None:
+        world.exchange.capabilities = a_venue(replace=ReplaceKind.FILL_AWARE)
+        world.exchange.replace_reply = reply
+
+    return step
+
+
 WRITE_AHEAD = {"sendPolicy": "WriteAhead"}
 KEYED = {"idempotencyKey": "entry-7", "submitDeadlineTime": "2027-06-01T00:00:00Z"}
 
@@ -101,6 +109,10 @@ SCENARIOS = (
     Scenario("amend", ((10, create()), (20, fill("0.25")), (30, edit(price="49000")), (30.5, fill("0.25")), (31, edit(price="48000", quantity="2")), (60, fill("0.5"))), target="2", prepare=amends()),
     Scenario("amend, and an answer that is none", ((10, create()), (30, edit(price="49000", quantity="2")), (60, fill("0.5"))), target="2", prepare=amends(lambda order: Unknown("garbage"))),
     Scenario("amend, then cancel meanwhile", ((10, create()), (30, edit(price="49000")), (30.02, edit(price="49000", desiredState="Canceled"))), prepare=amends()),
+    Scenario("replace in one request", ((10, create()), (30, edit(price="49000")), (60, edit(price="48000", quantity="2")), (90, fill("0.5"))), target="2", prepare=replaces()),
+    Scenario("replace in one request, and answers that are none", ((10, create()), (30, edit(price="49000")), (60, fill("0.5"))),
+             prepare=replaces(lambda old, new: Replaced(Unknown("garbage"), Unknown("garbage")))),
+    Scenario("replace in one request against a fill", ((10, create()), (29, late_fill("0.25")), (30, edit(price="49000")), (60, fill("1"))), prepare=replaces()),
     Scenario("with a key", ((10, create(**KEYED)), (40, fill("0.4")), (60, edit(price="49000", **KEYED)), (90, fill("1")))),
     Scenario("refused", ((10, create(quantity="2000")),), target="2000"),
 )

@@ -157,6 +157,12 @@ class AmendQuantity(StrEnum):
     REMAINING = "Remaining"
 
 
+class ReplaceKind(StrEnum):
+    NONE = "None"
+    FILL_AWARE = "FillAware"
+    NOT_FILL_AWARE = "NotFillAware"
+
+
 class AccountCapabilities(Status):
     """What the exchange can do and promises, as the operator counts on it. Times are the exchange's."""
 
@@ -172,6 +178,9 @@ class AccountCapabilities(Status):
     expiry_check: ExpiryCheck = field("Where it checks a request's age: ByEngine, only OnArrival, or not at all (None).")
     retention_seconds: StrictInt = field("Shortest time for which an ended order can still be found.", minimum=0)
     amend: AmendQuantity = field("What quantity means when an order is amended in place: Total or Remaining; None: it can't amend.")
+    replace: ReplaceKind = field(
+        "How it cancels an order and places its replacement in one request. FillAware: the replacement is smaller by what the order filled meanwhile. "
+        "NotFillAware: it is not, so this is not used. None: it can't.", default=ReplaceKind.NONE)
     cancel_by_client_id: StrictBool = field("Whether an order can be cancelled by its client order id.")
     order_types: list[Word] = field("Types of spec.type that can be used.", max_items=32, unique=True)
     times_in_force: list[Word] = field("Values of spec.timeInForce that can be used.", max_items=16, unique=True)

@@ -34,6 +34,14 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """Cancel attempt `number` and send the next one in one request, which the venue makes smaller by what is filled meanwhile."""
+
+    number: int
+    request: OrderRequest
+
+
+@dataclass(frozen=True, slots=True)
 class WriteAmend:
     """Record what attempt `number` is to be amended to, before it is asked (rule 6)."""
 
@@ -80,7 +88,7 @@ class Delete:
     """Its time after the end is over (ttlSecondsAfterFinished): delete the object."""
 
 
-Action: TypeAlias = AddFinalizer | WriteAhead | Submit | Cancel | WriteAmend | Amend | Lookup | ProveAbsence | Settle | Release | Delete
+Action: TypeAlias = AddFinalizer | WriteAhead | Submit | Cancel | Replace | WriteAmend | Amend | Lookup | ProveAbsence | Settle | Release | Delete
 
 
 @dataclass(frozen=True, slots=True)

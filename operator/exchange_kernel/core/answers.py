@@ -156,5 +156,13 @@ class Listing(Generic[Item]):
 
 SubmitOutcome: TypeAlias = Accepted | Refused | Duplicate | TimeRefused | NotSent | Unknown
 CancelOutcome: TypeAlias = Accepted | Refused | UnknownOrder | TimeRefused | NotSent | Unknown
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of the two halves of an atomic cancel-and-replace."""
+
+    cancelled: CancelOutcome
+    submitted: SubmitOutcome
+
+
 AmendOutcome: TypeAlias = Accepted | Refused | UnknownOrder | TimeRefused | NotSent | Unknown
 LookupOutcome: TypeAlias = Found | NotFound | Unreachable

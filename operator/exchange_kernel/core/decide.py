@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
-from exchange_kernel.api import AmendQuantity, AttemptStage, DeletionPolicy, DriftPolicy, ModifyPolicy, OrderState, TimeInForce, TradingMode
+from exchange_kernel.api import AmendQuantity, AttemptStage, DeletionPolicy, DriftPolicy, ModifyPolicy, OrderState, ReplaceKind, TimeInForce, TradingMode
 from exchange_kernel.core import absence
 from exchange_kernel.core.actions import (
     AddFinalizer,
@@ -19,6 +19,7 @@ from exchange_kernel.core.actions import (
     Lookup,
     ProveAbsence,
     Release,
+    Replace,
     Settle,
     Submit,
     Verdict,
@@ -217,11 +218,24 @@ def cancel_if_unwanted(facts: Facts) -> Decision | None:
             return Decision(operation=operation)
         if record.unknown and (facts.seen.looked_up_ms.get(number) or 0) <= (record.asked_ms or 0):
             return Decision(Lookup(number), operation=operation)
+        if (replaced := _replace(facts, number)) is not None:
+            return replaced
         if _due(record.asked_ms, facts.now.venue_ms, CANCEL_RETRY_MS):
             return Decision(Cancel(number), operation=operation)
         waiting = Waiting("CancelRefused", f"The exchange refused the cancel: {record.refusal}.") if record.refusal else None
         return Decision(operation=operation, waiting=waiting, again_ms=CANCEL_RETRY_MS)
     return None
+
+
+def _replace(facts: Facts, number: int) -> Decision | None:
+    """10: both in one request, where the venue minds what fills meanwhile and nothing has filled yet. Only as the next attempt was written ahead for."""
+    send = facts.send(number + 1)
+    if facts.unwanted or facts.seen.account.capabilities.replace is not ReplaceKind.FILL_AWARE or facts.filled_total() > 0 or facts.seen.duplicates.get(number):
+        return None
+    if send is None or send.stage is not SendStage.PREPARED or not send.quantity or _may_not_send(facts) is not None or facts.seen.market is None:
+        return None
+    request = request_for(facts.spec, facts.seen.ids[number + 1], facts.seen.market, quantity=facts.remaining())
+    return Decision(Replace(number, request), operation="Replacing") if send.terms == Terms(request.quantity, request.price) else None
 
 
 def finish_when_settled(facts: Facts) -> Decision | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority
+from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority, ReplaceKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,7 @@ class Capabilities:
     expiry_check: ExpiryCheck
     retention_ms: int  # the shortest time for which an ended order of any kind can still be found
     amend: AmendQuantity
+    replace: ReplaceKind = ReplaceKind.NONE
     cancel_by_client_id: bool
     order_types: frozenset[str]
     times_in_force: frozenset[str]

@@ -18,6 +18,7 @@ from exchange_kernel.core.answers import (
     Listing,
     LookupOutcome,
     Refused,
+    Replaced,
     SubmitOutcome,
     Trade,
     Unreachable,
@@ -115,6 +116,10 @@ class Exchange(Protocol):
 
         `request.quantity` is the order's new total, what is filled of it included; the order keeps its ids.
         """
+        ...
+
+    async def replace(self, ref: OrderRef, request: OrderRequest, clearance: Clearance) -> Replaced:
+        """Cancel one order and send another in one request, where the capability `replace` is FillAware: what the first fills is taken off the second."""
         ...
 
     async def lookup(self, ref: OrderRef) -> LookupOutcome: ...

@@ -185,6 +185,7 @@ def _capabilities(venue: Capabilities) -> AccountCapabilities:
         expiry_check=venue.expiry_check,
         retention_seconds=venue.retention_ms // 1000,
         amend=venue.amend,
+        replace=venue.replace,
         cancel_by_client_id=venue.cancel_by_client_id,
         order_types=sorted(venue.order_types),
         times_in_force=sorted(venue.times_in_force),

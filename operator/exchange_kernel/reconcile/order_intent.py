@@ -87,6 +87,8 @@ class OrderIntentReconciler:
                 return Step.REST
             case actions.Submit(number=number, request=request):
                 await submitter.submit(session, seen.ids[number], request, self._unchanged(record, session, first=number == 1))
+            case actions.Replace(number=number, request=request):
+                await submitter.replace(session, record, seen.ids[number], request, self._unchanged(record, session, first=False))
             case actions.Amend(number=number, request=request):
                 await submitter.amend(session, record, seen.ids[number], request, self._unchanged(record, session, first=False))
             case actions.WriteAmend(number=number, request=request):

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 import structlog
 
-from exchange_kernel.core.answers import Accepted, Duplicate, NotSent, Refused, TimeRefused, Unknown, UnknownOrder
+from exchange_kernel.core.answers import (
+    Accepted,
+    CancelOutcome,
+    Duplicate,
+    NotSent,
+    Refused,
+    Replaced,
+    SubmitOutcome,
+    TimeRefused,
+    Unknown,
+    UnknownOrder,
+)
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
@@ -74,29 +85,59 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
             outcome = await exchange.submit(request, SendClearance(session, term, send, unchanged))
         except BaseException as error:
             # An adapter that raises has a bug; whether bytes left is not known.
-            send.stage, send.reason = SendStage.UNKNOWN, "The adapter failed."
             log.error("submit failed in the adapter", client_order_id=client_order_id, exc_info=error)
-            return
-        match outcome:
-            case Accepted(order=order, trades=trades):
-                send.stage = SendStage.ACCEPTED
-                session.memory.learn(order, trades, session.venue_ms())
-            case Refused(code=code, reason=reason):
-                send.stage, send.code, send.reason, send.refusals = SendStage.REFUSED, code, reason, send.refusals + 1
-            case Duplicate(code=code):
-                send.stage, send.code = SendStage.EXISTS, code
-            case NotSent(reason=reason):
-                send.stage, send.reason = SendStage.NOT_SENT, reason
-            case TimeRefused(reason=reason):
-                send.stage, send.reason = SendStage.NOT_SENT, reason
-                session.end_term(f"The exchange refused the time of a request: {reason}")
-            case Unknown(reason=reason):
-                send.stage, send.reason = SendStage.UNKNOWN, reason
+            outcome = Unknown("The adapter failed.")
+        _remember_submit(session, send, outcome)
         metrics.SUBMITS.labels(account=session.label, outcome=type(outcome).__name__).inc()
         metrics.SUBMIT_SECONDS.labels(account=session.label).observe(session.clock.monotonic() - began)
         log.info("submitted", client_order_id=client_order_id, outcome=type(outcome).__name__, symbol=request.symbol)
 
     await asyncio.shield(session.track(send_and_remember()))
+
+
+def _remember_submit(session: AccountSession, send: SendRecord, outcome: SubmitOutcome) -> None:
+    match outcome:
+        case Accepted(order=order, trades=trades):
+            send.stage = SendStage.ACCEPTED
+            session.memory.learn(order, trades, session.venue_ms())
+        case Refused(code=code, reason=reason):
+            send.stage, send.code, send.reason, send.refusals = SendStage.REFUSED, code, reason, send.refusals + 1
+        case Duplicate(code=code):
+            send.stage, send.code = SendStage.EXISTS, code
+        case NotSent(reason=reason):
+            send.stage, send.reason = SendStage.NOT_SENT, reason
+        case TimeRefused(reason=reason):
+            send.stage, send.reason = SendStage.NOT_SENT, reason
+            session.end_term(f"The exchange refused the time of a request: {reason}")
+        case Unknown(reason=reason):
+            send.stage, send.reason = SendStage.UNKNOWN, reason
+
+
+async def replace(session: AccountSession, record: OrderRecord, old: str, request: OrderRequest, unchanged: Callable[[], Closed | None]) -> None:
+    """Cancel one attempt and send the next in one request: each half is remembered as if it had been asked alone."""
+    term, exchange = session.term, session.exchange
+    if term is None or exchange is None:
+        return
+    known = session.memory.of(request.client_order_id)
+    send = known.send = SendRecord(
+        request.client_order_id, SendStage.IN_FLIGHT, quantity=request.quantity, price=request.price, tried_ms=session.venue_ms()
+    )
+    known.asked.add(send.terms)
+    session.memory.cancelling(old, in_flight=True, asked_ms=session.venue_ms())
+
+    async def replace_and_remember() -> None:
+        try:
+            outcome = await exchange.replace(_ref(session, record, old), request, SendClearance(session, term, send, unchanged))
+        except BaseException as error:
+            log.error("replace failed in the adapter", client_order_id=request.client_order_id, exc_info=error)
+            outcome = Replaced(Unknown("The adapter failed."), Unknown("The adapter failed."))
+        _remember_cancel(session, old, outcome.cancelled)
+        _remember_submit(session, send, outcome.submitted)
+        names = f"{type(outcome.cancelled).__name__}, {type(outcome.submitted).__name__}"
+        metrics.SUBMITS.labels(account=session.label, outcome=type(outcome.submitted).__name__).inc()
+        log.info("replaced", client_order_id=request.client_order_id, replaces=old, outcome=names)
+
+    await asyncio.shield(session.track(replace_and_remember()))
 
 
 async def amend(session: AccountSession, record: OrderRecord, client_order_id: str, request: OrderRequest, unchanged: Callable[[], Closed | None]) -> None:
@@ -109,7 +150,7 @@ async def amend(session: AccountSession, record: OrderRecord, client_order_id: s
     send = known.amend = SendRecord(
         client_order_id, SendStage.IN_FLIGHT, quantity=request.quantity, price=request.price, tried_ms=session.venue_ms()
     )
-    ref = OrderRef(record.spec.symbol, client_order_id, known.order.exchange_order_id if known.order is not None else _recorded_id(record, client_order_id))
+    ref = _ref(session, record, client_order_id)
 
     async def amend_and_remember() -> None:
         outcome: object = None
@@ -141,36 +182,43 @@ async def cancel(session: AccountSession, record: OrderRecord, client_order_id: 
     term, exchange = session.term, session.exchange
     if term is None or exchange is None:
         return
-    known = session.memory.of(client_order_id)
-    live = next((order.exchange_order_id for order in (known.order, *known.others.values()) if order is not None and not order.status.ended), None)
-    ref = OrderRef(record.spec.symbol, client_order_id, live or _recorded_id(record, client_order_id))
+    ref = _ref(session, record, client_order_id)
     session.memory.cancelling(client_order_id, in_flight=True, asked_ms=session.venue_ms())
 
     async def cancel_and_remember() -> None:
-        outcome: object = None
+        outcome: CancelOutcome = Unknown("The adapter failed.")
         try:
             outcome = await exchange.cancel(ref, CancelClearance(session, term))
         except BaseException as error:
             log.error("cancel failed in the adapter", client_order_id=client_order_id, exc_info=error)
-        match outcome:
-            case Accepted(order=order, trades=trades):
-                session.memory.cancelling(client_order_id, in_flight=False, unknown=False, refusal=None)
-                session.memory.learn(order, trades, session.venue_ms())
-            case Refused(reason=reason):
-                session.memory.cancelling(client_order_id, in_flight=False, unknown=True, refusal=reason)
-            case UnknownOrder():
-                session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
-            case TimeRefused(reason=reason):
-                session.memory.cancelling(client_order_id, in_flight=False)
-                session.end_term(f"The exchange refused the time of a request: {reason}")
-            case NotSent():
-                session.memory.cancelling(client_order_id, in_flight=False)
-            case _:
-                session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
+        _remember_cancel(session, client_order_id, outcome)
         metrics.CANCELS.labels(account=session.label, outcome=type(outcome).__name__).inc()
         log.info("cancel asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
 
     await asyncio.shield(session.track(cancel_and_remember()))
+
+
+def _remember_cancel(session: AccountSession, client_order_id: str, outcome: CancelOutcome) -> None:
+    match outcome:
+        case Accepted(order=order, trades=trades):
+            session.memory.cancelling(client_order_id, in_flight=False, unknown=False, refusal=None)
+            session.memory.learn(order, trades, session.venue_ms())
+        case Refused(reason=reason):
+            session.memory.cancelling(client_order_id, in_flight=False, unknown=True, refusal=reason)
+        case TimeRefused(reason=reason):
+            session.memory.cancelling(client_order_id, in_flight=False)
+            session.end_term(f"The exchange refused the time of a request: {reason}")
+        case NotSent():
+            session.memory.cancelling(client_order_id, in_flight=False)
+        case UnknownOrder() | Unknown():
+            session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
+
+
+def _ref(session: AccountSession, record: OrderRecord, client_order_id: str) -> OrderRef:
+    """How to name an attempt's order to its venue: the one that lives, where there are several under its id."""
+    known = session.memory.of(client_order_id)
+    live = next((order.exchange_order_id for order in (known.order, *known.others.values()) if order is not None and not order.status.ended), None)
+    return OrderRef(record.spec.symbol, client_order_id, live or _recorded_id(record, client_order_id))
 
 
 def _recorded_id(record: OrderRecord, client_order_id: str) -> str | None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import AmendQuantity, Operation, OrderState
+from exchange_kernel.api import AmendQuantity, Operation, OrderState, ReplaceKind
 from exchange_kernel.core.answers import Refused, Unknown
 from tests.builders import a_spec, a_venue
 from tests.scripted import a_world, until
@@ -263,3 +263,36 @@ def test_our_own_late_amend_is_no_drift_and_is_corrected():
         await at_rest(world, price="48000")
 
     story(tell, **AMENDS, request_window_ms=0)
+
+
+# ── Cancel and replace in one request ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.parametrize(("reason", "venue", "filled", "calls"), [
+    ("the venue minds what fills meanwhile, and nothing has", {"replace": ReplaceKind.FILL_AWARE}, None, ["replace"]),
+    ("something has filled already: one after the other", {"replace": ReplaceKind.FILL_AWARE}, "0.4", ["cancel", "submit"]),
+    ("the venue does not mind: it would be too much (H13)", {"replace": ReplaceKind.NOT_FILL_AWARE}, None, ["cancel", "submit"]),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_rule_10_an_atomic_replace_only_where_it_is_fill_aware_and_nothing_is_filled(reason, venue, filled, calls):
+    async def tell(world):
+        if filled is not None:
+            world.exchange.fill(the_order(world).client_order_id, filled)
+            await until(lambda: world.status("a").filled_quantity > 0)
+        world.exchange.calls.clear()
+        world.store.edit("a", a_spec(price="49000"))
+        await until(lambda: len(world.exchange.orders_by_id) == 2 and ready(world).status == "True")
+        assert [call for call in world.exchange.calls if call in ("replace", "cancel", "submit")] == calls
+        live = [order for order in world.exchange.orders_by_id.values() if not order.status.ended]
+        assert [(order.price, order.quantity) for order in live] == [(Decimal(49000), 1 - Decimal(filled or 0))]
+
+    story(tell, **venue)
+
+
+def test_h13_a_fill_during_an_atomic_replace_is_taken_off_the_replacement():
+    async def tell(world):
+        world.exchange.late_fill = "0.4"
+        world.store.edit("a", a_spec(price="49000"))
+        await until(lambda: len(world.exchange.orders_by_id) == 2 and ready(world).status == "True" and world.status("a").filled_quantity == Decimal("0.4"))
+        await asyncio.sleep(30)
+        assert [order.quantity for order in world.exchange.orders_by_id.values()] == [Decimal(1), Decimal("0.6")]
+
+    story(tell, replace=ReplaceKind.FILL_AWARE)

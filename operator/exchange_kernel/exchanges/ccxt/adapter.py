@@ -21,6 +21,7 @@ from exchange_kernel.core.answers import (
     LookupOutcome,
     NotSent,
     Refused,
+    Replaced,
     SubmitOutcome,
     Trade,
     Unreachable,
@@ -145,6 +146,11 @@ class CcxtExchange:
     async def amend(self, ref: OrderRef, request: OrderRequest, clearance: Clearance) -> AmendOutcome:
         """No dialect of ours has it yet: `capabilities.amend` is None, and nothing is sent."""
         return NotSent("this exchange's adapter can't amend orders")
+
+    async def replace(self, ref: OrderRef, request: OrderRequest, clearance: Clearance) -> Replaced:
+        """As with amending: `capabilities.replace` is None."""
+        never = NotSent("this exchange's adapter can't replace orders in one request")
+        return Replaced(never, never)
 
     async def _send(self, call: Call, clearance: Clearance, priority: Priority, outcome: Callable[[Reply], Outcome]) -> Outcome:
         """Send, in a task of our own: once a byte is written, nobody's cancellation loses the answer."""
