@@ -65,6 +65,9 @@ capabilities:
   resources: [orderintents, exchangeaccounts]
   verbs: [get, list, watch, patch]
 - apiGroups: [exchange-kernel.io]
+  resources: [orderintents]
+  verbs: [delete]
+- apiGroups: [exchange-kernel.io]
   resources: [orderintents/status, exchangeaccounts/status]
   verbs: [patch]
 # By name only, as an ExchangeAccount in the same namespace names them.

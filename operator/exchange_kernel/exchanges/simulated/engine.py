@@ -229,8 +229,8 @@ class Engine:
             self._trade(market, taker, maker, min(taker.remaining, maker.remaining))
 
     def _trade(self, market: Market, taker: Order, maker: Order, quantity: Decimal) -> Execution:
-        """At the price of the order that rested. The maker's side of it is returned."""
-        price, trade_id, now = maker.price, next(market.trade_ids), self.now()
+        """At the price of the order that rested, and at the moment when the other came. The maker's side of it is returned."""
+        price, trade_id, now = maker.price, next(market.trade_ids), taker.time
         quote_quantity = price * quantity
         if quantity == maker.remaining:
             market.book.remove(maker)

@@ -1,0 +1,88 @@
+"""Keys, restores, time to live and suspension on the real API server, as kubectl and a backup tool would do it."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+from tests.cluster.operating import intent
+from tests.support import eventually
+
+REST = {"type": "Limit", "price": "20000", "quantity": "0.01"}
+
+
+def reason(trading, name: str) -> str:
+    return str(trading.condition(name, "Ready").get("reason"))
+
+
+def soon(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def test_h2_the_same_manifest_applied_again_finds_the_same_order(trading):
+    keyed = {**REST, "idempotencyKey": "entry-2026-11-24", "submitDeadlineTime": soon(3600), "deletionPolicy": "Orphan"}
+    trading.place("keyed", **keyed)
+    first = trading.await_state("keyed", "Open")
+    trading.run("delete", "oi", "keyed")
+    trading.place("keyed", **keyed)
+    again = trading.await_state("keyed", "Open")
+    assert again["exchangeOrderId"] == first["exchangeOrderId"]
+    assert len(trading.exchange.orders(first["clientOrderId"])) == 1
+
+    trading.place("second", **keyed)
+    eventually(lambda: reason(trading, "second") == "HeldByAnotherIntent", within=20, what="the second holder says so")
+    trading.run("delete", "oi", "second")
+    trading.patch("keyed", desiredState="Canceled")
+    trading.wait("keyed", "Finished")
+
+
+def test_h21_an_object_that_a_backup_tool_made_is_held_until_its_label_goes(trading):
+    restored = intent("restored", **REST)
+    restored["metadata"]["labels"] = {"velero.io/restore-name": "nightly"}
+    trading.run("apply", "-f", "-", stdin=json.dumps(restored))
+    eventually(lambda: reason(trading, "restored") == "Restored", within=20, what="the restored object is held")
+    assert "clientOrderId" not in trading.status("restored")
+    trading.run("label", "oi", "restored", "velero.io/restore-name-")
+    trading.await_state("restored", "Open")
+    trading.patch("restored", desiredState="Canceled")
+    trading.wait("restored", "Finished")
+
+
+def test_a_finished_object_goes_when_its_time_is_over(trading):
+    trading.place("short-lived", ttlSecondsAfterFinished=2)
+    ended = trading.wait("short-lived", "Finished")
+    trading.await_gone("short-lived")
+    assert time.time() - ended >= 1.0
+
+
+def test_time_suspended_is_not_taken_off_the_deadline(trading):
+    trading.place("paused", **REST, suspend=True, submitDeadlineSeconds=3)
+    eventually(lambda: reason(trading, "paused") == "Suspended", within=20, what="it is suspended")
+    created = datetime.fromisoformat(trading.get("paused")["metadata"]["creationTimestamp"])
+    eventually(lambda: datetime.now(UTC) > created + timedelta(seconds=5), within=20, what="its deadline would be over")
+    trading.patch("paused", suspend=False)
+    status = trading.await_state("paused", "Open")
+    assert status["suspendedSeconds"] >= 4
+    trading.patch("paused", desiredState="Canceled")
+    trading.wait("paused", "Finished")
+
+
+def test_a_word_that_can_t_be_read_or_is_not_needed_changes_nothing(trading):
+    trading.place("told", **REST)
+    status = trading.await_state("told", "Open")
+    trading.run("annotate", "oi", "told", f'exchange-kernel.io/resolve={{"clientOrderId": "{status["clientOrderId"]}", "outcome": "Absent"}}')
+    trading.patch("told", price="20001")
+    second = eventually(lambda: (now := trading.status("told"))["clientOrderId"] != status["clientOrderId"] and now.get("state") == "Open" and now, within=20, what="it is changed")
+    assert [order["status"] for order in trading.exchange.orders(second["clientOrderId"])] == ["NEW"]
+    trading.patch("told", desiredState="Canceled")
+    trading.wait("told", "Finished")
+
+
+def test_deleting_an_intent_without_an_account_names_the_two_ways_out(trading):
+    trading.place("nowhere", accountRef={"name": "no-such-account"})
+    eventually(lambda: reason(trading, "nowhere") == "AccountNotFound", within=20, what="the account is missed")
+    trading.run("delete", "oi", "nowhere", "--wait=false")
+    eventually(lambda: "deletionPolicy: Orphan" in trading.condition("nowhere", "Stalled").get("message", ""), within=20, what="the ways out are named")
+    trading.patch("nowhere", deletionPolicy="Orphan")
+    trading.await_gone("nowhere")
