@@ -228,6 +228,13 @@ class Facts:
         return recorded.quantity if recorded is not None else None
 
     @property
+    def operation(self) -> str | None:
+        """What is under way with an order that is not live: it is being cancelled, or between an attempt that ended and the next."""
+        if self.unwanted:
+            return "Canceling"
+        return "Replacing" if len(self.numbers) > 1 and self.nothing_at_exchange(self.numbers[-1]) else None
+
+    @property
     def unwanted(self) -> bool:
         """Whether the user wants the order gone from the exchange."""
         if self.spec.desired_state is DesiredState.CANCELED:

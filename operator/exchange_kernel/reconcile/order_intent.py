@@ -11,8 +11,9 @@ import structlog
 from exchange_kernel.api import OrderState
 from exchange_kernel.core import actions
 from exchange_kernel.core.actions import Decision, Waiting
+from exchange_kernel.core.checks.ending import after_the_end, without_account
 from exchange_kernel.core.deadline import submit_deadline_passed
-from exchange_kernel.core.decide import after_the_end, decide, without_account
+from exchange_kernel.core.decide import decide
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted

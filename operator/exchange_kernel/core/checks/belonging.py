@@ -1,0 +1,46 @@
+"""Whose is it: the account that the order is on, and the intent that has it (rules 2, 13)."""
+
+from __future__ import annotations
+
+from exchange_kernel.core.actions import Decision, Release, Waiting
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.order import OrderRecord
+
+ANOTHER_ORDER = (
+    "The exchange has an order of this idempotencyKey that differs in symbol, side, type or quantity, and nothing is done to it: use another key, or write "
+    "spec as that order is."
+)
+
+
+def right_account_only(facts: Facts) -> Decision | None:
+    """13: on another account at the exchange "not found" is honest and means nothing, so nothing is asked, sent or let go there."""
+    pinned = facts.order.status.account
+    if pinned is None or pinned.fingerprint == facts.seen.account.fingerprint:
+        return None
+    message = "The account's credentials are of another account at the exchange than the one this order is on: put the old Secret back."
+    return Decision(waiting=Waiting("AnotherAccount", message, person=True))
+
+
+def leave_it_to_its_holder(facts: Facts) -> Decision | None:
+    """2: an order that another intent has is that one's: this one sends nothing, and going away it takes nothing with it."""
+    if facts.seen.holder is None:
+        return None
+    if facts.order.deleting:
+        return release(facts.order)
+    why = (
+        f"OrderIntent {facts.seen.holder} has the same idempotencyKey and holds its order: delete one of the two, or use another key."
+        if facts.spec.idempotency_key is not None
+        else f"This object's status was copied from OrderIntent {facts.seen.holder}, which holds its order: delete this one, and create it without status."
+    )
+    return Decision(waiting=Waiting("HeldByAnotherIntent", why, person=True))
+
+
+def adopt_only_what_agrees(facts: Facts) -> Decision | None:
+    """2: an order found by a key that is not the one spec asks for is never taken for it: the key was used for something else."""
+    if not facts.anothers:
+        return None
+    return release(facts.order) if facts.order.deleting else Decision(waiting=Waiting("AnotherOrder", ANOTHER_ORDER, person=True))
+
+
+def release(order: OrderRecord) -> Decision:
+    return Decision(Release()) if order.finalizer and not order.gone else Decision()

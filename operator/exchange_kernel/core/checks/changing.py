@@ -1,0 +1,90 @@
+"""Changes of an order that is live: one at a time, towards the newest spec (rule 10)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from exchange_kernel.api import AmendQuantity, DriftPolicy, ModifyPolicy, ReplaceKind
+from exchange_kernel.core.actions import Amend, Decision, Lookup, Replace, Settle, Waiting, WriteAhead, WriteAmend
+from exchange_kernel.core.checks.pace import RETRY_MS, due, settle_due
+from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.market_rules import request_for, unacceptable
+from exchange_kernel.core.money import ZERO
+from exchange_kernel.core.sending import SendStage, Terms
+from exchange_kernel.core.venue import OrderRequest
+
+DRIFTED = "Somebody else changed the order at the exchange: write spec as the order is now, or set spec.driftPolicy: Enforce to have it changed back."
+MODIFY_REJECTED = "spec.modifyPolicy is Reject: the order at the exchange stays as it was. Set AmendOrReplace, or put the old values back."
+CANT_AMEND = "This exchange can't amend an order in place: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
+
+
+def settle_amend(facts: Facts) -> Decision | None:
+    """10: an amend of which it is not known whether it was made is found out before the next change: it may arrive until its window closes (H24)."""
+    if not facts.numbers or facts.amending(number := facts.numbers[-1]) is None:
+        return None
+    record, now_ms, quiet_ms = facts.seen.amends.get(number), facts.now.venue_ms, facts.amend_quiet_from(number)
+    if record is not None and record.stage in (SendStage.PREPARED, SendStage.NOT_SENT):
+        return None
+    if record is not None and record.stage is SendStage.IN_FLIGHT:
+        return Decision(operation="Amending")
+    if now_ms >= quiet_ms:
+        return Decision(Settle(number), operation="Amending") if settle_due(facts, number) else Decision(operation="Amending", again_ms=RETRY_MS)
+    if due(facts.seen.looked_up_ms.get(number), now_ms):
+        return Decision(Lookup(number), operation="Amending")
+    return Decision(operation="Amending", again_ms=max(1, min(RETRY_MS, quiet_ms - now_ms)))
+
+
+def change_if_different(facts: Facts) -> Decision | None:
+    """10: one change at a time, towards the newest spec: amend in place, or write the next attempt, cancel this one, and send the rest once it is final."""
+    if not facts.numbers or facts.nothing_at_exchange(facts.numbers[-1]):
+        return None
+    number, market = facts.numbers[-1], facts.seen.market
+    if market is None or number not in facts.seen.orders or facts.matches(number):
+        return None
+    if facts.drifted(number) and facts.spec.drift_policy is DriftPolicy.REPORT and not facts.late(number):
+        return Decision(waiting=Waiting("Drifted", DRIFTED, person=True))
+    if facts.spec.modify_policy is ModifyPolicy.REJECT:
+        return Decision(waiting=Waiting("ModifyNotPermitted", MODIFY_REJECTED))
+    rest = max(ZERO, facts.remaining() or ZERO)  # lowered to what is filled or below: the order is cancelled and counts as filled
+    if rest > 0 and (amend := _amend(facts, number)) is not None:
+        return amend
+    request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
+    return _change_refused(facts, request, rest) or Decision(WriteAhead(number + 1, request), operation="Replacing")
+
+
+def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decision | None:
+    market = facts.seen.market
+    if market is not None and rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
+        return Decision(waiting=Waiting("ChangeRefused", f"{problem} The order at the exchange stays as it was."))
+    blocked = may_not_send(facts)
+    return Decision(waiting=blocked, again_ms=RETRY_MS) if blocked is not None else None
+
+
+def _amend(facts: Facts, number: int) -> Decision | None:
+    """The change made in place, where quantity means the order's total there; None: it must be replaced."""
+    wanted, record = facts.wanted(number), facts.seen.amends.get(number)
+    only = facts.spec.modify_policy is ModifyPolicy.AMEND_ONLY
+    if wanted is None or facts.seen.account.capabilities.amend is not AmendQuantity.TOTAL:
+        return Decision(waiting=Waiting("ModifyNotPermitted", CANT_AMEND)) if only else None
+    terms = Terms(wanted.quantity, wanted.price)
+    if record is not None and record.stage is SendStage.REFUSED and record.terms == terms:
+        return Decision(waiting=Waiting("AmendRefused", f"The exchange refused to amend the order: {record.reason}.", person=True)) if only else None
+    if (refused := _change_refused(facts, wanted, wanted.quantity or ZERO)) is not None:
+        return refused
+    if record is not None and record.stage is SendStage.NOT_SENT and not due(record.tried_ms, facts.now.venue_ms):
+        return Decision(waiting=Waiting("NotSent", NOT_SENT), operation="Amending", again_ms=RETRY_MS)
+    if record is not None and record.stage in (SendStage.PREPARED, SendStage.NOT_SENT) and facts.amending(number) == record.terms == terms:
+        return Decision(Amend(number, wanted), operation="Amending")
+    return Decision(WriteAmend(number, wanted), operation="Amending")
+
+
+def replace_in_one_request(facts: Facts, number: int) -> Decision | None:
+    """10: both in one request, where the venue minds what fills meanwhile and nothing has filled yet. Only as the next attempt was written ahead for."""
+    send = facts.send(number + 1)
+    if facts.unwanted or facts.seen.account.capabilities.replace is not ReplaceKind.FILL_AWARE or facts.filled_total() > 0 or facts.seen.duplicates.get(number):
+        return None
+    if send is None or send.stage is not SendStage.PREPARED or not send.quantity or may_not_send(facts) is not None or facts.seen.market is None:
+        return None
+    request = request_for(facts.spec, facts.seen.ids[number + 1], facts.seen.market, quantity=facts.remaining())
+    return Decision(Replace(number, request), operation="Replacing") if send.terms == Terms(request.quantity, request.price) else None

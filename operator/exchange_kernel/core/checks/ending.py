@@ -1,0 +1,172 @@
+"""How it ends: cancelled, settled, let go (rules 9, 11)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from exchange_kernel.api import DeletionPolicy, ModifyPolicy, OrderState, TimeInForce
+from exchange_kernel.core.actions import Cancel, Decision, Delete, Lookup, Release, Settle, Verdict, Waiting
+from exchange_kernel.core.answers import OrderStatus
+from exchange_kernel.core.checks.belonging import release
+from exchange_kernel.core.checks.changing import replace_in_one_request
+from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, RETRY_MS, due, settle_due
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.sending import CancelRecord
+
+
+def already_finished(facts: Facts) -> Decision | None:
+    """11: a settled end never moves; what is left is to let the object go."""
+    return after_the_end(facts.order, facts.now.wall_ms) if facts.order.finished else None
+
+
+def after_the_end(order: OrderRecord, wall_ms: int) -> Decision:
+    """What is left to do for a finished intent. It needs nothing but the record: neither the exchange nor an account."""
+    if order.gone:
+        return Decision()
+    if order.finalizer:
+        return Decision(Release())
+    ttl, end = order.spec.ttl_seconds_after_finished, order.status.completion_time
+    if ttl is None or end is None or order.deleting:
+        return Decision()
+    left_ms = int(end.timestamp() * 1000) + ttl * 1000 - wall_ms
+    return Decision(Delete()) if left_ms <= 0 else Decision(again_ms=left_ms)
+
+
+def without_account(order: OrderRecord, waiting: Waiting) -> Decision:
+    """11: what is decided of an intent whose account can't be used. Nothing can be proved without it; whoever deletes it is told the two ways out."""
+    if not order.deleting:
+        return Decision(waiting=waiting)
+    if order.spec.deletion_policy is DeletionPolicy.ORPHAN:
+        return release(order)
+    message = (
+        "Its account can't be used, so nothing proves that no order of it is live: make the account usable again (its conditions say how), or set "
+        "spec.deletionPolicy: Orphan to let this object go and leave at the exchange what is there."
+    )
+    return Decision(waiting=Waiting(waiting.reason, message, person=True))
+
+
+def leave_alone_if_orphaned(facts: Facts) -> Decision | None:
+    """11: with deletionPolicy Orphan the object goes and the order stays."""
+    if not (facts.order.deleting and facts.spec.deletion_policy is DeletionPolicy.ORPHAN):
+        return None
+    return release(facts.order)
+
+
+def cancel_if_unwanted(facts: Facts) -> Decision | None:
+    """9: never blocked by suspend, trading mode, risk or policies. An order that replaces another unwants it too (10)."""
+    for number in facts.numbers:
+        superseded = number < facts.numbers[-1]
+        if not facts.live(number) or not (facts.unwanted or superseded):
+            continue
+        operation = "Replacing" if superseded and not facts.unwanted else "Canceling"
+        record = facts.seen.cancels.get(number, CancelRecord())
+        if record.in_flight:
+            return Decision(operation=operation)
+        if record.unknown and (facts.seen.looked_up_ms.get(number) or 0) <= (record.asked_ms or 0):
+            return Decision(Lookup(number), operation=operation)
+        if (replaced := replace_in_one_request(facts, number)) is not None:
+            return replaced
+        if due(record.asked_ms, facts.now.venue_ms, CANCEL_RETRY_MS):
+            return Decision(Cancel(number), operation=operation)
+        waiting = Waiting("CancelRefused", f"The exchange refused the cancel: {record.refusal}.") if record.refusal else None
+        return Decision(operation=operation, waiting=waiting, again_ms=CANCEL_RETRY_MS)
+    return None
+
+
+def finish_when_settled(facts: Facts) -> Decision | None:
+    """11: an end is written as the end only when nothing can change it; until then it is read again."""
+    if not facts.numbers:
+        return None
+    for number in facts.numbers:
+        if facts.live(number):
+            return None
+    for number in facts.numbers:
+        if not facts.final(number):
+            ready_ms = facts.settles_from(number)
+            if facts.now.venue_ms >= ready_ms and settle_due(facts, number):
+                return Decision(Settle(number), operation=facts.operation)
+            return Decision(
+                operation=facts.operation, again_ms=max(1, min(RETRY_MS, ready_ms - facts.now.venue_ms)) if ready_ms > facts.now.venue_ms else RETRY_MS
+            )
+    last = facts.numbers[-1]
+    remaining = facts.remaining()
+    status = facts.end_of(last)
+    if status is OrderStatus.FILLED and (remaining is None or remaining <= 0 or _only_dust(facts, remaining)):
+        return Decision(verdict=_filled(facts))
+    if remaining is not None and remaining <= 0:
+        return Decision(verdict=_filled(facts))
+    if facts.unwanted:
+        return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled as asked."))
+    if facts.nothing_at_exchange(last) and not facts.refused(last):
+        return None  # not sent yet, or proved absent: the checks below may send it
+    if facts.offered_again(last):
+        return None
+    if facts.refused(last):
+        send = facts.send(last)
+        recorded = facts.recorded(last)
+        why = send.reason if send is not None else (recorded.reason or "") if recorded is not None else ""
+        if last > 1:
+            said = f"The order was cancelled for a change, and the exchange refused its replacement: {why}. The rest is not at the exchange."
+            return Decision(verdict=Verdict(OrderState.REJECTED, "ReplacementRefused", said))
+        return Decision(verdict=Verdict(OrderState.REJECTED, "RejectedByExchange", f"The exchange refused the order: {why}."))
+    if status is OrderStatus.FILLED:
+        # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
+        return None if facts.spec.modify_policy is ModifyPolicy.AMEND_OR_REPLACE else Decision(verdict=_filled(facts))
+    return Decision(verdict=_ended_by_exchange(facts, status))
+
+
+def _only_dust(facts: Facts, remaining: Decimal) -> bool:
+    """Whether what is left can't be ordered: less than one step of the market."""
+    step = facts.seen.market.quantity_step if facts.seen.market is not None else None
+    return step is not None and remaining < step
+
+
+def _filled(facts: Facts) -> Verdict:
+    total = facts.filled_total()
+    if facts.spec.quantity is not None and total > facts.spec.quantity:
+        return Verdict(OrderState.FILLED, "Overfilled", "Filled beyond the quantity asked for: see status.fills.")
+    return Verdict(OrderState.FILLED, "Filled", "Filled.")
+
+
+def _ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
+    """Canceled or Expired by cause, never by the venue's word for it: one venue expires what another cancels."""
+    immediate = facts.spec.type == "Market" or facts.spec.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+    partly = facts.filled_total() > 0
+    if status is OrderStatus.REJECTED:
+        return Verdict(OrderState.REJECTED, "RejectedByExchange", "The exchange refused the order after it had taken it.")
+    if immediate:
+        reason = "PartiallyFilled" if partly else "NotFilled"
+        return Verdict(OrderState.CANCELED, reason, "Filled in part; the rest was not to be had at once." if partly else "Nothing was to be had at once.")
+    if status is OrderStatus.EXPIRED or _ran_out(facts):
+        return Verdict(OrderState.EXPIRED, "Expired", "Expired at the exchange" + (", filled in part." if partly else "."))
+    return Verdict(OrderState.CANCELED, "CanceledByExchange", "Canceled at the exchange, not by this resource: it is not sent again.")
+
+
+def _ran_out(facts: Facts) -> bool:
+    """Whether a good-till-date order ended when its time came, whatever word the venue has for it."""
+    if facts.spec.expire_time is None:
+        return False
+    found = facts.seen.orders.get(facts.numbers[-1])
+    ended_ms = found.update_time_ms if found is not None and found.update_time_ms is not None else facts.now.venue_ms
+    return ended_ms >= int(facts.spec.expire_time.timestamp() * 1000)
+
+
+def leave_what_is_at_the_exchange(facts: Facts) -> Decision | None:
+    """What follows is for orders that are not at the exchange: no deadline, limit or mode touches one that is."""
+    if not facts.numbers or facts.nothing_at_exchange(facts.numbers[-1]):
+        return None
+    if any(facts.seen.duplicates.values()):
+        message = "The exchange has more than one order under one id of this intent; all are counted and cancelled together. Look at them at the exchange."
+        return Decision(waiting=Waiting("Duplicated", message, person=True))
+    if any(facts.shows_less(number) for number in facts.numbers):
+        message = "The exchange shows less filled than it did before, and has not said that it took an execution back: compare status.fills with its records."
+        return Decision(waiting=Waiting("FillsDisagree", message, person=True))
+    return Decision()
+
+
+def cancel_before_the_send(facts: Facts) -> Decision | None:
+    """9: what was never sent, or is proved absent, ends as Canceled without the exchange."""
+    if facts.unwanted:
+        return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled before it was sent."))
+    return None

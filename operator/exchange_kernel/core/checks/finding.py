@@ -1,0 +1,77 @@
+"""What is at the exchange: nothing is done to an order of which that is not known (rules 3, 5, 8, 12)."""
+
+from __future__ import annotations
+
+from exchange_kernel.api import AttemptStage
+from exchange_kernel.core import absence
+from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle, Waiting
+from exchange_kernel.core.checks.pace import RETRY_MS, due, settle_due
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.sending import SendRecord, SendStage
+
+
+def settle_first(facts: Facts) -> Decision | None:
+    """3: an order that is neither unsent nor recorded is looked up, and nothing else is done to it until it is Found or ProvenAbsent."""
+    if facts.never_sent:
+        return None
+    for number in facts.numbers or [1]:
+        if facts.settled(number):
+            continue
+        send = facts.send(number)
+        if send is not None and send.stage is SendStage.IN_FLIGHT:
+            return Decision()  # its answer wakes us
+        return _locate(facts, number, send)
+    if (tail := facts.unproved_tail) is not None:
+        return _locate(facts, tail, None)
+    return None
+
+
+def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
+    """5: cheap questions until E, then passes of all readings until found or proved absent."""
+    venue, now_ms, quiet_ms = facts.seen.account.capabilities, facts.now.venue_ms, facts.quiet_from(number)
+    evidence = facts.seen.evidence.get(number, absence.Evidence())
+    asked_ms = facts.seen.looked_up_ms.get(number)
+    if isinstance(facts.resolution, str):
+        person = Waiting("ResolveNotReadable", facts.resolution, person=True)
+        return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+    if send is not None and send.stage is SendStage.EXISTS:
+        person = Waiting(
+            "OutcomeUnknown",
+            "The exchange says that an order with this id exists, and does not show it: look for it at the exchange.",
+            person=now_ms > quiet_ms + 30_000,
+        )
+        return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+    if not venue.proves_absence:
+        person = Waiting(
+            "OutcomeUnknown", "This exchange can't prove that an order does not exist: look for it there by its client order id.", person=now_ms > quiet_ms
+        )
+        return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+    if absence.beyond_retention(now_ms, facts.order.created_ms, venue):
+        person = Waiting("OutcomeUnknown", "The exchange may have forgotten this order by now: look for it in the account's records.", person=True)
+        return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms, 60_000) else Decision(waiting=person, again_ms=60_000)
+    waiting = Waiting("OutcomeUnknown", "Whether the order reached the exchange is being found out.")
+    pass_at = absence.next_pass_at(evidence, quiet_ms, venue)
+    if now_ms >= pass_at and due(asked_ms, now_ms):
+        return Decision(ProveAbsence(number), waiting=waiting)
+    if now_ms < quiet_ms and due(asked_ms, now_ms):
+        return Decision(Lookup(number), waiting=waiting)
+    return Decision(waiting=waiting, again_ms=max(1, min(RETRY_MS, max(pass_at - now_ms, (asked_ms or 0) + RETRY_MS - now_ms))))
+
+
+def explain_fills(facts: Facts) -> Decision | None:
+    """8: what the venue's total says beyond our trades is fetched, before any terminal word is believed and while the order lives."""
+    for number in facts.numbers:
+        if facts.filled(number).unexplained > 0 and settle_due(facts, number):
+            return Decision(Settle(number))
+    return None
+
+
+def refresh_unseen(facts: Facts) -> Decision | None:
+    """8, 12: an order believed live that this session has not seen, or a complete list did not have, may have ended: ask for it."""
+    for number in facts.numbers:
+        unseen = facts.recorded_stage(number) is AttemptStage.LIVE and number not in facts.seen.orders
+        if unseen or number in facts.seen.missing:
+            if due(facts.seen.looked_up_ms.get(number), facts.now.venue_ms):
+                return Decision(Lookup(number))
+            return Decision(again_ms=RETRY_MS)
+    return None

@@ -1,0 +1,99 @@
+"""Whether it may be sent, and how (rules 4, 6)."""
+
+from __future__ import annotations
+
+from exchange_kernel.api import AttemptStage, OrderState, TradingMode
+from exchange_kernel.core.actions import AddFinalizer, Decision, Submit, Verdict, Waiting, WriteAhead
+from exchange_kernel.core.checks.pace import FUNDS_FREE_MS, RETRY_MS, due
+from exchange_kernel.core.deadline import submit_deadline_passed
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.market_rules import request_for, unacceptable
+from exchange_kernel.core.sending import SendStage, Terms
+
+NOT_SENT = "It could not be sent yet: no connection to the exchange."
+
+
+def may_not_send(facts: Facts) -> Waiting | None:
+    """4: what makes a send wait. None of these ever holds back a cancel, a lookup or a delete."""
+    account = facts.seen.account
+    if facts.spec.suspend:
+        return Waiting("Suspended", "spec.suspend is true: nothing is sent until it is false.")
+    if facts.order.restored:
+        message = "This object was restored from a backup, and its order may have been sent before: remove the label velero.io/restore-name to send it."
+        return Waiting("Restored", message, person=True)
+    if account.trading_mode is TradingMode.CANCEL_ONLY:
+        return Waiting("TradingModeCancelOnly", "The account's tradingMode is CancelOnly: nothing is sent until it is Enabled.")
+    if account.trading_mode is TradingMode.REDUCE_ONLY and facts.spec.position_effect != "ReduceOnly":
+        return Waiting("TradingModeReduceOnly", "The account's tradingMode is ReduceOnly: only orders with positionEffect ReduceOnly are sent.")
+    if not account.ready:
+        return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+    return None
+
+
+def deny_unsent(facts: Facts) -> Decision | None:
+    """4: what can never be sent as it stands ends as Denied: provably never live at the exchange. Only before a first send."""
+    if len(facts.numbers) > 1:
+        return None
+    if (missed := _deadline_passed(facts)) is not None:
+        return Decision(verdict=missed)
+    if facts.spec.expire_time is not None and facts.now.wall_ms >= facts.spec.expire_time.timestamp() * 1000:
+        return _denied("ExpireTimePassed", "spec.expireTime passed before the order could be sent: create a new intent.")
+    account, market = facts.seen.account, facts.seen.market
+    if account.symbols and facts.spec.symbol not in account.symbols:
+        return _denied("SymbolNotAllowed", "The account's spec.symbols does not list this symbol: add it there, or use another account.")
+    if market is None:
+        if not account.ready:
+            return None
+        return _denied("UnknownSymbol", "The exchange has no such market: write the symbol as ccxt does, for example BTC/USDT.")
+    request = request_for(facts.spec, facts.seen.ids[1], market, quantity=facts.spec.quantity)
+    if (problem := unacceptable(request, market, account.capabilities)) is not None:
+        return _denied("MarketRules", problem)
+    return None
+
+
+def _denied(reason: str, message: str) -> Decision:
+    return Decision(verdict=Verdict(OrderState.DENIED, reason, message))
+
+
+def _deadline_passed(facts: Facts) -> Verdict | None:
+    if not submit_deadline_passed(facts.order, facts.now.wall_ms):
+        return None
+    return Verdict(OrderState.DENIED, "SubmitDeadlineExceeded", "The deadline for the first submission passed before it could be sent: create a new intent.")
+
+
+def submit_if_unsent(facts: Facts) -> Decision | None:
+    """6: send first where that is safe; in every other case write first, with the version this was decided on."""
+    number = facts.numbers[-1] if facts.numbers else 1
+    if (blocked := may_not_send(facts)) is not None:
+        return Decision(waiting=blocked, operation=facts.operation, again_ms=None if facts.seen.account.ready else RETRY_MS)
+    if not facts.order.finalizer:
+        return Decision(AddFinalizer())
+    market = facts.seen.market
+    if market is None:
+        return Decision(waiting=Waiting("AccountNotReady", "The account is not ready to trade: see its conditions."), again_ms=RETRY_MS)
+    request = request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.remaining())
+    send = facts.send(number)
+    if facts.offered_again(number) and send is not None and not due(send.tried_ms, facts.now.venue_ms, FUNDS_FREE_MS * 2**send.refusals):
+        return Decision(
+            waiting=Waiting("ReplacementRefused", f"The exchange refused the replacement, which is offered again: {send.reason}."),
+            operation="Replacing", again_ms=FUNDS_FREE_MS,
+        )
+    if send is not None and send.stage is SendStage.NOT_SENT and not due(send.tried_ms, facts.now.venue_ms):
+        return Decision(
+            waiting=Waiting("NotSent", NOT_SENT), operation=facts.operation, again_ms=RETRY_MS
+        )
+    written = facts.recorded_stage(number) is AttemptStage.PREPARED and facts.recorded_terms(number) == Terms(request.quantity, request.price)
+    if send is not None and (send.stage is SendStage.PREPARED or (send.stage is SendStage.NOT_SENT and written)):
+        return Decision(Submit(number, request), operation=facts.operation)
+    if _sends_first(facts):
+        return Decision(Submit(number, request))
+    return Decision(WriteAhead(number, request), operation=facts.operation)
+
+
+def _sends_first(facts: Facts) -> bool:
+    return (
+        facts.never_sent
+        and not facts.order.group_owned
+        and facts.seen.account.send_first
+        and facts.seen.account.capabilities.sends_first
+    )
