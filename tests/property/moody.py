@@ -10,7 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from exchange_kernel.core.answers import Accepted, Duplicate, ExchangeOrder, Listing, NotSent, OrderStatus, Refused, TimeRefused, Trade, Unknown, UnknownOrder, Unreachable
-from exchange_kernel.exchanges.port import Gap, OrderUpdate
+from exchange_kernel.exchanges.port import ClockReading, Gap, OrderUpdate
 from tests.scripted import ScriptedExchange
 
 SUBMIT_MOODS = ("lost", "garbage", "silence", "late", "late after silence", "duplicate", "refused", "not sent", "time refused", "fills at once", "fills, trades later")
@@ -33,6 +33,7 @@ class MoodyExchange(ScriptedExchange):
         self.event_moods: deque[str] = deque()
         self.depth = Decimal(0)                # what the book offers at once
         self.duplicates = 0
+        self.connects = False                  # whether the venue can be connected to even while it answers no question about orders
         self._history: dict[str, list[tuple[int, ExchangeOrder]]] = {}
 
     def calm(self) -> None:
@@ -163,6 +164,13 @@ class MoodyExchange(ScriptedExchange):
         self.end(order.client_order_id, OrderStatus.CANCELED)
         # The answer was made before the last fill was counted.
         return Accepted(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms()))
+
+    async def clock(self):
+        now = self.clock_source.monotonic()
+        return ClockReading(self.now_ms(), now, now) if self.connects else await super().clock()
+
+    async def fingerprint(self):
+        return "42" if self.connects else await super().fingerprint()
 
     # ── Readings ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
