@@ -1,10 +1,11 @@
-"""Crash points: every await on a store or an exchange, before and after its effect. They are found by running, not listed by hand."""
+"""Crash points: every await on a store (of intents or accounts), an exchange or a Lease, before and after its effect. They are found by running, not listed by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 from collections.abc import Callable
+from contextlib import aclosing
 
 
 class CrashPoints:
@@ -24,6 +25,10 @@ class CrashPoints:
             self._crash()
             raise asyncio.CancelledError
 
+    def spare(self) -> None:
+        """The story is over: how this life ends is no part of it."""
+        self._at, self.dead = None, False
+
     def around(self, room: object) -> object:
         return _Around(room, self)
 
@@ -34,6 +39,8 @@ class _Around:
 
     def __getattr__(self, name: str):
         value = getattr(self._room, name)
+        if inspect.isasyncgenfunction(value):
+            return self._each(value, f"{type(self._room).__name__}.{name}")
         if not inspect.iscoroutinefunction(value) or name == "close":
             return value
         point = f"{type(self._room).__name__}.{name}"
@@ -45,3 +52,12 @@ class _Around:
             return answer
 
         return call
+
+    def _each(self, generate: Callable, point: str) -> Callable:
+        async def passed_on(*arguments, **named):
+            async with aclosing(generate(*arguments, **named)) as items:
+                async for item in items:
+                    self._points.reach(f"after {point}")
+                    yield item
+
+        return passed_on
