@@ -9,10 +9,10 @@ from contextlib import aclosing
 
 
 class CrashPoints:
-    """Counts the points that one life passes, and ends the life at one of them."""
+    """Counts the points that one life passes, and ends the life at one of them; or only stops it there, if it `survives`."""
 
-    def __init__(self, crash: Callable[[], None], at: int | None) -> None:
-        self._crash, self._at = crash, at
+    def __init__(self, crash: Callable[[], None], at: int | None, *, survives: bool = False) -> None:
+        self._crash, self._at, self._survives = crash, at, survives
         self.passed: list[str] = []
         self.dead = False
 
@@ -21,9 +21,15 @@ class CrashPoints:
             raise asyncio.CancelledError        # nothing a dead process does has an effect
         self.passed.append(name)
         if len(self.passed) == self._at:
-            self.dead = True
             self._crash()
-            raise asyncio.CancelledError
+            if not self._survives:
+                self.dead = True
+                raise asyncio.CancelledError
+
+    async def wait_at(self, name: str) -> None:
+        self.reach(name)
+        if self._survives:
+            await asyncio.sleep(0)              # where a process that was stopped stays
 
     def spare(self) -> None:
         """The story is over: how this life ends is no part of it."""
@@ -46,9 +52,9 @@ class _Around:
         point = f"{type(self._room).__name__}.{name}"
 
         async def call(*arguments, **named):
-            self._points.reach(f"before {point}")
+            await self._points.wait_at(f"before {point}")
             answer = await value(*arguments, **named)
-            self._points.reach(f"after {point}")
+            await self._points.wait_at(f"after {point}")
             return answer
 
         return call
