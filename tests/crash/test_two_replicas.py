@@ -20,7 +20,7 @@ from tests.virtual_time import run
 
 STOPPED_S = 45.0      # far longer than the Lease, the proof of absence and a new send take
 END_S = 150.0
-NAMES = ("sent first, fills", "written ahead, fills", "market order", "replace", "an answer that is none")
+NAMES = ("sent first, fills", "written ahead, fills", "market order")
 
 
 async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool = False) -> tuple[list[str], Counter]:

@@ -9,7 +9,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 
-from exchange_kernel.core.answers import Accepted, Duplicate, ExchangeOrder, Listing, NotSent, OrderStatus, Refused, TimeRefused, Trade, Unknown, UnknownOrder, Unreachable
+from exchange_kernel.core.answers import (
+    Accepted,
+    Duplicate,
+    ExchangeOrder,
+    Listing,
+    NotSent,
+    OrderStatus,
+    Refused,
+    TimeRefused,
+    Trade,
+    Unknown,
+    UnknownOrder,
+    Unreachable,
+)
 from exchange_kernel.exchanges.port import ClockReading, Gap, OrderUpdate
 from tests.scripted import ScriptedExchange
 
