@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import contextvars
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -23,6 +24,7 @@ from exchange_kernel.core.answers import (
     OrderStatus,
     Refused,
     Replaced,
+    TimeRefused,
     Trade,
     Unknown,
     UnknownOrder,
@@ -32,6 +34,7 @@ from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdat
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
+from exchange_kernel.reconcile.ports import Ownership
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.memory import MemoryIntentStore
@@ -70,6 +73,11 @@ class ScriptedExchange:
         self.trades_lag_ms = 0                            # how much later than its order's total a trade is listed
         self.late_fill: str | None = None                 # filled at a cancel, and not yet known to its answer
         self.accepted: Callable[[], None] = lambda: None  # called after each acceptance
+        self.written: Callable[[str], None] = lambda client_order_id: None   # called as the bytes of a submit leave
+        self.budget_s = 0.0                               # how long the adapter's rate budget lets a request wait before it is stamped
+        self.flight_s = 0.0                               # how long a request is on its way; it arrives whatever becomes of its sender
+        self.refuses_old = False                          # a request older than the window is refused (A1)
+        self.at_the_wire: Callable[[], Awaitable[None]] | None = None   # between the gate and the first byte: where a process may be stopped
         self._streams: set[asyncio.Queue[object]] = set()
 
     def now_ms(self) -> int:
@@ -79,7 +87,7 @@ class ScriptedExchange:
 
     def fill(self, client_order_id: str, quantity: str, *, tell: bool = True) -> None:
         order = next(order for order in self.orders_by_id.values() if order.client_order_id == client_order_id and not order.status.ended)
-        trade = Trade(trade_id=str(len(self.trades_of) * 100 + len(self.trades_of[order.exchange_order_id]) + 1), symbol=order.symbol, exchange_order_id=order.exchange_order_id,
+        trade = Trade(trade_id=str(101 + sum(map(len, self.trades_of.values()))), symbol=order.symbol, exchange_order_id=order.exchange_order_id,
                       quantity=Decimal(quantity), price=order.price or Decimal(50000), time_ms=self.now_ms(), fee=Fee("USDT", Decimal("0.1")))
         self.trades_of[order.exchange_order_id].append(trade)
         filled = order.filled_quantity + trade.quantity
@@ -128,15 +136,44 @@ class ScriptedExchange:
     async def markets(self, *, reload: bool = False):
         return {"BTC/USDT": a_market()}
 
+    async def cleared(self, clearance) -> int | Closed:
+        """Rule 4: the budget, then the stamp, then the gate. The stamp, or why nothing may be sent."""
+        if self.budget_s:
+            await asyncio.sleep(self.budget_s)
+        stamp = clearance.stamp()
+        return stamp if isinstance(stamp, Closed) else clearance.check(stamp) or stamp
+
+    async def _carry(self, arrive: Callable[[], Awaitable[object]]):
+        """A request on its way: it arrives whether or not its sender lives to read the answer."""
+        if self.at_the_wire is not None:
+            await self.at_the_wire()
+        if not self.flight_s:
+            return await arrive()
+
+        async def fly():
+            await asyncio.sleep(self.flight_s)
+            return await arrive()
+
+        return await asyncio.shield(asyncio.get_running_loop().create_task(fly(), context=contextvars.Context()))
+
+    def _too_old(self, stamp: int) -> bool:
+        ahead_ms = stamp - self.now_ms()
+        return self.refuses_old and not -self.capabilities.request_window_ms <= ahead_ms <= self.capabilities.accepts_ahead_ms
+
     async def submit(self, request, clearance):
         self.calls.append("submit")
-        stamp = clearance.stamp()
-        closed = stamp if isinstance(stamp, Closed) else clearance.check(stamp)
-        if isinstance(closed, Closed):
-            return NotSent(closed.reason)
+        stamp = await self.cleared(clearance)
+        if isinstance(stamp, Closed):
+            return NotSent(stamp.reason)
         self.stamps.append(stamp)
+        self.written(request.client_order_id)
+        return await self._carry(lambda: self._take_order(request, stamp))
+
+    async def _take_order(self, request, stamp: int):
         if not self.reachable:
             return Unknown("silent")
+        if self._too_old(stamp):
+            return TimeRefused("outside of the window")
         if request.quantity is not None and request.quantity > 1000:
             return Refused("-2010", "Account has insufficient balance for requested action")
         order = self._new(request)
@@ -151,11 +188,16 @@ class ScriptedExchange:
 
     async def cancel(self, ref, clearance):
         self.calls.append("cancel")
-        stamp = clearance.stamp()
-        if isinstance(stamp, Closed) or clearance.check(stamp) is not None:
-            return NotSent("closed")
+        stamp = await self.cleared(clearance)
+        if isinstance(stamp, Closed):
+            return NotSent(stamp.reason)
+        return await self._carry(lambda: self._take_cancel(ref, stamp))
+
+    async def _take_cancel(self, ref, stamp: int):
         if not self.reachable:
             return Unknown("silent")
+        if self._too_old(stamp):
+            return TimeRefused("outside of the window")
         for order in self.named(ref.client_order_id):
             if not order.status.ended:
                 if self.late_fill is not None:
@@ -295,8 +337,8 @@ def an_account_record(**spec) -> AccountRecord:
 class Desk:
     """One life of the operator process."""
 
-    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount) -> None:
-        self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), HeldLease()
+    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None) -> None:
+        self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         clock = LoopClock()
 
         async def open_exchange(account):
@@ -338,6 +380,20 @@ class Desk:
         await self.account_reconciler.close()
         await self.account_keys.close(within=1)
 
+    def kill(self) -> None:
+        """Gone, with all it had in memory."""
+        self._ticking.cancel()
+        for wakeups in (self.intents, self.account_keys):
+            wakeups._closed = True
+            for task in list(wakeups._running.values()):
+                task.cancel()
+            for timer in wakeups._timers.values():
+                timer.cancel()
+        for running in self.account_reconciler._running.values():
+            for task in list(running.session._under_way):
+                task.cancel()
+            running.task.cancel()
+
 
 class World:
     """An exchange and a store, and the lives of the operator between them."""
@@ -348,7 +404,7 @@ class World:
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self.accounts)
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()))
         self.desk.boot()
         return self.desk
 
@@ -364,17 +420,7 @@ class World:
     def kill(self) -> None:
         """The process is gone, with all it had in memory; what it had sent is at the exchange."""
         desk, self.desk = self.desk, None
-        desk._ticking.cancel()
-        for wakeups in (desk.intents, desk.account_keys):
-            wakeups._closed = True
-            for task in list(wakeups._running.values()):
-                task.cancel()
-            for timer in wakeups._timers.values():
-                timer.cancel()
-        for running in desk.account_reconciler._running.values():
-            for task in list(running.session._under_way):
-                task.cancel()
-            running.task.cancel()
+        desk.kill()
         self.store.forget_creations()
 
     def status(self, uid: str):

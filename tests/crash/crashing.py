@@ -1,17 +1,18 @@
-"""Crash points: every await on a store or an exchange, before and after its effect. They are found by running, not listed by hand."""
+"""Crash points: every await on a store (of intents or accounts), an exchange or a Lease, before and after its effect. They are found by running, not listed by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 from collections.abc import Callable
+from contextlib import aclosing
 
 
 class CrashPoints:
-    """Counts the points that one life passes, and ends the life at one of them."""
+    """Counts the points that one life passes, and ends the life at one of them; or only stops it there, if it `survives`."""
 
-    def __init__(self, crash: Callable[[], None], at: int | None) -> None:
-        self._crash, self._at = crash, at
+    def __init__(self, crash: Callable[[], None], at: int | None, *, survives: bool = False) -> None:
+        self._crash, self._at, self._survives = crash, at, survives
         self.passed: list[str] = []
         self.dead = False
 
@@ -20,9 +21,19 @@ class CrashPoints:
             raise asyncio.CancelledError        # nothing a dead process does has an effect
         self.passed.append(name)
         if len(self.passed) == self._at:
-            self.dead = True
             self._crash()
-            raise asyncio.CancelledError
+            if not self._survives:
+                self.dead = True
+                raise asyncio.CancelledError
+
+    async def wait_at(self, name: str) -> None:
+        self.reach(name)
+        if self._survives:
+            await asyncio.sleep(0)              # where a process that was stopped stays
+
+    def spare(self) -> None:
+        """The story is over: how this life ends is no part of it."""
+        self._at, self.dead = None, False
 
     def around(self, room: object) -> object:
         return _Around(room, self)
@@ -34,14 +45,25 @@ class _Around:
 
     def __getattr__(self, name: str):
         value = getattr(self._room, name)
+        if inspect.isasyncgenfunction(value):
+            return self._each(value, f"{type(self._room).__name__}.{name}")
         if not inspect.iscoroutinefunction(value) or name == "close":
             return value
         point = f"{type(self._room).__name__}.{name}"
 
         async def call(*arguments, **named):
-            self._points.reach(f"before {point}")
+            await self._points.wait_at(f"before {point}")
             answer = await value(*arguments, **named)
-            self._points.reach(f"after {point}")
+            await self._points.wait_at(f"after {point}")
             return answer
 
         return call
+
+    def _each(self, generate: Callable, point: str) -> Callable:
+        async def passed_on(*arguments, **named):
+            async with aclosing(generate(*arguments, **named)) as items:
+                async for item in items:
+                    self._points.reach(f"after {point}")
+                    yield item
+
+        return passed_on

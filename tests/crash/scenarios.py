@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from exchange_kernel.api import AmendQuantity, ReplaceKind
-from exchange_kernel.core.answers import Duplicate, Replaced, Unknown
+from exchange_kernel.core.answers import Duplicate, OrderStatus, Replaced, Unknown
 from tests.builders import a_spec, a_venue
 from tests.scripted import World
 
@@ -48,6 +48,12 @@ def fill(quantity: str, *, tell: bool = True) -> Step:
     return step
 
 
+def ended_by_the_exchange(world: World) -> None:
+    for order in list(world.exchange.orders_by_id.values()):
+        if not order.status.ended:
+            world.exchange._set(replace(order, status=OrderStatus.CANCELED, update_time_ms=world.exchange.now_ms()))
+
+
 def reachable(answer: bool) -> Step:
     return lambda world: setattr(world.exchange, "reachable", answer)
 
@@ -62,6 +68,14 @@ def late_fill(quantity: str) -> Step:
 
 def trades_lag(seconds: int) -> Step:
     return lambda world: setattr(world.exchange, "trades_lag_ms", seconds * 1000)
+
+
+def budget(seconds: float) -> Step:
+    return lambda world: setattr(world.exchange, "budget_s", seconds)
+
+
+def flight(seconds: float) -> Step:
+    return lambda world: setattr(world.exchange, "flight_s", seconds)
 
 
 def at_once(world: World) -> None:
@@ -114,5 +128,11 @@ SCENARIOS = (
              prepare=replaces(lambda old, new: Replaced(Unknown("garbage"), Unknown("garbage")))),
     Scenario("replace in one request against a fill", ((10, create()), (29, late_fill("0.25")), (30, edit(price="49000")), (60, fill("1"))), prepare=replaces()),
     Scenario("with a key", ((10, create(**KEYED)), (40, fill("0.4")), (60, edit(price="49000", **KEYED)), (90, fill("1")))),
+    Scenario("deleted while the rate budget holds the send", ((10, create()), (13, delete)), prepare=budget(6)),
+    Scenario("suspended while the rate budget holds the send", ((10, create()), (13, edit(suspend=True)), (40, edit()), (70, fill("1"))), prepare=budget(6)),
+    Scenario("requests that arrive after their sender died", ((10, create()), (30, edit(price="49000")), (60, fill("1"))), prepare=flight(2)),
+    Scenario("cancel while the outcome is unknown", ((10, create()), (11, edit(desiredState="Canceled"))), prepare=replies(lambda order: Unknown("garbage"))),
+    Scenario("delete while the exchange is silent", ((10, create()), (20, reachable(False)), (21, delete), (27, reachable(True)))),
+    Scenario("ended by the exchange", ((10, create()), (20, fill("0.4")), (30, ended_by_the_exchange))),
     Scenario("refused", ((10, create(quantity="2000")),), target="2000"),
 )

@@ -14,13 +14,14 @@ from decimal import Decimal
 import pytest
 import structlog
 
-from exchange_kernel.api import AttemptStage, OrderState
+from exchange_kernel.api import AttemptStage, DesiredState, OrderState
 from exchange_kernel.core import fills
 from exchange_kernel.core.facts import Facts
+from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile.session import AccountSession
 from tests.crash.crashing import CrashPoints
 from tests.crash.scenarios import SCENARIOS, Scenario, fill
-from tests.scripted import World
+from tests.scripted import ScriptedExchange, World
 from tests.virtual_time import run
 
 END_S = 130.0          # long after the last step: whatever can settle has settled
@@ -61,6 +62,7 @@ class Story:
         world = World(through, resyncSeconds=30, **self.scenario.account)
         world.exchange.visibility_ms = 800
         world.exchange.accepted = lambda: self._check_exposure(world)
+        world.exchange.written = lambda client_order_id: self._check_wish(world)
         self.scenario.prepare(world)
         began = asyncio.get_running_loop().time()
         steps = asyncio.create_task(self._steps(world, began))
@@ -77,8 +79,9 @@ class Story:
                 fill("0.2", tell=False)(world)
             await asyncio.sleep(2)
         await steps
-        self.points = current[0].passed
+        self.points = list(current[0].passed)
         self._judge(world)
+        current[-1].spare()
         await world.desk.stop()
         return self
 
@@ -90,6 +93,12 @@ class Story:
     def _check_exposure(self, world: World) -> None:
         exposed = sum(order.filled_quantity if order.status.ended else order.quantity for order in world.exchange.orders_by_id.values())
         if exposed > Decimal(self.scenario.target):
+            self.problems["overexposed"] += 1
+
+    def _check_wish(self, world: World) -> None:
+        """A submit that leaves after its user took the wish back is more than was wanted, whatever becomes of it."""
+        record = world.store.get("a")
+        if record is None or record.deleting or record.spec.suspend or record.spec.desired_state is DesiredState.CANCELED:
             self.problems["overexposed"] += 1
 
     def _judge(self, world: World) -> None:
@@ -166,11 +175,23 @@ def fills_counted_from_trades_alone(patch):
     patch.setattr(Facts, "filled", lambda self, number: replace(found := fills.filled(None, self.seen.trades.get(number, ())), explained=found.quantity))
 
 
+def gate_before_the_throttle(patch):
+    async def cleared(self, clearance):
+        stamp = clearance.stamp()
+        closed = stamp if isinstance(stamp, Closed) else clearance.check(stamp)
+        await asyncio.sleep(self.budget_s)
+        return closed if closed is not None else self.now_ms()      # and signed with the time it is by then
+
+    patch.setattr(ScriptedExchange, "cleared", cleared)
+
+
 BREAKAGES = (
     (empty_status_read_as_unsent, "market order"),
     (resend_without_lookup, "market order, written ahead"),
     (remainder_from_the_first_cancel_answer, "replace, and a fill that the cancel's answer does not know"),
     (fills_counted_from_trades_alone, "replace, and trades that come long after the totals"),
+    (gate_before_the_throttle, "deleted while the rate budget holds the send"),
+    (gate_before_the_throttle, "suspended while the rate budget holds the send"),
 )
 
 

@@ -1,0 +1,91 @@
+"""Two operator processes over one store, one exchange and one Lease: the holder is killed, or stopped and continued, at each point where it waits.
+
+Stopped, it goes on long after the other took over, with all that it had decided before. The ledger must never show a second order of one attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+
+from tests.crash.crashing import CrashPoints
+from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.test_matrix import quiet, tell  # noqa: F401
+from tests.processes import Processes, ProcessLoop
+from tests.virtual_time import run
+
+STOPPED_S = 45.0      # far longer than the Lease, the proof of absence and a new send take
+END_S = 150.0
+NAMES = ("sent first, fills", "written ahead, fills", "market order")
+
+
+async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool = False) -> tuple[list[str], Counter]:
+    world = Processes(resyncSeconds=30, **scenario.account)
+    exchange, problems = world.exchange, Counter()
+    exchange.refuses_old, exchange.visibility_ms, exchange.flight_s = True, 800, 0.5
+    scenario.prepare(world)
+    began = asyncio.get_running_loop().time()
+
+    def strike() -> None:
+        if kill:
+            world.kill("a")
+        else:
+            first.process.stop()
+            asyncio.get_running_loop().call_later(STOPPED_S, first.process.go_on, context=contextvars.Context())
+
+    points = CrashPoints(strike, at, survives=not kill)
+    first = world.boot("a", points.around)
+    await asyncio.sleep(1)
+    world.boot("b")
+
+    if at_the_wire:
+        async def stop_between_gate_and_bytes() -> None:
+            exchange.at_the_wire = None
+            first.process.stop()
+            asyncio.get_running_loop().call_later(STOPPED_S, first.process.go_on, context=contextvars.Context())
+            await asyncio.sleep(0)
+
+        exchange.at_the_wire = stop_between_gate_and_bytes
+
+    for when, step in sorted(scenario.steps, key=lambda entry: entry[0]):
+        await asyncio.sleep(max(0.0, began + when - asyncio.get_running_loop().time()))
+        step(world)
+    await asyncio.sleep(began + END_S - asyncio.get_running_loop().time())
+    passed = list(points.passed)
+
+    ledger = list(exchange.orders_by_id.values())
+    problems["duplicates"] += sum(count - 1 for count in Counter(order.client_order_id for order in ledger).values())
+    filled = sum((order.filled_quantity for order in ledger), Decimal(0))
+    exposed = sum((order.filled_quantity if order.status.ended else order.quantity for order in ledger), Decimal(0))
+    problems["overexposed"] += exposed > Decimal(scenario.target)
+    status, live = world.status("a"), [order for order in ledger if not order.status.ended]
+    problems["lost fills"] += (status.filled_quantity or Decimal(0)) != filled or any(entry.inferred for entry in status.fills)
+    problems["false terminals"] += status.completion_time is not None and bool(live)
+    problems["unconverged"] += status.completion_time is None and len(live) != 1
+    points.spare()
+    await world.close()
+    return passed, problems
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_holder_is_killed_or_stopped_at_each_point(name):
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    passed, problems = run(play(scenario, None, kill=True), ProcessLoop)
+    played, worst = 1, []
+    numbers = [number for number, point in enumerate(passed, 1) if "LeaseServer" not in point]
+    for number in numbers[::2]:
+        for kill in (True, False):
+            _, seen = run(play(scenario, number, kill), ProcessLoop)
+            played += 1
+            problems.update(seen)
+            if +seen:
+                worst.append((number, passed[number - 1], "killed" if kill else "stopped", dict(+seen)))
+    _, seen = run(play(scenario, None, kill=False, at_the_wire=True), ProcessLoop)
+    if +seen:
+        worst.append(("stopped between the gate and the first byte", dict(+seen)))
+    tell(len(numbers), played, problems)
+    assert not worst, worst[:20]

@@ -1,0 +1,280 @@
+"""Several operator processes in one loop: each can be stopped and continued like one under SIGSTOP, and sees the store through a watch of its own.
+
+The Lease between them is the product's own, over an API server that knows Leases and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+from collections import deque
+from collections.abc import Callable
+
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.kube.client import Answer
+from exchange_kernel.kube.lease import LeaseOwnership
+from exchange_kernel.stores.memory import MemoryIntentStore
+from exchange_kernel.stores.port import Conflict, Gone, Snapshot, Unavailable, WriteOutcome, Written
+from tests.scripted import Desk, LoopClock, OneAccount, ScriptedExchange, an_account_record
+from tests.virtual_time import VirtualTimeLoop
+
+_PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
+
+
+def current_process() -> Process | None:
+    """Whose code is running."""
+    return _PROCESS.get(None)
+
+
+class Process:
+    """Whose code runs. While it is stopped none of it does: what falls due meanwhile runs when it goes on."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.stopped, self._due = name, False, []
+        self._context = contextvars.copy_context()
+        self._context.run(_PROCESS.set, self)
+
+    def run(self, function: Callable, *arguments):
+        return self._context.copy().run(function, *arguments)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def go_on(self) -> None:
+        self.stopped = False
+        due, self._due = self._due, []
+        loop = asyncio.get_running_loop()
+        for entry in due:
+            loop.call_soon(self._deliver, *entry[:3], context=entry[3])
+
+    def _deliver(self, handle: list[asyncio.Handle], callback: Callable, arguments: tuple) -> None:
+        if handle[0].cancelled():
+            return
+        if self.stopped:
+            self._due.append((handle, callback, arguments, contextvars.copy_context()))
+        else:
+            callback(*arguments)
+
+
+class ProcessLoop(VirtualTimeLoop):
+    """Virtual time in which a process can be stopped between any two steps of it."""
+
+    def call_soon(self, callback, *arguments, context=None):
+        return self._guarded(super().call_soon, callback, arguments, context)
+
+    def call_at(self, when, callback, *arguments, context=None):
+        return self._guarded(lambda *rest, **named: super(ProcessLoop, self).call_at(when, *rest, **named), callback, arguments, context)
+
+    def _guarded(self, schedule, callback, arguments, context):
+        context = context if context is not None else contextvars.copy_context()
+        process = context.get(_PROCESS)
+        if process is None or getattr(callback, "__func__", None) is Process._deliver:
+            return schedule(callback, *arguments, context=context)
+        cell: list[asyncio.Handle] = []
+        handle = schedule(process._deliver, cell, callback, arguments, context=context)
+        cell.append(handle)
+        return handle
+
+
+class StoreView:
+    """One process's sight of the store: its watch, which may be late, overlaid with the answers to its own writes. As `stores/kubernetes.py` keeps it."""
+
+    def __init__(self, store: MemoryIntentStore, process: Process, wake: Callable[[str], None]) -> None:
+        self._store, self._process, self._wake = store, process, wake
+        self._records: dict[str, OrderRecord] = dict(store._records)
+        self._created: dict[str, int] = {}
+        self._coming: deque[tuple[str, OrderRecord | None, int | None]] = deque()
+        self.lag_s = 0.0
+        self.failures: deque[str] = deque()        # of the next writes: "unavailable", "answer lost", "conflict"
+        self.down = False
+
+    def tell(self, uid: str) -> None:
+        """Something changed: the watch will say so, in order, when the process runs and the event has come."""
+        self._coming.append((uid, self._store.get(uid), self._store.created_version(uid)))
+        self._process.run(lambda: asyncio.get_running_loop().call_later(self.lag_s, self._take))
+
+    def _take(self) -> None:
+        uid, record, created = self._coming.popleft()
+        if record is None:
+            self._drop(uid)
+        else:
+            if created is not None and int(record.resource_version) == created:
+                self._created.setdefault(uid, created)
+            self._put(record)
+        self._wake(uid)
+
+    def _put(self, record: OrderRecord) -> None:
+        known = self._records.get(record.uid)
+        if known is None or int(known.resource_version) < int(record.resource_version):
+            self._records[record.uid] = record
+
+    def _drop(self, uid: str) -> None:
+        self._records.pop(uid, None)
+        self._created.pop(uid, None)
+
+    # ── IntentStore ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, uid: str) -> OrderRecord | None:
+        return self._records.get(uid)
+
+    def of_account(self, namespace: str, account: str):
+        return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
+
+    def created_version(self, uid: str) -> int | None:
+        return self._created.get(uid)
+
+    async def read(self, uid: str) -> OrderRecord | Unavailable | None:
+        if self.down:
+            return Unavailable("down")
+        record = self._store.get(uid)
+        if record is None:
+            self._drop(uid)
+        else:
+            self._put(record)
+        return self._records.get(uid)
+
+    async def list_all(self, namespace: str) -> Snapshot | Unavailable:
+        if self.down:
+            return Unavailable("down")
+        snapshot = await self._store.list_all(namespace)
+        listed = {record.uid for record in snapshot.records}
+        for record in snapshot.records:
+            self._put(record)
+        for uid in list(self._records):
+            if uid not in listed:
+                self._drop(uid)
+        return Snapshot(tuple(self._records.values()), snapshot.version)
+
+    async def write_status(self, record, status) -> WriteOutcome:
+        return await self._write(record, self._store.write_status(record, status))
+
+    async def add_finalizer(self, record) -> WriteOutcome:
+        return await self._write(record, self._store.add_finalizer(record))
+
+    async def remove_finalizer(self, record) -> WriteOutcome:
+        return await self._write(record, self._store.remove_finalizer(record))
+
+    async def _write(self, record: OrderRecord, writing) -> WriteOutcome:
+        failure = "unavailable" if self.down else self.failures.popleft() if self.failures else None
+        if failure == "unavailable":
+            writing.close()
+            return Unavailable("down")
+        if failure == "conflict":
+            writing.close()
+            outcome: WriteOutcome = Conflict()
+        else:
+            outcome = await writing
+        if failure == "answer lost":
+            return Unavailable("the answer was lost")
+        match outcome:
+            case Written(record=written):
+                if self._store.get(record.uid) is None:
+                    self._drop(record.uid)
+                else:
+                    self._put(written)
+                current = self.get(record.uid)
+                return Written(current) if current is not None else Written(written)
+            case Gone():
+                self._drop(record.uid)
+            case Conflict():
+                if await self.read(record.uid) is None:
+                    return Gone()
+        return outcome
+
+
+class LeaseServer:
+    """The API server as far as Leases go: one of them."""
+
+    def __init__(self) -> None:
+        self._lease: dict | None = None
+        self._version = 0
+        self._down = False
+
+    @property
+    def holder(self) -> str | None:
+        return self._lease["spec"]["holderIdentity"] if self._lease is not None else None
+
+    def suffer(self, what: str) -> None:
+        """seized: someone else takes the Lease, and does nothing with it. deleted: by hand. down, up: the API server."""
+        if what == "seized" and self._lease is not None:
+            self._put({**self._lease, "spec": {**self._lease["spec"], "holderIdentity": "stranger"}})
+        elif what == "deleted":
+            self._lease = None
+        else:
+            self._down = what == "down"
+
+    async def get(self, path: str) -> Answer:
+        if self._down:
+            return Answer(0, {})
+        return Answer(404, {}) if self._lease is None else Answer(200, copy.deepcopy(self._lease))
+
+    async def create(self, path: str, body: dict) -> Answer:
+        return Answer(0, {}) if self._down else Answer(409, {}) if self._lease is not None else self._put(body)
+
+    async def replace(self, path: str, body: dict) -> Answer:
+        return Answer(0, {}) if self._down else self._put(body) if self._current(body) else Answer(409, {})
+
+    async def patch(self, path: str, patch: dict) -> Answer:
+        if self._down or not self._current(patch):
+            return Answer(0 if self._down else 409, {})
+        return self._put({**self._lease, "spec": {**self._lease["spec"], **patch["spec"]}})
+
+    def _current(self, body: dict) -> bool:
+        return self._lease is not None and body["metadata"]["resourceVersion"] == self._lease["metadata"]["resourceVersion"]
+
+    def _put(self, body: dict) -> Answer:
+        self._version += 1
+        self._lease = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
+        return Answer(200, copy.deepcopy(self._lease))
+
+
+class Replica:
+    """One operator process with all that is its own."""
+
+    def __init__(self, world: Processes, name: str, through: Callable[[object], object]) -> None:
+        self.process = Process(name)
+        self.view = StoreView(world.store, self.process, lambda uid: self.desk.intents.wake(uid))
+        lease = LeaseOwnership(through(world.leases), namespace="system", name="main", identity=name, monotonic=LoopClock().monotonic)
+        self.desk = Desk(through(world.exchange), through(self.view), through(world.accounts), lease)
+
+    def boot(self) -> None:
+        self.process.run(self.desk.boot)
+
+    def kill(self) -> None:
+        self.process.go_on()
+        self.desk.kill()
+
+
+class Processes:
+    """One exchange and one store, and the processes between them."""
+
+    def __init__(self, exchange: ScriptedExchange | None = None, **account_spec) -> None:
+        self.exchange, self.accounts, self.leases = exchange or ScriptedExchange(), OneAccount(an_account_record(**account_spec)), LeaseServer()
+        self.store = MemoryIntentStore(self._changed, LoopClock().wall_ms)
+        self.replicas: dict[str, Replica] = {}
+        self.on_change: Callable[[str], None] = lambda uid: None
+        self._lives = 0
+
+    def _changed(self, uid: str) -> None:
+        self.on_change(uid)
+        for replica in self.replicas.values():
+            replica.view.tell(uid)
+
+    def boot(self, name: str, through: Callable[[object], object] = lambda room: room) -> Replica:
+        self._lives += 1
+        replica = self.replicas[name] = Replica(self, f"{name}-{self._lives}", through)
+        replica.boot()
+        return replica
+
+    def kill(self, name: str) -> None:
+        self.replicas.pop(name).kill()
+
+    async def close(self) -> None:
+        for replica in self.replicas.values():
+            replica.process.go_on()
+        for replica in self.replicas.values():
+            await replica.desk.stop()
+
+    def status(self, uid: str):
+        return self.store.get(uid).status
