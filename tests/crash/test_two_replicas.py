@@ -20,13 +20,13 @@ from tests.virtual_time import run
 
 STOPPED_S = 45.0      # far longer than the Lease, the proof of absence and a new send take
 END_S = 150.0
-NAMES = ("sent first, fills", "written ahead, fills", "market order")
+NAMES = ("sent first, fills", "written ahead, fills", "market order", "replace", "an answer that is none")
 
 
-async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool = False) -> tuple[list[str], Counter]:
+async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool = False, refuses_old: bool = True) -> tuple[list[str], Counter]:
     world = Processes(resyncSeconds=30, **scenario.account)
     exchange, problems = world.exchange, Counter()
-    exchange.refuses_old, exchange.visibility_ms, exchange.flight_s = True, 800, 0.5
+    exchange.refuses_old, exchange.visibility_ms, exchange.flight_s = refuses_old, 800, 0.5
     scenario.prepare(world)
     began = asyncio.get_running_loop().time()
 
@@ -89,3 +89,9 @@ def test_the_holder_is_killed_or_stopped_at_each_point(name):
         worst.append(("stopped between the gate and the first byte", dict(+seen)))
     tell(len(numbers), played, problems)
     assert not worst, worst[:20]
+
+
+def test_h3_where_the_venue_takes_old_requests_the_thawed_one_makes_a_second_order():
+    """What the stamp is for: without assumption A1 nothing else stops a process that was frozen between its gate and its first byte."""
+    _, seen = run(play(SCENARIOS[0], None, kill=False, at_the_wire=True, refuses_old=False), ProcessLoop)
+    assert seen["duplicates"] or seen["overexposed"]

@@ -145,9 +145,9 @@ class AccountSession:
         return encode(made, term.exchange.capabilities.client_order_id_codec)
 
     def seen(self, record: OrderRecord) -> Seen | None:
-        """The sight of one order for `decide`; None while there is no term."""
+        """The sight of one order for `decide`; None while the account is not provably ours: also for a process that was stopped and does not know it yet."""
         term = self.term
-        if term is None or term.over.is_set() or term.fence is None:
+        if term is None or term.over.is_set() or term.fence is None or self.clock.monotonic() >= self._ownership.held_until:
             return None
         ids, holder = self._ids(record, term), self._holder(record)
         known: dict[int, OrderMemory] = {}
