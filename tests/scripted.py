@@ -309,7 +309,7 @@ class HeldLease:
 
 class OneAccount:
     def __init__(self, record):
-        self.record = record
+        self.record, self.writes = record, 0
 
     def all(self):
         return [self.record]
@@ -324,6 +324,7 @@ class OneAccount:
         return name != self.record.name
 
     async def write_status(self, record, status):
+        self.writes += record.status != status
         self.record = replace(self.record, status=status)
         return True
 
@@ -351,7 +352,7 @@ class Desk:
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
         self.account_reconciler = ExchangeAccountReconciler(
-            store=accounts, new_session=new_session, wake=self.account_keys.wake,
+            store=accounts, new_session=new_session, wake=self.account_keys.wake, wake_after=self.account_keys.wake_after,
             wake_intents=lambda account: [self.intents.wake(record.uid) for record in store.of_account("default", "main")], wall_ms=clock.wall_ms,
         )
         self.intent_reconciler = OrderIntentReconciler(

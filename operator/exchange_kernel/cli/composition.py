@@ -160,6 +160,7 @@ class _Rooms:
             store=self.accounts,
             new_session=self._new_session,
             wake=self.account_wakeups.wake,
+            wake_after=self.account_wakeups.wake_after,
             wake_intents=self._wake_intents,
             wall_ms=self._clock.wall_ms,
         )

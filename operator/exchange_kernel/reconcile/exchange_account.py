@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus
+from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus, OrphanPolicy
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.venue import Capabilities
@@ -19,6 +19,8 @@ from exchange_kernel.stores.port import AccountRecord, AccountStore
 from exchange_kernel.telemetry import metrics
 
 log = structlog.get_logger(__name__)
+
+WRITE_RETRY_S = 1.0
 
 
 @dataclass(slots=True)
@@ -42,10 +44,12 @@ class ExchangeAccountReconciler:
         store: AccountStore,
         new_session: Callable[[AccountRecord, Callable[[], None]], AccountSession],
         wake: Callable[[str], None],
+        wake_after: Callable[[str, float], None],
         wake_intents: Callable[[AccountRecord], None],
         wall_ms: Callable[[], int],
     ) -> None:
         self._store, self._new_session, self._wake, self._wake_intents, self._wall_ms = store, new_session, wake, wake_intents, wall_ms
+        self._wake_after = wake_after
         self._running: dict[str, _Running] = {}
 
     async def reconcile(self, uid: str) -> None:
@@ -64,7 +68,8 @@ class ExchangeAccountReconciler:
             running = self._running[uid] = _Running(session, asyncio.get_running_loop().create_task(self._run(session)))
         session = running.session
         session.account, session.trading_mode = account, account.spec.trading_mode
-        await self._store.write_status(account, self._status(account, session))
+        if not await self._store.write_status(account, self._status(account, session)):
+            self._wake_after(uid, WRITE_RETRY_S)
         if running.told != (news := (session.trading_mode, session.health.problem)):
             running.told = news
             self._wake_intents(account)
@@ -120,7 +125,7 @@ class ExchangeAccountReconciler:
     # ── Status ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _status(self, account: AccountRecord, session: AccountSession) -> ExchangeAccountStatus:
-        term, health, old = session.term, session.health, account.status
+        term, health, old, census = session.term, session.health, account.status, session.census
         ready = term is not None and term.ready
         metrics.ACCOUNT_READY.labels(account=f"{account.namespace}/{account.name}").set(1 if ready else 0)
         at = datetime.fromtimestamp(self._wall_ms() / 1000, UTC)
@@ -145,6 +150,10 @@ class ExchangeAccountReconciler:
                 "observed_generation": account.generation,
                 "fingerprint": term.fingerprint if term is not None else old.fingerprint,
                 "trading_mode": session.trading_mode,
+                "open_intents": census.open_intents if census is not None else old.open_intents,
+                "orphan_orders": census.orphans if census is not None else old.orphan_orders,
+                "external_orders": census.external if census is not None else old.external_orders,
+                "unattributed_fills": max(old.unattributed_fills or 0, session.memory.unattributed(account.uid)),
                 "capabilities": _capabilities(term.exchange.capabilities) if term is not None else old.capabilities,
                 "conditions": [
                     condition("Ready", ready, "Ready" if ready else why[0], "" if ready else why[1]),
@@ -162,6 +171,9 @@ class ExchangeAccountReconciler:
                         "Swept" if health.synced else "NotSwept",
                         "" if health.synced else "The last reading of the account's orders was not complete.",
                     ),
+                    condition("OrphanOrders", bool(census.orphans), *_orphans(census.orphans, account.spec.orphan_policy))
+                    if census is not None
+                    else condition("OrphanOrders", None, "NotSwept"),
                 ],
             }
         )
@@ -171,6 +183,18 @@ def _connection(account: AccountRecord) -> tuple[object, ...]:
     """What a session is built from: any change of it needs a new one."""
     spec = account.spec
     return (spec.exchange, spec.environment, spec.market_type, spec.endpoint, spec.credentials_secret_ref, spec.rate_limit)
+
+
+def _orphans(count: int, policy: OrphanPolicy) -> tuple[str, str]:
+    """Reason and message of the condition OrphanOrders."""
+    if not count:
+        return "None", ""
+    if policy is OrphanPolicy.CANCEL:
+        return "Canceling", "Open orders that this installation placed and no OrderIntent explains are being cancelled, as spec.orphanPolicy says."
+    return "NoIntent", (
+        "The exchange has open orders that this installation placed and no OrderIntent explains: the operator's log names them. "
+        "Cancel them at the exchange, or set spec.orphanPolicy: Cancel."
+    )
 
 
 def _capabilities(venue: Capabilities) -> AccountCapabilities:

@@ -131,7 +131,7 @@ class OrderIntentReconciler:
         step = self._written(record, await self._store.remove_finalizer(record))
         if step is Step.NEXT:
             self._last.pop(record.uid, None)
-            self._memory.forget_intent(record.uid)
+            self._memory.forget_intent(record)
         return step
 
     async def _go_on_alone(self, record: OrderRecord, waiting: Waiting) -> Step:
@@ -181,7 +181,7 @@ class OrderIntentReconciler:
             if decision.verdict is None:
                 return Step.NEXT
             self._last.pop(record.uid, None)
-            self._memory.forget_intent(record.uid)
+            self._memory.forget_intent(record)
             return Step.REST
         if record.status == status:
             return Step.NEXT

@@ -17,14 +17,15 @@ import structlog
 from exchange_kernel.api import SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
-from exchange_kernel.core.answers import Refused, Unreachable
+from exchange_kernel.core.answers import ExchangeOrder, Refused, Unreachable
 from exchange_kernel.core.identity import encode, keyed_order_id, order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import Closed, Exchange
+from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, NotConnectable, OpenExchange, Ownership
-from exchange_kernel.reconcile.sweeper import Sweeper
+from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
 from exchange_kernel.stores.port import AccountRecord, IntentStore, Unavailable
 
@@ -85,6 +86,7 @@ class AccountSession:
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
         self.health = Health()
+        self.census: Census | None = None  # as the last complete sweep counted
         self.term: Term | None = None
         self.trading_mode: TradingMode = account.spec.trading_mode
         self.sweeper = Sweeper(self)
@@ -151,8 +153,8 @@ class AccountSession:
             return None
         ids, holder = self._ids(record, term), self._holder(record)
         known: dict[int, OrderMemory] = {}
-        for number, client_order_id in ids.items() if holder is None else ():
-            self.memory.bind(client_order_id, record.uid)
+        for number, client_order_id in ids.items() if holder is None and not record.finished else ():
+            self.memory.bind(client_order_id, record.uid, self.account.uid)
             if (found := self.memory.peek(client_order_id)) is not None:
                 known[number] = found
         created = self.store.created_version(record.uid)
@@ -260,6 +262,7 @@ class AccountSession:
         """One span of ownership: win the Lease, fence, sweep, and then act until it is over."""
         await self._ownership.acquire()
         self.memory.begin_term(self.sweeper.belongs)
+        self.memory.count_on(self.account.uid, self.account.status.unattributed_fills or 0)
         self.term = term
         async with _Background() as background:
             background.start(self._hold())
@@ -327,6 +330,39 @@ class AccountSession:
         if health != self.health:
             self.health = health
             self._changed()
+
+    def count(self, census: Census) -> None:
+        if census != self.census:
+            self.census = census
+            self._changed()
+
+    def report_orphan(self, order: ExchangeOrder) -> None:
+        log.warning(
+            "an order of ours that no intent explains",
+            account=self.label,
+            client_order_id=order.client_order_id,
+            exchange_order_id=order.exchange_order_id,
+            symbol=order.symbol,
+        )
+
+    def tell_unattributed(self) -> None:
+        """11: executions that no intent's status can tell are told here, and counted in the account's."""
+        for fill in self.memory.untold():
+            self.report_unattributed(fill)
+            self._changed()
+
+    def report_unattributed(self, fill: UnattributedFill) -> None:
+        log.warning(
+            "a fill that no intent explains",
+            account=self.label,
+            client_order_id=fill.order.client_order_id,
+            exchange_order_id=fill.order.exchange_order_id,
+            symbol=fill.order.symbol,
+            side=fill.order.side,
+            quantity=str(fill.quantity),
+            trades=[trade.trade_id for trade in fill.trades],
+            executions=fill.executions,
+        )
 
 
 class _Background:

@@ -135,14 +135,16 @@ class KubernetesIntentStore:
             return Unavailable("The API server was restored to an earlier state.")
         self._list_versions[namespace] = version
         listed = set()
+        complete = True
         for raw in answer.body.get("items", ()):
             listed.add(raw["metadata"]["uid"])
             self.observe(None, raw)
+            complete = complete and raw["metadata"]["uid"] in self._records
         for uid, record in list(self._records.items()):
             # A relist never says DELETED: what is gone from a consistent list is gone.
             if record.namespace == namespace and uid not in listed and int(record.resource_version) <= version:
                 self._drop(uid)
-        return Snapshot(tuple(record for record in self._records.values() if record.namespace == namespace), version)
+        return Snapshot(tuple(record for record in self._records.values() if record.namespace == namespace), version, complete)
 
     async def write_status(self, record: OrderRecord, status: OrderIntentStatus) -> WriteOutcome:
         patch = status_patch(record.status, status)

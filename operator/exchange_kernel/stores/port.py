@@ -55,6 +55,7 @@ class Snapshot:
 
     records: tuple[OrderRecord, ...]
     version: int
+    complete: bool = True  # False when an object could not be read: what no record explains may be that one's
 
 
 class IntentStore(Protocol):
