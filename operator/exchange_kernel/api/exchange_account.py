@@ -196,7 +196,8 @@ class ExchangeAccountStatus(Status):
         "Which account at the exchange this is. Written once: other credentials or another endpoint that lead elsewhere stop all sends.", default=None)
     trading_mode: TradingMode | None = field("The trading mode in force: no send starts that it does not allow.", default=None)
     capabilities: AccountCapabilities | None = field("What the exchange can do, as the operator counts on it.", default=None)
-    open_intents: StrictInt | None = field("OrderIntents on this account that are not finished, as the last sweep counted them.", default=None, minimum=0, maximum=INT32_MAX)
+    open_intents: StrictInt | None = field(
+        "OrderIntents on this account that are not finished, as the last sweep counted them.", default=None, minimum=0, maximum=INT32_MAX)
     unattributed_fills: StrictInt | None = field(
         "Executions on this account that no OrderIntent explains, though the order was ours.", default=None, minimum=0, maximum=INT32_MAX)
     orphan_orders: StrictInt | None = field(

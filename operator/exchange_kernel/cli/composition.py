@@ -21,7 +21,7 @@ from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import Credentials, Exchange
 from exchange_kernel.handlers import exchange_accounts, order_intents, settings
-from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, NAMESPACES, SECRETS, ApiClient
+from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.lease import LeaseOwnership
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
@@ -31,7 +31,7 @@ from exchange_kernel.reconcile.ports import NotConnectable, OpenExchange, System
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
-from exchange_kernel.stores.port import AccountRecord
+from exchange_kernel.stores.port import AccountRecord, Unavailable
 from exchange_kernel.telemetry import server
 
 log = structlog.get_logger(__name__)
@@ -153,11 +153,13 @@ class _Rooms:
         self._identity = f"{os.environ.get('POD_UID') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._clock, self._memory, self._listed = SystemClock(), Memory(), False
         self.restored = False
-        self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api)
+        self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
         self.account_reconciler = ExchangeAccountReconciler(
             store=self.accounts,
+            intents=self.intents,
+            memory=self._memory,
             new_session=self._new_session,
             wake=self.account_wakeups.wake,
             wake_after=self.account_wakeups.wake_after,
@@ -187,6 +189,7 @@ class _Rooms:
             open_exchange=_opener(self._api),
             ownership=lease,
             store=self.intents,
+            accounts=self.accounts,
             memory=self._memory,
             clock=self._clock,
             owner=self._owner,
@@ -206,13 +209,11 @@ class _Rooms:
 
     async def read_accounts(self) -> None:
         """List the accounts once, so that "ready" can mean all of them."""
-        for namespace in self._operator.namespaces or (None,):
-            while not (answer := await self._api.get(EXCHANGE_ACCOUNTS.path(namespace))).ok:
-                log.warning("the accounts can't be listed", reason=answer.message)
-                await asyncio.sleep(1.0)
-            for raw in answer.body.get("items", ()):
-                if (uid := self.accounts.observe(None, raw)) is not None:
-                    self.account_wakeups.wake(uid)
+        while isinstance(listed := await self.accounts.list_all(), Unavailable):
+            log.warning("the accounts can't be listed", reason=listed.reason)
+            await asyncio.sleep(1.0)
+        for account in listed:
+            self.account_wakeups.wake(account.uid)
         self._listed = True
 
     def not_ready(self) -> str | None:

@@ -40,6 +40,10 @@ class LeaseOwnership:
         self._renewed_at: float | None = None
 
     @property
+    def identity(self) -> str:
+        return self._identity
+
+    @property
     def duration(self) -> float:
         return self._duration
 

@@ -31,6 +31,11 @@ class Ownership(Protocol):
     """Whether this account is ours to act for, and until when (rule 7). Times are this process's monotonic clock, in seconds."""
 
     @property
+    def identity(self) -> str:
+        """Of this process, unique to it."""
+        ...
+
+    @property
     def duration(self) -> float: ...
 
     @property
@@ -53,7 +58,7 @@ class Ownership(Protocol):
 class NotConnectable:
     """Why an account's exchange can't be opened: a condition's type and reason, and a sentence that says what to do."""
 
-    condition: str  # CredentialsValid | Connected
+    condition: str  # CredentialsValid | Connected | Ready
     reason: str
     message: str
 

@@ -22,16 +22,18 @@ from exchange_kernel.core.identity import encode, keyed_order_id, order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import Closed, Exchange
+from exchange_kernel.reconcile.admission import admit
 from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, NotConnectable, OpenExchange, Ownership
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
-from exchange_kernel.stores.port import AccountRecord, IntentStore, Unavailable
+from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
 
 log = structlog.get_logger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+ADMISSION_RETRY_S = 2.0
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
 ANOTHER_ACCOUNT = NotConnectable(
@@ -62,6 +64,7 @@ class Term:
     markets: Mapping[str, MarketRules]
     fence: int | None = None
     started_ms: int = 0
+    admitted: bool = False  # no other ExchangeAccount object is on this account (13)
     ready: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
     why: str = ""
@@ -77,6 +80,7 @@ class AccountSession:
         open_exchange: OpenExchange,
         ownership: Ownership,
         store: IntentStore,
+        accounts: AccountStore,
         memory: Memory,
         clock: Clock,
         owner: str,
@@ -85,6 +89,7 @@ class AccountSession:
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
+        self.accounts = accounts
         self.health = Health()
         self.census: Census | None = None  # as the last complete sweep counted
         self.term: Term | None = None
@@ -94,6 +99,11 @@ class AccountSession:
         self._venue = VenueClock(clock)
         self._under_way: set[asyncio.Task[Any]] = set()
         self._without_recovery = without_recovery  # a test hook: see cli/composition.py
+
+    @property
+    def holder(self) -> str:
+        """Who acts for the account while this session has a term."""
+        return self._ownership.identity
 
     @property
     def label(self) -> str:
@@ -203,7 +213,7 @@ class AccountSession:
             capabilities=term.exchange.capabilities,
             trading_mode=self.trading_mode,
             send_first=spec.send_policy is SendPolicy.SEND_FIRST,
-            ready=term.ready,
+            ready=term.ready and not self.account.deleting,
             symbols=frozenset(spec.symbols),
             session_start_ms=term.started_ms,
         )
@@ -272,9 +282,16 @@ class AccountSession:
             term.started_ms = self.venue_ms()
             if not await self._fence(term):
                 return
+            problem = await self._admit(term)
             background.start(self.sweeper.read_stream(term))
             while not term.over.is_set() and not await self.sweeper.sweep():
                 await _either(term.over.wait(), asyncio.sleep(1.0))
+            while not term.over.is_set() and problem is not None:
+                # Nothing is sent; what its intents have at the exchange can be cancelled and goes on being followed.
+                self.report(replace(self.health, problem=problem))
+                await _either(term.over.wait(), asyncio.sleep(ADMISSION_RETRY_S))
+                problem = await self._admit(term)
+            self.report(replace(self.health, problem=None))
             term.ready = not term.over.is_set()
             self._changed()
             for record in self.store.of_account(self.account.namespace, self.account.name):
@@ -282,6 +299,11 @@ class AccountSession:
             log.info("account ready", account=self.account.name, namespace=self.account.namespace)
             await term.over.wait()
             log.warning("account session over", account=self.account.name, reason=term.why)
+
+    async def _admit(self, term: Term) -> NotConnectable | None:
+        problem = await admit(self.accounts, self.account, term.fingerprint)
+        term.admitted = problem is None
+        return problem
 
     async def _hold(self) -> None:
         self._venue.forget_renewals()

@@ -15,6 +15,7 @@ from exchange_kernel.core.identity import is_ours
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import Gap, OrderRef, OrderUpdate
 from exchange_kernel.reconcile import submitter
+from exchange_kernel.reconcile.admission import same_account
 from exchange_kernel.reconcile.memory import told_of
 from exchange_kernel.stores.port import Unavailable
 
@@ -48,7 +49,7 @@ class Sweeper:
 
     async def sweep_if_due(self) -> None:
         term = self._session.term
-        if term is not None and term.ready and not self._lock.locked() and self._session.clock.monotonic() >= self._due:
+        if term is not None and self._swept is term and not self._lock.locked() and self._session.clock.monotonic() >= self._due:
             await self.sweep()
 
     async def sweep(self) -> bool:
@@ -75,24 +76,31 @@ class Sweeper:
         listing = await term.exchange.open_orders()
         if isinstance(listing, Unreachable):
             return False
-        snapshot = await session.store.list_all(session.account.namespace)
-        if isinstance(snapshot, Unavailable):
+        snapshots = [await session.store.list_all(namespace) for namespace in self._namespaces()]
+        if any(isinstance(snapshot, Unavailable) for snapshot in snapshots):
             return False
-        self._take_in(term, [OrderUpdate(order) for order in listing.items], snapshot.records, began)
-        mine = [record for record in snapshot.records if record.spec.account_ref.name == session.account.name]
+        lists = [snapshot for snapshot in snapshots if not isinstance(snapshot, Unavailable)]
+        records = [record for snapshot in lists for record in snapshot.records]
+        self._take_in(term, [OrderUpdate(order) for order in listing.items], records, began)
+        mine = [record for record in records if (record.namespace, record.spec.account_ref.name) == (session.account.namespace, session.account.name)]
         if listing.complete:
             self._mark_missing(listing, began)
-            if snapshot.complete:
-                found = self._judge(term, listing, snapshot.records, began)
+            if all(snapshot.complete for snapshot in lists) and term.admitted:
+                found = self._judge(term, listing, records, began)
                 session.count(Census(sum(not record.finished for record in mine), *found))
             self._swept = term
             early, self._early = self._early, []
-            self._take_in(term, early, snapshot.records, began)
+            self._take_in(term, early, records, began)
         session.tell_unattributed()
         for record in mine:
             if record.finalizer or not record.finished:
                 session.wake(record.uid)
         return listing.complete
+
+    def _namespaces(self) -> list[str]:
+        """Where intents may explain an order of this account: in its own namespace, and where another object on the same account is."""
+        account = self._session.account
+        return sorted({account.namespace, *(other.namespace for other in same_account(account, self._session.accounts.all()))})
 
     def _mark_missing(self, listing: Listing[ExchangeOrder], began: int) -> None:
         """Only a complete list says anything about what is missing from it, and then no more than "ask"."""
@@ -138,6 +146,8 @@ class Sweeper:
             client_order_id = order.client_order_id
             if client_order_id in unplaced:
                 record = explained.get(client_order_id)
+                if record is None and not term.admitted:
+                    continue  # the one that is admitted tells of it
                 told = told_of(record, client_order_id) if record is not None else None
                 if record is None or record.finished:
                     memory.let_go.add(session.account.uid, client_order_id, {} if told is None else {order.exchange_order_id: told})
@@ -185,5 +195,7 @@ class Sweeper:
         if self._swept is not term and not self._placed(update.order.client_order_id):
             self._early.append(update)
             return
-        self._take_in(term, [update], session.store.of_account(session.account.namespace, session.account.name), session.venue_ms())
+        accounts = [session.account, *same_account(session.account, session.accounts.all())]
+        records = [record for account in accounts for record in session.store.of_account(account.namespace, account.name)]
+        self._take_in(term, [update], records, session.venue_ms())
         session.tell_unattributed()
