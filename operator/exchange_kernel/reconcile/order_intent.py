@@ -146,7 +146,7 @@ class OrderIntentReconciler:
 
     async def _say_unknown(self, record: OrderRecord, seen: Seen, decision: Decision, session: AccountSession) -> bool:
         """A question may take as long as a silent exchange does: what is not known is written before it is asked. False if that changed the record."""
-        if record.status.state is OrderState.UNKNOWN:
+        if record.status.state is OrderState.UNKNOWN or record.gone:
             return True
         step = await self._write(record, seen, decision, session.now())
         # A write that is not to be had now must not hold up finding out.
