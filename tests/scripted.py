@@ -65,7 +65,9 @@ class ScriptedExchange:
         self.amend_reply: Callable[[ExchangeOrder], object] | None = None
         self.replace_reply: Callable[[ExchangeOrder, ExchangeOrder], object] | None = None
         self.fills_at_once = False
-        self.reachable, self.uid = True, "42"
+        self.reachable = True
+        self.secret = self.opened_with = self.accepts = "keys"
+        self.uid_of = {"keys": "42", "newer keys": "42", "another's keys": "43"}
         self.stamps: list[int] = []
         self.calls: list[str] = []
         self.clock_jump_ms = 0
@@ -131,7 +133,7 @@ class ScriptedExchange:
         return ClockReading(self.now_ms(), now, now) if self.reachable else Unreachable("silent")
 
     async def fingerprint(self):
-        return self.uid if self.reachable else Unreachable("silent")
+        return (self.uid_of[self.opened_with] if self.opened_with == self.accepts else Refused("-2015", "Invalid API-key")) if self.reachable else Unreachable("silent")
 
     async def markets(self, *, reload: bool = False):
         return {"BTC/USDT": a_market()}
@@ -250,7 +252,7 @@ class ScriptedExchange:
 
     async def open_orders(self, symbol=None):
         self.calls.append("open_orders")
-        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable else Unreachable("silent")
+        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable and self.opened_with == self.accepts else Unreachable("silent")
 
     async def orders(self, symbol, since_ms):
         return Listing(tuple(self._shown()), True) if self.reachable else Unreachable("silent")
@@ -280,6 +282,7 @@ class HeldLease:
     """Ownership that is granted after its term is waited out, and kept until told otherwise."""
 
     duration, identity = 6.0, "this-process"
+    elsewhere = False
 
     def __init__(self) -> None:
         self.clock, self.lost, self.renewing, self._renewed = LoopClock(), asyncio.Event(), True, 0.0
@@ -305,6 +308,20 @@ class HeldLease:
 
     async def release(self):
         pass
+
+
+class Keys:
+    """The account's Secret, which the exchange takes or not (`accepts`), and what was last opened with."""
+
+    def __init__(self, exchange):
+        self.exchange, self.used = exchange, None
+
+    async def open(self, account):
+        self.used = self.exchange.opened_with = self.exchange.secret
+        return self.exchange
+
+    async def outdated(self, account):
+        return self.exchange.secret != self.used
 
 
 class OneAccount:
@@ -367,7 +384,7 @@ class OneAccount:
 
 def an_account_record(**spec) -> AccountRecord:
     values = {"exchange": "binance", "environment": "Simulated", "endpoint": {"rest": "http://sim"}, "credentialsSecretRef": {"name": "keys"}, "resyncSeconds": 5, **spec}
-    return AccountRecord(uid="aaaa-account", namespace="default", name="main", generation=1, resource_version="1",
+    return AccountRecord(uid="aaaa-account", namespace="default", name="main", generation=1, resource_version="1", created_ms=T0,
                          spec=ExchangeAccountSpec.model_validate(values), status=ExchangeAccountStatus())
 
 
@@ -378,11 +395,8 @@ class Desk:
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         clock = LoopClock()
 
-        async def open_exchange(account):
-            return exchange
-
         def new_session(account, changed):
-            return AccountSession(account, open_exchange=open_exchange, ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
+            return AccountSession(account, opener=Keys(exchange), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
                                   wake=self.intents.wake, changed=changed)
 
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))

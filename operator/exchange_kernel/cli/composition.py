@@ -27,7 +27,7 @@ from exchange_kernel.kube.lease import LeaseOwnership
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
-from exchange_kernel.reconcile.ports import NotConnectable, OpenExchange, SystemClock
+from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
@@ -186,7 +186,7 @@ class _Rooms:
         )
         return AccountSession(
             account,
-            open_exchange=_opener(self._api),
+            opener=_Opener(self._api),
             ownership=lease,
             store=self.intents,
             accounts=self.accounts,
@@ -235,18 +235,37 @@ async def _installation(api: ApiClient) -> str | None:
     return str(answer.body["metadata"]["uid"]) if answer.ok else None
 
 
-def _opener(api: ApiClient) -> OpenExchange:
-    async def open_account(account: AccountRecord) -> Exchange | NotConnectable:
-        """Open the account's exchange with the Secrets it names, in its own namespace only."""
+class _Opener:
+    """Opens one account's exchange with the Secrets it names, in its own namespace only. What they said last is kept for as long as its session lives."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        self._kept: dict[str, dict[str, str]] = {}  # by the Secret's name
+
+    async def outdated(self, account: AccountRecord) -> bool:
+        for name, kept in self._kept.items():
+            current = await _secret(self._api, account.namespace, name)
+            if not isinstance(current, str) and current != kept:
+                return True
+        return False
+
+    async def _read(self, account: AccountRecord, name: str) -> dict[str, str] | str:
+        current = await _secret(self._api, account.namespace, name)
+        if isinstance(current, str):
+            return self._kept.get(name, current)
+        self._kept[name] = current
+        return current
+
+    async def open(self, account: AccountRecord) -> Exchange | NotConnectable:
         spec = account.spec
-        secret = await _secret(api, account.namespace, spec.credentials_secret_ref.name)
+        secret = await self._read(account, spec.credentials_secret_ref.name)
         if isinstance(secret, str):
             return NotConnectable(
                 "CredentialsValid", "SecretNotReadable", f"The Secret in spec.credentialsSecretRef can't be read: {secret}. Create it in this namespace."
             )
         ca_pem: bytes | None = None
         if spec.endpoint is not None and spec.endpoint.ca_secret_ref is not None:
-            ca = await _secret(api, account.namespace, spec.endpoint.ca_secret_ref.name)
+            ca = await self._read(account, spec.endpoint.ca_secret_ref.name)
             if isinstance(ca, str) or "ca.crt" not in ca:
                 return NotConnectable(
                     "Connected", "CaNotReadable", "The Secret in spec.endpoint.caSecretRef can't be read or has no ca.crt: create it in this namespace."
@@ -267,8 +286,6 @@ def _opener(api: ApiClient) -> OpenExchange:
             )
         except ValueError as error:
             return NotConnectable("Connected", "NotUsable", str(error))
-
-    return open_account
 
 
 async def _secret(api: ApiClient, namespace: str, name: str) -> dict[str, str] | str:

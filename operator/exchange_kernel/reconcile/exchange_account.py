@@ -91,7 +91,7 @@ class ExchangeAccountReconciler:
         session = running.session
         session.account, session.trading_mode = account, account.spec.trading_mode
         self._make_room(session)
-        if not await self._store.write_status(account, self._status(account, session)):
+        if not session.held_elsewhere and not await self._store.write_status(account, self._status(account, session)):
             self._wake_after(uid, WRITE_RETRY_S)
         if account.deleting:
             # No timer ticks for an object that is being deleted.

@@ -25,7 +25,7 @@ from exchange_kernel.exchanges.port import Closed, Exchange
 from exchange_kernel.reconcile.admission import admit
 from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
-from exchange_kernel.reconcile.ports import Clock, NotConnectable, OpenExchange, Ownership
+from exchange_kernel.reconcile.ports import Clock, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
 from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
@@ -77,7 +77,7 @@ class AccountSession:
         self,
         account: AccountRecord,
         *,
-        open_exchange: OpenExchange,
+        opener: Opener,
         ownership: Ownership,
         store: IntentStore,
         accounts: AccountStore,
@@ -95,7 +95,7 @@ class AccountSession:
         self.term: Term | None = None
         self.trading_mode: TradingMode = account.spec.trading_mode
         self.sweeper = Sweeper(self)
-        self._open_exchange, self._ownership, self._changed = open_exchange, ownership, changed
+        self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
         self._under_way: set[asyncio.Task[Any]] = set()
         self._without_recovery = without_recovery  # a test hook: see cli/composition.py
@@ -104,6 +104,11 @@ class AccountSession:
     def holder(self) -> str:
         """Who acts for the account while this session has a term."""
         return self._ownership.identity
+
+    @property
+    def held_elsewhere(self) -> bool:
+        """Whether the account is another process's to speak for."""
+        return self.term is None and self.health.problem is None and self._ownership.elsewhere
 
     @property
     def label(self) -> str:
@@ -239,7 +244,7 @@ class AccountSession:
                 await self._close(term)
 
     async def _open(self) -> Term | NotConnectable:
-        exchange = await self._open_exchange(self.account)
+        exchange = await self._opener.open(self.account)
         if isinstance(exchange, NotConnectable):
             return exchange
         try:
@@ -290,7 +295,8 @@ class AccountSession:
                 # Nothing is sent; what its intents have at the exchange can be cancelled and goes on being followed.
                 self.report(replace(self.health, problem=problem))
                 await _either(term.over.wait(), asyncio.sleep(ADMISSION_RETRY_S))
-                problem = await self._admit(term)
+                if (problem := await self._admit(term)) is None:
+                    await self.sweeper.sweep()  # now with the account's orphans
             self.report(replace(self.health, problem=None))
             term.ready = not term.over.is_set()
             self._changed()
@@ -319,6 +325,16 @@ class AccountSession:
                 return True
             await _either(term.over.wait(), asyncio.sleep(0.5))
         return False
+
+    async def ask_who_we_are(self, term: Term) -> None:
+        """The orders could not be read: if that is because of the credentials, the session opens again with the Secret as it is by now."""
+        answer = await term.exchange.fingerprint()
+        if isinstance(answer, Refused) or (isinstance(answer, str) and answer != term.fingerprint):
+            self.end_term("The exchange refused the credentials.")
+
+    async def notice_new_credentials(self) -> None:
+        if await self._opener.outdated(self.account):
+            self.end_term("The account's Secret was changed.")
 
     def end_term(self, why: str) -> None:
         """Stop acting for the account now; a new term needs the Lease and a fence of its own."""

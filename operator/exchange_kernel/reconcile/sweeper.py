@@ -50,6 +50,7 @@ class Sweeper:
     async def sweep_if_due(self) -> None:
         term = self._session.term
         if term is not None and self._swept is term and not self._lock.locked() and self._session.clock.monotonic() >= self._due:
+            await self._session.notice_new_credentials()
             await self.sweep()
 
     async def sweep(self) -> bool:
@@ -75,6 +76,7 @@ class Sweeper:
         began = session.venue_ms()
         listing = await term.exchange.open_orders()
         if isinstance(listing, Unreachable):
+            await session.ask_who_we_are(term)
             return False
         snapshots = [await session.store.list_all(namespace) for namespace in self._namespaces()]
         if any(isinstance(snapshot, Unavailable) for snapshot in snapshots):
