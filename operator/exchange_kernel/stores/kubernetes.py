@@ -176,6 +176,10 @@ class KubernetesIntentStore:
         if answer.ok:
             if answer.body.get("metadata", {}).get("uid") != record.uid:
                 return self._vanished(record)
+            if "deletionTimestamp" in answer.body["metadata"] and not answer.body["metadata"].get("finalizers"):
+                # With its last finalizer the object went: what is answered is what it was.
+                self._drop(record.uid)
+                return Written(intent_record(answer.body))
             self._put(answer.body)
             return self._now(record)
         if answer.status == 404:
