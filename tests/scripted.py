@@ -66,7 +66,8 @@ class ScriptedExchange:
         self.replace_reply: Callable[[ExchangeOrder, ExchangeOrder], object] | None = None
         self.fills_at_once = False
         self.reachable = True
-        self.secret = self.opened_with = self.accepts = "keys"
+        self.secret = self.opened_with = "keys"
+        self.refused_keys: set[str] = set()
         self.uid_of = {"keys": "42", "newer keys": "42", "another's keys": "43"}
         self.stamps: list[int] = []
         self.calls: list[str] = []
@@ -133,7 +134,7 @@ class ScriptedExchange:
         return ClockReading(self.now_ms(), now, now) if self.reachable else Unreachable("silent")
 
     async def fingerprint(self):
-        return (self.uid_of[self.opened_with] if self.opened_with == self.accepts else Refused("-2015", "Invalid API-key")) if self.reachable else Unreachable("silent")
+        return (self.uid_of[self.opened_with] if self.opened_with not in self.refused_keys else Refused("-2015", "Invalid API-key")) if self.reachable else Unreachable("silent")
 
     async def markets(self, *, reload: bool = False):
         return {"BTC/USDT": a_market()}
@@ -252,7 +253,7 @@ class ScriptedExchange:
 
     async def open_orders(self, symbol=None):
         self.calls.append("open_orders")
-        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable and self.opened_with == self.accepts else Unreachable("silent")
+        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable and self.opened_with not in self.refused_keys else Unreachable("silent")
 
     async def orders(self, symbol, since_ms):
         return Listing(tuple(self._shown()), True) if self.reachable else Unreachable("silent")
@@ -311,7 +312,7 @@ class HeldLease:
 
 
 class Keys:
-    """The account's Secret, which the exchange takes or not (`accepts`), and what was last opened with."""
+    """The account's Secret, which the exchange takes or not (`refused_keys`), and what was last opened with."""
 
     def __init__(self, exchange):
         self.exchange, self.used = exchange, None

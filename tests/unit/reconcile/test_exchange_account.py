@@ -195,7 +195,7 @@ def test_newer_keys_of_the_same_account_are_used_from_the_next_sweep_on():
     async def tell(world):
         await world.start()
         await open_order(world)
-        world.exchange.secret = world.exchange.accepts = "newer keys"
+        world.exchange.secret = "newer keys"
         await until(lambda: world.exchange.opened_with == "newer keys")
         await until(lambda: is_ready(world))
         await open_order(world, "b")
@@ -206,7 +206,7 @@ def test_newer_keys_of_the_same_account_are_used_from_the_next_sweep_on():
 def test_refused_keys_end_the_session_and_it_begins_again_once_the_secret_has_good_ones():
     async def tell(world):
         await world.start()
-        world.exchange.accepts = "newer keys"
+        world.exchange.refused_keys.add("keys")
         await until(lambda: ready(world).reason == "Refused")
         world.exchange.secret = "newer keys"
         await until(lambda: is_ready(world))
@@ -217,12 +217,12 @@ def test_refused_keys_end_the_session_and_it_begins_again_once_the_secret_has_go
 def test_h17_keys_of_another_account_stop_everything_until_the_old_ones_are_back():
     async def tell(world):
         await world.start()
-        world.exchange.secret = world.exchange.accepts = "another's keys"
+        world.exchange.secret = "another's keys"
         await until(lambda: ready(world).reason == "AnotherAccount")
         world.store.create("a", a_spec())
         await asyncio.sleep(60)
         assert not world.exchange.orders_by_id
-        world.exchange.secret = world.exchange.accepts = "keys"
+        world.exchange.secret = "keys"
         await until(lambda: is_ready(world))
         await until(lambda: world.status("a").state is OrderState.OPEN, within=120)
 

@@ -227,6 +227,32 @@ def test_a_fill_of_an_unfinished_order_is_its_intents_whenever_it_comes():
     story(tell)
 
 
+def test_what_the_stream_tells_before_the_first_sweep_waits_for_it():
+    """The cache of intents may be behind at a start: it is no proof that no intent explains an order."""
+
+    async def tell(world):
+        client_order_id = await open_order(world)
+        await world.crash()
+        cached, world.store.of_account = world.store.of_account, lambda namespace, account: []
+        listed, held = world.exchange.open_orders, asyncio.Event()
+
+        async def slow(symbol=None):
+            await held.wait()
+            return await listed()
+
+        world.exchange.open_orders = slow
+        world.boot()
+        await until(lambda: world.exchange._streams)
+        world.exchange.fill(client_order_id, "1")
+        await asyncio.sleep(1)
+        world.store.of_account = cached
+        held.set()
+        await until(lambda: world.status("a").completion_time is not None)
+        assert (world.status("a").state, status(world).unattributed_fills) == (OrderState.FILLED, 0)
+
+    story(tell)
+
+
 # ── When it sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_it_sweeps_at_start_then_with_jitter_and_at_once_after_a_gap():
@@ -245,6 +271,20 @@ def test_it_sweeps_at_start_then_with_jitter_and_at_once_after_a_gap():
             stream.put_nowait(Gap.SUBSCRIBED)
         await asyncio.sleep(0.5)
         assert 1 <= count() - before <= 2, "single flight: two gaps at once are one sweep or two, never more"
+
+    story(tell)
+
+
+def test_accounts_do_not_sweep_in_step():
+    async def tell(world):
+        policy(world, resyncSeconds=100)
+        sweeper, account, dues = world.desk.session.sweeper, world.accounts.record, set()
+        for uid in ("0000-a", "0063-b", "00c7-c"):
+            world.desk.session.account = replace(world.accounts.record, uid=uid)
+            await sweeper.sweep()
+            dues.add(round(sweeper._due - asyncio.get_running_loop().time()))
+        world.desk.session.account = account
+        assert dues == {90, 100, 110}
 
     story(tell)
 
