@@ -218,6 +218,7 @@ def test_a_fill_of_an_unfinished_order_is_its_intents_whenever_it_comes():
     async def tell(world):
         client_order_id = await open_order(world)
         await world.crash()
+        world.exchange._streams.clear()
         world.boot()
         await until(lambda: world.exchange._streams)
         world.exchange.fill(client_order_id, "0.5")
@@ -241,6 +242,7 @@ def test_what_the_stream_tells_before_the_first_sweep_waits_for_it():
             return await listed()
 
         world.exchange.open_orders = slow
+        world.exchange._streams.clear()
         world.boot()
         await until(lambda: world.exchange._streams)
         world.exchange.fill(client_order_id, "1")
