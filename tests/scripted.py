@@ -66,6 +66,9 @@ class ScriptedExchange:
         self.replace_reply: Callable[[ExchangeOrder, ExchangeOrder], object] | None = None
         self.fills_at_once = False
         self.reachable = True
+        self.secret = self.opened_with = "keys"
+        self.refused_keys: set[str] = set()
+        self.uid_of = {"keys": "42", "newer keys": "42", "another's keys": "43"}
         self.stamps: list[int] = []
         self.calls: list[str] = []
         self.clock_jump_ms = 0
@@ -131,7 +134,7 @@ class ScriptedExchange:
         return ClockReading(self.now_ms(), now, now) if self.reachable else Unreachable("silent")
 
     async def fingerprint(self):
-        return "42" if self.reachable else Unreachable("silent")
+        return (self.uid_of[self.opened_with] if self.opened_with not in self.refused_keys else Refused("-2015", "Invalid API-key")) if self.reachable else Unreachable("silent")
 
     async def markets(self, *, reload: bool = False):
         return {"BTC/USDT": a_market()}
@@ -250,7 +253,7 @@ class ScriptedExchange:
 
     async def open_orders(self, symbol=None):
         self.calls.append("open_orders")
-        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable else Unreachable("silent")
+        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable and self.opened_with not in self.refused_keys else Unreachable("silent")
 
     async def orders(self, symbol, since_ms):
         return Listing(tuple(self._shown()), True) if self.reachable else Unreachable("silent")
@@ -279,7 +282,8 @@ class ScriptedExchange:
 class HeldLease:
     """Ownership that is granted after its term is waited out, and kept until told otherwise."""
 
-    duration = 6.0
+    duration, identity = 6.0, "this-process"
+    elsewhere = False
 
     def __init__(self) -> None:
         self.clock, self.lost, self.renewing, self._renewed = LoopClock(), asyncio.Event(), True, 0.0
@@ -307,30 +311,81 @@ class HeldLease:
         pass
 
 
+class Keys:
+    """The account's Secret, which the exchange takes or not (`refused_keys`), and what was last opened with."""
+
+    def __init__(self, exchange):
+        self.exchange, self.used = exchange, None
+
+    async def open(self, account):
+        self.used = self.exchange.opened_with = self.exchange.secret
+        return self.exchange
+
+    async def outdated(self, account):
+        return self.exchange.secret != self.used
+
+
 class OneAccount:
+    """The accounts; most tests have one."""
+
     def __init__(self, record):
-        self.record = record
+        self.first, self.records, self.writes, self.changed = record.uid, {record.uid: record}, 0, lambda uid: None
+
+    @property
+    def record(self):
+        return self.records[self.first]
+
+    @record.setter
+    def record(self, record):
+        self.records[self.first] = record
+
+    def put(self, record):
+        self.records[record.uid] = record
+        self.changed(record.uid)
+        return True
+
+    def delete(self, uid):
+        record = self.records[uid]
+        if record.finalizer:
+            self.put(replace(record, deleting=True))
+        else:
+            self.records.pop(uid)
+            self.changed(uid)
 
     def all(self):
-        return [self.record]
+        return list(self.records.values())
 
     def get(self, uid):
-        return self.record
+        return self.records.get(uid)
 
     def named(self, namespace, name):
-        return self.record if name == self.record.name else None
+        return next((record for record in self.records.values() if (record.namespace, record.name) == (namespace, name)), None)
+
+    async def list_all(self):
+        return tuple(self.records.values())
 
     async def missing(self, namespace, name):
-        return name != self.record.name
+        return self.named(namespace, name) is None
 
     async def write_status(self, record, status):
-        self.record = replace(self.record, status=status)
+        if record.uid in self.records and record.status != status:
+            self.writes += 1
+            self.put(replace(self.records[record.uid], status=status))
+        return True
+
+    async def add_finalizer(self, record):
+        return self.put(replace(self.records[record.uid], finalizer=True))
+
+    async def remove_finalizer(self, record):
+        self.put(replace(self.records[record.uid], finalizer=False))
+        if record.deleting:
+            self.delete(record.uid)
         return True
 
 
 def an_account_record(**spec) -> AccountRecord:
     values = {"exchange": "binance", "environment": "Simulated", "endpoint": {"rest": "http://sim"}, "credentialsSecretRef": {"name": "keys"}, "resyncSeconds": 5, **spec}
-    return AccountRecord(uid="aaaa-account", namespace="default", name="main", generation=1, resource_version="1",
+    return AccountRecord(uid="aaaa-account", namespace="default", name="main", generation=1, resource_version="1", created_ms=T0,
                          spec=ExchangeAccountSpec.model_validate(values), status=ExchangeAccountStatus())
 
 
@@ -341,17 +396,14 @@ class Desk:
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         clock = LoopClock()
 
-        async def open_exchange(account):
-            return exchange
-
         def new_session(account, changed):
-            return AccountSession(account, open_exchange=open_exchange, ownership=self.lease, store=store, memory=self.memory, clock=clock, owner=OWNER,
+            return AccountSession(account, opener=Keys(exchange), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
                                   wake=self.intents.wake, changed=changed)
 
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
         self.account_reconciler = ExchangeAccountReconciler(
-            store=accounts, new_session=new_session, wake=self.account_keys.wake,
+            store=accounts, intents=store, memory=self.memory, new_session=new_session, wake=self.account_keys.wake, wake_after=self.account_keys.wake_after,
             wake_intents=lambda account: [self.intents.wake(record.uid) for record in store.of_account("default", "main")], wall_ms=clock.wall_ms,
         )
         self.intent_reconciler = OrderIntentReconciler(
@@ -359,7 +411,9 @@ class Desk:
         )
 
     def boot(self) -> None:
-        self.account_keys.wake(self.accounts.record.uid)
+        self.accounts.changed = self.account_keys.wake
+        for account in self.accounts.all():
+            self.account_keys.wake(account.uid)
         self._ticking = asyncio.create_task(self._tick())
 
     async def ready(self) -> None:
@@ -368,7 +422,9 @@ class Desk:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            await self.account_reconciler.sweep(self.accounts.record.uid)
+            for account in self.accounts.all():
+                if not account.deleting:  # kopf's timers end there
+                    await self.account_reconciler.sweep(account.uid)
 
     @property
     def session(self) -> AccountSession:

@@ -64,4 +64,4 @@ def namespace(kube: Kube) -> Iterator[str]:
     kube.kubectl("--namespace", name, "delete", "orderintents,exchangeaccounts", "--all", "--wait=false")
     for left in kube.kubectl("--namespace", name, "get", "orderintents,exchangeaccounts", "-o", "name").stdout.split():
         kube.kubectl("--namespace", name, "patch", left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
-    kube.kubectl("delete", "namespace", name, "--wait=false")
+    kube.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

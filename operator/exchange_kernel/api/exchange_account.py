@@ -16,7 +16,6 @@ from exchange_kernel.api.base import (
     Resource,
     Spec,
     Status,
-    Time,
     field,
     forbidden,
     immutable,
@@ -197,13 +196,18 @@ class ExchangeAccountStatus(Status):
         "Which account at the exchange this is. Written once: other credentials or another endpoint that lead elsewhere stop all sends.", default=None)
     trading_mode: TradingMode | None = field("The trading mode in force: no send starts that it does not allow.", default=None)
     capabilities: AccountCapabilities | None = field("What the exchange can do, as the operator counts on it.", default=None)
-    open_intents: StrictInt | None = field("OrderIntents on this account that are not finished.", default=None, minimum=0, maximum=INT32_MAX)
+    open_intents: StrictInt | None = field(
+        "OrderIntents on this account that are not finished, as the last sweep counted them.", default=None, minimum=0, maximum=INT32_MAX)
     unattributed_fills: StrictInt | None = field(
         "Executions on this account that no OrderIntent explains, though the order was ours.", default=None, minimum=0, maximum=INT32_MAX)
-    last_sweep_time: Time | None = field("When all orders of the account were last read and compared.", default=None)
+    orphan_orders: StrictInt | None = field(
+        "Open orders that this installation placed and no OrderIntent explains, by two readings in a row. See spec.orphanPolicy.",
+        default=None, minimum=0, maximum=INT32_MAX)
+    external_orders: StrictInt | None = field(
+        "Open orders that somebody else placed on this account. They are left alone.", default=None, minimum=0, maximum=INT32_MAX)
     conditions: list[Condition] = field(
-        "Ready (orders are sent), Connected (the exchange answers), CredentialsValid, ClockSynced (its time is known) and Synced (the last sweep read "
-        "everything).",
+        "Ready (orders are sent), Connected (the exchange answers), CredentialsValid, ClockSynced (its time is known), Synced (the last sweep read "
+        "everything) and OrphanOrders (there are open orders of ours that no OrderIntent explains).",
         max_items=MAX_CONDITIONS, key="type")
 
 
@@ -232,7 +236,8 @@ class ExchangeAccount(Kind):
             Column("Clock", '.status.conditions[?(@.type=="ClockSynced")].status', "Whether its time is known.", wide=True),
             Column("Synced", '.status.conditions[?(@.type=="Synced")].status', "Whether the last sweep read everything.", wide=True),
             Column("Unattributed", ".status.unattributedFills", "Executions that no OrderIntent explains.", type="integer", wide=True),
-            Column("Last sweep", ".status.lastSweepTime", "Time since the last sweep.", type="date", wide=True),
+            Column("Orphans", ".status.orphanOrders", "Open orders of ours that no OrderIntent explains.", type="integer", wide=True),
+            Column("External", ".status.externalOrders", "Open orders that somebody else placed.", type="integer", wide=True),
             Column("Holder", ".status.holder", "Operator process that acts for it.", wide=True),
             Column("Fingerprint", ".status.fingerprint", "Which account at the exchange.", wide=True),
         ),

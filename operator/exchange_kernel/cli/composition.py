@@ -21,17 +21,17 @@ from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import Credentials, Exchange
 from exchange_kernel.handlers import exchange_accounts, order_intents, settings
-from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, NAMESPACES, SECRETS, ApiClient
+from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.lease import LeaseOwnership
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
-from exchange_kernel.reconcile.ports import NotConnectable, OpenExchange, SystemClock
+from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
-from exchange_kernel.stores.port import AccountRecord
+from exchange_kernel.stores.port import AccountRecord, Unavailable
 from exchange_kernel.telemetry import server
 
 log = structlog.get_logger(__name__)
@@ -153,13 +153,16 @@ class _Rooms:
         self._identity = f"{os.environ.get('POD_UID') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._clock, self._memory, self._listed = SystemClock(), Memory(), False
         self.restored = False
-        self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api)
+        self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
         self.account_reconciler = ExchangeAccountReconciler(
             store=self.accounts,
+            intents=self.intents,
+            memory=self._memory,
             new_session=self._new_session,
             wake=self.account_wakeups.wake,
+            wake_after=self.account_wakeups.wake_after,
             wake_intents=self._wake_intents,
             wall_ms=self._clock.wall_ms,
         )
@@ -183,9 +186,10 @@ class _Rooms:
         )
         return AccountSession(
             account,
-            open_exchange=_opener(self._api),
+            opener=_Opener(self._api),
             ownership=lease,
             store=self.intents,
+            accounts=self.accounts,
             memory=self._memory,
             clock=self._clock,
             owner=self._owner,
@@ -205,13 +209,11 @@ class _Rooms:
 
     async def read_accounts(self) -> None:
         """List the accounts once, so that "ready" can mean all of them."""
-        for namespace in self._operator.namespaces or (None,):
-            while not (answer := await self._api.get(EXCHANGE_ACCOUNTS.path(namespace))).ok:
-                log.warning("the accounts can't be listed", reason=answer.message)
-                await asyncio.sleep(1.0)
-            for raw in answer.body.get("items", ()):
-                if (uid := self.accounts.observe(None, raw)) is not None:
-                    self.account_wakeups.wake(uid)
+        while isinstance(listed := await self.accounts.list_all(), Unavailable):
+            log.warning("the accounts can't be listed", reason=listed.reason)
+            await asyncio.sleep(1.0)
+        for account in listed:
+            self.account_wakeups.wake(account.uid)
         self._listed = True
 
     def not_ready(self) -> str | None:
@@ -233,18 +235,37 @@ async def _installation(api: ApiClient) -> str | None:
     return str(answer.body["metadata"]["uid"]) if answer.ok else None
 
 
-def _opener(api: ApiClient) -> OpenExchange:
-    async def open_account(account: AccountRecord) -> Exchange | NotConnectable:
-        """Open the account's exchange with the Secrets it names, in its own namespace only."""
+class _Opener:
+    """Opens one account's exchange with the Secrets it names, in its own namespace only. What they said last is kept for as long as its session lives."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        self._kept: dict[str, dict[str, str]] = {}  # by the Secret's name
+
+    async def outdated(self, account: AccountRecord) -> bool:
+        for name, kept in self._kept.items():
+            current = await _secret(self._api, account.namespace, name)
+            if not isinstance(current, str) and current != kept:
+                return True
+        return False
+
+    async def _read(self, account: AccountRecord, name: str) -> dict[str, str] | str:
+        current = await _secret(self._api, account.namespace, name)
+        if isinstance(current, str):
+            return self._kept.get(name, current)
+        self._kept[name] = current
+        return current
+
+    async def open(self, account: AccountRecord) -> Exchange | NotConnectable:
         spec = account.spec
-        secret = await _secret(api, account.namespace, spec.credentials_secret_ref.name)
+        secret = await self._read(account, spec.credentials_secret_ref.name)
         if isinstance(secret, str):
             return NotConnectable(
                 "CredentialsValid", "SecretNotReadable", f"The Secret in spec.credentialsSecretRef can't be read: {secret}. Create it in this namespace."
             )
         ca_pem: bytes | None = None
         if spec.endpoint is not None and spec.endpoint.ca_secret_ref is not None:
-            ca = await _secret(api, account.namespace, spec.endpoint.ca_secret_ref.name)
+            ca = await self._read(account, spec.endpoint.ca_secret_ref.name)
             if isinstance(ca, str) or "ca.crt" not in ca:
                 return NotConnectable(
                     "Connected", "CaNotReadable", "The Secret in spec.endpoint.caSecretRef can't be read or has no ca.crt: create it in this namespace."
@@ -265,8 +286,6 @@ def _opener(api: ApiClient) -> OpenExchange:
             )
         except ValueError as error:
             return NotConnectable("Connected", "NotUsable", str(error))
-
-    return open_account
 
 
 async def _secret(api: ApiClient, namespace: str, name: str) -> dict[str, str] | str:

@@ -36,8 +36,16 @@ class LeaseOwnership:
         self._api, self._namespace, self._name, self._identity = api, namespace, name, identity
         self._duration, self._renew_every, self._monotonic = duration, renew_every, monotonic
         self._path = LEASES.path(namespace, name)
-        self._version = ""
+        self._version, self._elsewhere = "", False
         self._renewed_at: float | None = None
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    @property
+    def elsewhere(self) -> bool:
+        return self._elsewhere
 
     @property
     def duration(self) -> float:
@@ -63,6 +71,7 @@ class LeaseOwnership:
                     observed = (version, now)
                 term = float(lease.body["spec"].get("leaseDurationSeconds") or self._duration)
                 free = holder in ("", self._identity)
+                self._elsewhere = not free and now - observed[1] < term
                 if free or now - observed[1] >= term:
                     taken = await self._api.replace(self._path, self._body(lease.body))
                     if taken.ok:

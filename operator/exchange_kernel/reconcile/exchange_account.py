@@ -10,15 +10,25 @@ from datetime import UTC, datetime
 
 import structlog
 
-from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus
+from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus, OrphanPolicy
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.venue import Capabilities
+from exchange_kernel.reconcile.admission import refused_by
+from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.session import AccountSession
-from exchange_kernel.stores.port import AccountRecord, AccountStore
+from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
 from exchange_kernel.telemetry import metrics
 
 log = structlog.get_logger(__name__)
+
+WRITE_RETRY_S = 1.0
+DRAIN_CHECK_S = 1.0
+
+DELETING = (
+    "The account is being deleted and nothing is sent any more; it goes once none of its OrderIntents is unfinished. Two ways out: finish, cancel or "
+    "delete them, or set their spec.deletionPolicy: Orphan and delete them, which leaves their orders at the exchange."
+)
 
 
 @dataclass(slots=True)
@@ -40,12 +50,16 @@ class ExchangeAccountReconciler:
         self,
         *,
         store: AccountStore,
+        intents: IntentStore,
+        memory: Memory,
         new_session: Callable[[AccountRecord, Callable[[], None]], AccountSession],
         wake: Callable[[str], None],
+        wake_after: Callable[[str, float], None],
         wake_intents: Callable[[AccountRecord], None],
         wall_ms: Callable[[], int],
     ) -> None:
         self._store, self._new_session, self._wake, self._wake_intents, self._wall_ms = store, new_session, wake, wake_intents, wall_ms
+        self._wake_after, self._intents, self._memory = wake_after, intents, memory
         self._running: dict[str, _Running] = {}
 
     async def reconcile(self, uid: str) -> None:
@@ -55,6 +69,18 @@ class ExchangeAccountReconciler:
             if running is not None:
                 await self._stop(uid)
             return
+        if account.deleting and await self._drained(account):
+            if running is not None:
+                await self._stop(uid)
+            if account.finalizer and not await self._store.remove_finalizer(account):
+                self._wake_after(uid, WRITE_RETRY_S)
+            return
+        if not account.finalizer and not account.deleting:
+            # Before anything of it is used: it must stay for as long as its orders need its credentials (rule 11).
+            if not await self._store.add_finalizer(account):
+                self._wake_after(uid, WRITE_RETRY_S)
+                return
+            account = self._store.get(uid) or account
         if running is not None and _connection(running.session.account) != _connection(account):
             log.info("account changed: a new session begins", account=account.name)
             await self._stop(uid)
@@ -64,10 +90,30 @@ class ExchangeAccountReconciler:
             running = self._running[uid] = _Running(session, asyncio.get_running_loop().create_task(self._run(session)))
         session = running.session
         session.account, session.trading_mode = account, account.spec.trading_mode
-        await self._store.write_status(account, self._status(account, session))
-        if running.told != (news := (session.trading_mode, session.health.problem)):
+        self._make_room(session)
+        if not session.held_elsewhere and not await self._store.write_status(account, self._status(account, session)):
+            self._wake_after(uid, WRITE_RETRY_S)
+        if account.deleting:
+            # No timer ticks for an object that is being deleted.
+            session.track(session.sweeper.sweep_if_due())
+            self._wake_after(uid, DRAIN_CHECK_S)
+        if running.told != (news := (session.trading_mode, session.health.problem, account.deleting)):
             running.told = news
             self._wake_intents(account)
+
+    async def _drained(self, account: AccountRecord) -> bool:
+        """Whether no intent of the account is unfinished, by a consistent list, nor anything of a force-deleted one live."""
+        if any(not record.finished for record in self._intents.of_account(account.namespace, account.name)) or self._memory.unsettled(account.uid):
+            return False
+        snapshot = await self._intents.list_all(account.namespace)
+        if isinstance(snapshot, Unavailable) or not snapshot.complete:
+            return False
+        return all(record.finished for record in snapshot.records if record.spec.account_ref.name == account.name)
+
+    def _make_room(self, session: AccountSession) -> None:
+        """13: the older of two objects on one account at the exchange has it; this one's term ends, and the next is not admitted."""
+        if session.term is not None and session.term.admitted and (older := refused_by(session.account, self._store.all())) is not None:
+            session.end_term(f"ExchangeAccount {older.namespace}/{older.name} is on the same account at the exchange.")
 
     async def _run(self, session: AccountSession) -> None:
         try:
@@ -111,6 +157,7 @@ class ExchangeAccountReconciler:
     async def sweep(self, uid: str) -> None:
         running = self._running.get(uid)
         if running is not None:
+            self._make_room(running.session)
             await running.session.sweeper.sweep_if_due()
 
     def all_ready(self) -> bool:
@@ -120,8 +167,8 @@ class ExchangeAccountReconciler:
     # ── Status ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _status(self, account: AccountRecord, session: AccountSession) -> ExchangeAccountStatus:
-        term, health, old = session.term, session.health, account.status
-        ready = term is not None and term.ready
+        term, health, old, census = session.term, session.health, account.status, session.census
+        ready = term is not None and term.ready and not account.deleting
         metrics.ACCOUNT_READY.labels(account=f"{account.namespace}/{account.name}").set(1 if ready else 0)
         at = datetime.fromtimestamp(self._wall_ms() / 1000, UTC)
         before = {condition.type: condition for condition in old.conditions}
@@ -134,7 +181,9 @@ class ExchangeAccountReconciler:
 
         problem = health.problem
         why = (
-            (problem.reason, problem.message)
+            ("Deleting", DELETING)
+            if account.deleting
+            else (problem.reason, problem.message)
             if problem is not None
             else ("WaitingForLease", "Another holder's term, or a new Lease's first one, is being waited out.")
             if term is None
@@ -143,8 +192,13 @@ class ExchangeAccountReconciler:
         return old.model_copy(
             update={
                 "observed_generation": account.generation,
+                "holder": session.holder if term is not None else None,
                 "fingerprint": term.fingerprint if term is not None else old.fingerprint,
                 "trading_mode": session.trading_mode,
+                "open_intents": census.open_intents if census is not None else old.open_intents,
+                "orphan_orders": census.orphans if census is not None else old.orphan_orders,
+                "external_orders": census.external if census is not None else old.external_orders,
+                "unattributed_fills": max(old.unattributed_fills or 0, session.memory.unattributed(account.uid)),
                 "capabilities": _capabilities(term.exchange.capabilities) if term is not None else old.capabilities,
                 "conditions": [
                     condition("Ready", ready, "Ready" if ready else why[0], "" if ready else why[1]),
@@ -162,6 +216,9 @@ class ExchangeAccountReconciler:
                         "Swept" if health.synced else "NotSwept",
                         "" if health.synced else "The last reading of the account's orders was not complete.",
                     ),
+                    condition("OrphanOrders", bool(census.orphans), *_orphans(census.orphans, account.spec.orphan_policy))
+                    if census is not None
+                    else condition("OrphanOrders", None, "NotSwept"),
                 ],
             }
         )
@@ -171,6 +228,18 @@ def _connection(account: AccountRecord) -> tuple[object, ...]:
     """What a session is built from: any change of it needs a new one."""
     spec = account.spec
     return (spec.exchange, spec.environment, spec.market_type, spec.endpoint, spec.credentials_secret_ref, spec.rate_limit)
+
+
+def _orphans(count: int, policy: OrphanPolicy) -> tuple[str, str]:
+    """Reason and message of the condition OrphanOrders."""
+    if not count:
+        return "None", ""
+    if policy is OrphanPolicy.CANCEL:
+        return "Canceling", "Open orders that this installation placed and no OrderIntent explains are being cancelled, as spec.orphanPolicy says."
+    return "NoIntent", (
+        "The exchange has open orders that this installation placed and no OrderIntent explains: the operator's log names them. "
+        "Cancel them at the exchange, or set spec.orphanPolicy: Cancel."
+    )
 
 
 def _capabilities(venue: Capabilities) -> AccountCapabilities:

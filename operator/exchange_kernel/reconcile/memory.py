@@ -1,17 +1,22 @@
 """What this process knows and no store does: send records, cancels, and the account's orders as its exchange has told them.
 
-Keyed by client order id or UID, never by name. Send records outlive the account session and end only with a definite outcome (rule 3).
+Keyed by client order id or UID, never by name. Send records outlive the account session and end only with a definite outcome (rule 3). Orders that
+no intent follows any more are in `let_go.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from exchange_kernel.core import fills
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import Bust, ExchangeOrder, Trade
+from exchange_kernel.core.money import ZERO, subtract
+from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage, Terms
+from exchange_kernel.reconcile.let_go import LetGo, UnattributedFill
 
 
 @dataclass(slots=True)
@@ -40,7 +45,11 @@ class Memory:
     def __init__(self) -> None:
         self._orders: dict[str, OrderMemory] = {}
         self._uid_of: dict[str, str] = {}  # client order id → intent
+        self._account_of: dict[str, str] = {}  # client order id → ExchangeAccount
         self._client_id_of: dict[str, str] = {}  # exchange order id → client order id
+        self.let_go = LetGo()
+        self._untold: list[UnattributedFill] = []
+        self._unattributed: dict[str, int] = {}  # executions counted so far, by account; status has had all but the last of them
 
     def of(self, client_order_id: str) -> OrderMemory:
         found = self._orders.get(client_order_id)
@@ -51,8 +60,10 @@ class Memory:
     def peek(self, client_order_id: str) -> OrderMemory | None:
         return self._orders.get(client_order_id)
 
-    def bind(self, client_order_id: str, uid: str) -> None:
-        self._uid_of[client_order_id] = uid
+    def bind(self, client_order_id: str, uid: str, account: str) -> None:
+        """The intent `uid`, on the ExchangeAccount `account`, follows this id."""
+        self._uid_of[client_order_id], self._account_of[client_order_id] = uid, account
+        self.let_go.take_back(client_order_id)
 
     def uid_of(self, client_order_id: str) -> str | None:
         return self._uid_of.get(client_order_id)
@@ -61,16 +72,27 @@ class Memory:
         """Whether anything was ever handed to an adapter for this intent and has not been forgotten."""
         return any(bound == uid and (known := self._orders.get(cid)) is not None and known.send is not None for cid, bound in self._uid_of.items())
 
-    def forget_intent(self, uid: str) -> None:
-        """All of one intent that is let go."""
-        for client_order_id in [bound for bound, intent in self._uid_of.items() if intent == uid]:
+    def forget_intent(self, record: OrderRecord) -> None:
+        """All of one intent that is let go. What its status does not tell of its fills, and what fills from now on, is unattributed (H20)."""
+        for client_order_id in [bound for bound, intent in self._uid_of.items() if intent == record.uid]:
+            account = self._account_of.pop(client_order_id)
             self._uid_of.pop(client_order_id)
             known = self._orders.pop(client_order_id, None)
-            if known is not None and known.order is not None:
-                self._client_id_of.pop(known.order.exchange_order_id, None)
+            if known is None or known.order is None:
+                continue
+            left = told_of(record, client_order_id)
+            for order in (known.order, *known.others.values()):
+                self._client_id_of.pop(order.exchange_order_id, None)
+                told = order.filled_quantity if left is None else min(order.filled_quantity, left)
+                left = None if left is None else subtract(left, told)
+                self.let_go.add(account, client_order_id, {order.exchange_order_id: told}, whole=True)
+                self._note(order, tuple(trade for trade in known.trades.values() if trade.exchange_order_id == order.exchange_order_id and told == 0))
 
     def learn(self, order: ExchangeOrder, trades: tuple[Trade, ...], venue_ms: int) -> str | None:
         """Take in a report of an order, in any order of arrival. Returns the UID of the intent to wake, if something is new."""
+        if order.client_order_id in self.let_go:
+            self._note(order, trades)
+            return None
         known = self.of(order.client_order_id)
         if known.busts and (order.update_time_ms or 0) < max(bust.time_ms for bust in known.busts.values()):
             return None  # from before an execution was taken back
@@ -90,6 +112,8 @@ class Memory:
 
     def learn_bust(self, bust: Bust) -> str | None:
         """Take an execution back, once. Returns the UID of the intent to wake, if this is news."""
+        if bust.client_order_id in self.let_go:
+            return None
         known = self.of(bust.client_order_id)
         if bust.trade.trade_id in known.busts:
             return None
@@ -100,7 +124,8 @@ class Memory:
         return self._uid_of.get(bust.client_order_id)
 
     def learn_trades(self, client_order_id: str, trades: tuple[Trade, ...]) -> None:
-        self._keep(self.of(client_order_id), trades)
+        if client_order_id not in self.let_go:
+            self._keep(self.of(client_order_id), trades)
 
     @staticmethod
     def _keep(known: OrderMemory, trades: tuple[Trade, ...]) -> None:
@@ -119,18 +144,59 @@ class Memory:
             if known.order is not None and not known.order.status.ended and known.reported_ms < before_ms and belongs(client_order_id)
         ]
 
+    def account_of(self, client_order_id: str) -> str | None:
+        """The ExchangeAccount of the intent that follows this id."""
+        return self._account_of.get(client_order_id)
+
     def begin_term(self, belongs: Callable[[str], bool]) -> None:
         """Forget that something was provably not at the exchange: while the account was not ours, another holder may have sent it (7).
 
         What may be there, and what was seen there, is kept.
         """
         for client_order_id, known in self._orders.items():
-            if known.send is not None and not known.send.open_ended and known.send.stage is not SendStage.ACCEPTED and belongs(client_order_id):
+            if not belongs(client_order_id):
+                continue
+            if known.send is not None and not known.send.open_ended and known.send.stage is not SendStage.ACCEPTED:
                 known.send = None
-            if known.amend is not None and not known.amend.open_ended and belongs(client_order_id):
+            if known.amend is not None and not known.amend.open_ended:
                 known.amend = None
             known.evidence = Evidence()
+
+    def unsettled(self, account: str) -> bool:
+        """Whether something of this account may be live: an order not seen ended, or a send of which the outcome is not known."""
+        return any(
+            self._account_of.get(client_order_id) == account
+            and ((known.send is not None and known.send.open_ended) or (known.order is not None and not known.order.status.ended))
+            for client_order_id, known in self._orders.items()
+        )
+
+    # ── Executions that no intent tells (rule 11) ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _note(self, order: ExchangeOrder, trades: tuple[Trade, ...]) -> None:
+        if (fill := self.let_go.report(order, trades)) is not None:
+            self._untold.append(fill)
+            self._unattributed[fill.account] = self._unattributed.get(fill.account, 0) + fill.executions
+
+    def untold(self) -> list[UnattributedFill]:
+        """Those noted since this was last asked."""
+        told, self._untold = self._untold, []
+        return told
+
+    def count_on(self, account: str, counted: int) -> None:
+        """A term begins: other processes may have counted up to here meanwhile."""
+        self._unattributed[account] = max(counted, self._unattributed.get(account, 0))
+
+    def unattributed(self, account: str) -> int:
+        return self._unattributed.get(account, 0)
 
     def cancelling(self, client_order_id: str, **changes: object) -> None:
         known = self.of(client_order_id)
         known.cancel = replace(known.cancel, **changes)  # type: ignore[arg-type]
+
+
+def told_of(record: OrderRecord, client_order_id: str) -> Decimal | None:
+    """How much of this id's fills the intent's status tells; None if it is not known by itself: an attempt that is summed up with others."""
+    for attempt in record.attempts:
+        if attempt.client_order_id == client_order_id:
+            return attempt.filled_quantity or ZERO
+    return ZERO if record.status.earlier_attempts is None else None

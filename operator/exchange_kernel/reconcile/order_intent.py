@@ -131,7 +131,7 @@ class OrderIntentReconciler:
         step = self._written(record, await self._store.remove_finalizer(record))
         if step is Step.NEXT:
             self._last.pop(record.uid, None)
-            self._memory.forget_intent(record.uid)
+            self._memory.forget_intent(record)
         return step
 
     async def _go_on_alone(self, record: OrderRecord, waiting: Waiting) -> Step:
@@ -146,7 +146,7 @@ class OrderIntentReconciler:
 
     async def _say_unknown(self, record: OrderRecord, seen: Seen, decision: Decision, session: AccountSession) -> bool:
         """A question may take as long as a silent exchange does: what is not known is written before it is asked. False if that changed the record."""
-        if record.status.state is OrderState.UNKNOWN:
+        if record.status.state is OrderState.UNKNOWN or record.gone:
             return True
         step = await self._write(record, seen, decision, session.now())
         # A write that is not to be had now must not hold up finding out.
@@ -181,7 +181,7 @@ class OrderIntentReconciler:
             if decision.verdict is None:
                 return Step.NEXT
             self._last.pop(record.uid, None)
-            self._memory.forget_intent(record.uid)
+            self._memory.forget_intent(record)
             return Step.REST
         if record.status == status:
             return Step.NEXT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +31,16 @@ class Ownership(Protocol):
     """Whether this account is ours to act for, and until when (rule 7). Times are this process's monotonic clock, in seconds."""
 
     @property
+    def identity(self) -> str:
+        """Of this process, unique to it."""
+        ...
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process was seen to hold it, when this one last looked."""
+        ...
+
+    @property
     def duration(self) -> float: ...
 
     @property
@@ -53,10 +63,19 @@ class Ownership(Protocol):
 class NotConnectable:
     """Why an account's exchange can't be opened: a condition's type and reason, and a sentence that says what to do."""
 
-    condition: str  # CredentialsValid | Connected
+    condition: str  # CredentialsValid | Connected | Ready
     reason: str
     message: str
 
 
-#: Opens the exchange of an account with its credentials: the composition root's, since it knows Secrets and adapters.
-OpenExchange = Callable[[AccountRecord], Awaitable[Exchange | NotConnectable]]
+class Opener(Protocol):
+    """Opens the exchange of one account with its credentials: the composition root's, since it knows Secrets and adapters.
+
+    It keeps what it last opened with in memory: a Secret that is deleted does not stop cancels (rule 11).
+    """
+
+    async def open(self, account: AccountRecord) -> Exchange | NotConnectable: ...
+
+    async def outdated(self, account: AccountRecord) -> bool:
+        """Whether the account's Secrets, where they can be read, say something else than what was last opened with."""
+        ...

@@ -17,20 +17,23 @@ import structlog
 from exchange_kernel.api import SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
-from exchange_kernel.core.answers import Refused, Unreachable
+from exchange_kernel.core.answers import ExchangeOrder, Refused, Unreachable
 from exchange_kernel.core.identity import encode, keyed_order_id, order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import Closed, Exchange
+from exchange_kernel.reconcile.admission import admit
+from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
-from exchange_kernel.reconcile.ports import Clock, NotConnectable, OpenExchange, Ownership
-from exchange_kernel.reconcile.sweeper import Sweeper
+from exchange_kernel.reconcile.ports import Clock, NotConnectable, Opener, Ownership
+from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
-from exchange_kernel.stores.port import AccountRecord, IntentStore, Unavailable
+from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
 
 log = structlog.get_logger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+ADMISSION_RETRY_S = 2.0
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
 ANOTHER_ACCOUNT = NotConnectable(
@@ -61,6 +64,7 @@ class Term:
     markets: Mapping[str, MarketRules]
     fence: int | None = None
     started_ms: int = 0
+    admitted: bool = False  # no other ExchangeAccount object is on this account (13)
     ready: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
     why: str = ""
@@ -73,9 +77,10 @@ class AccountSession:
         self,
         account: AccountRecord,
         *,
-        open_exchange: OpenExchange,
+        opener: Opener,
         ownership: Ownership,
         store: IntentStore,
+        accounts: AccountStore,
         memory: Memory,
         clock: Clock,
         owner: str,
@@ -84,14 +89,26 @@ class AccountSession:
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
+        self.accounts = accounts
         self.health = Health()
+        self.census: Census | None = None  # as the last complete sweep counted
         self.term: Term | None = None
         self.trading_mode: TradingMode = account.spec.trading_mode
         self.sweeper = Sweeper(self)
-        self._open_exchange, self._ownership, self._changed = open_exchange, ownership, changed
+        self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
         self._under_way: set[asyncio.Task[Any]] = set()
         self._without_recovery = without_recovery  # a test hook: see cli/composition.py
+
+    @property
+    def holder(self) -> str:
+        """Who acts for the account while this session has a term."""
+        return self._ownership.identity
+
+    @property
+    def held_elsewhere(self) -> bool:
+        """Whether the account is another process's to speak for."""
+        return self.term is None and self.health.problem is None and self._ownership.elsewhere
 
     @property
     def label(self) -> str:
@@ -151,8 +168,8 @@ class AccountSession:
             return None
         ids, holder = self._ids(record, term), self._holder(record)
         known: dict[int, OrderMemory] = {}
-        for number, client_order_id in ids.items() if holder is None else ():
-            self.memory.bind(client_order_id, record.uid)
+        for number, client_order_id in ids.items() if holder is None and not record.finished else ():
+            self.memory.bind(client_order_id, record.uid, self.account.uid)
             if (found := self.memory.peek(client_order_id)) is not None:
                 known[number] = found
         created = self.store.created_version(record.uid)
@@ -201,7 +218,7 @@ class AccountSession:
             capabilities=term.exchange.capabilities,
             trading_mode=self.trading_mode,
             send_first=spec.send_policy is SendPolicy.SEND_FIRST,
-            ready=term.ready,
+            ready=term.ready and not self.account.deleting,
             symbols=frozenset(spec.symbols),
             session_start_ms=term.started_ms,
         )
@@ -227,7 +244,7 @@ class AccountSession:
                 await self._close(term)
 
     async def _open(self) -> Term | NotConnectable:
-        exchange = await self._open_exchange(self.account)
+        exchange = await self._opener.open(self.account)
         if isinstance(exchange, NotConnectable):
             return exchange
         try:
@@ -260,6 +277,7 @@ class AccountSession:
         """One span of ownership: win the Lease, fence, sweep, and then act until it is over."""
         await self._ownership.acquire()
         self.memory.begin_term(self.sweeper.belongs)
+        self.memory.count_on(self.account.uid, self.account.status.unattributed_fills or 0)
         self.term = term
         async with _Background() as background:
             background.start(self._hold())
@@ -269,9 +287,17 @@ class AccountSession:
             term.started_ms = self.venue_ms()
             if not await self._fence(term):
                 return
+            problem = await self._admit(term)
             background.start(self.sweeper.read_stream(term))
             while not term.over.is_set() and not await self.sweeper.sweep():
                 await _either(term.over.wait(), asyncio.sleep(1.0))
+            while not term.over.is_set() and problem is not None:
+                # Nothing is sent; what its intents have at the exchange can be cancelled and goes on being followed.
+                self.report(replace(self.health, problem=problem))
+                await _either(term.over.wait(), asyncio.sleep(ADMISSION_RETRY_S))
+                if (problem := await self._admit(term)) is None:
+                    await self.sweeper.sweep()  # now with the account's orphans
+            self.report(replace(self.health, problem=None))
             term.ready = not term.over.is_set()
             self._changed()
             for record in self.store.of_account(self.account.namespace, self.account.name):
@@ -279,6 +305,11 @@ class AccountSession:
             log.info("account ready", account=self.account.name, namespace=self.account.namespace)
             await term.over.wait()
             log.warning("account session over", account=self.account.name, reason=term.why)
+
+    async def _admit(self, term: Term) -> NotConnectable | None:
+        problem = await admit(self.accounts, self.account, term.fingerprint)
+        term.admitted = problem is None
+        return problem
 
     async def _hold(self) -> None:
         self._venue.forget_renewals()
@@ -294,6 +325,16 @@ class AccountSession:
                 return True
             await _either(term.over.wait(), asyncio.sleep(0.5))
         return False
+
+    async def ask_who_we_are(self, term: Term) -> None:
+        """The orders could not be read: if that is because of the credentials, the session opens again with the Secret as it is by now."""
+        answer = await term.exchange.fingerprint()
+        if isinstance(answer, Refused) or (isinstance(answer, str) and answer != term.fingerprint):
+            self.end_term("The exchange refused the credentials.")
+
+    async def notice_new_credentials(self) -> None:
+        if await self._opener.outdated(self.account):
+            self.end_term("The account's Secret was changed.")
 
     def end_term(self, why: str) -> None:
         """Stop acting for the account now; a new term needs the Lease and a fence of its own."""
@@ -327,6 +368,39 @@ class AccountSession:
         if health != self.health:
             self.health = health
             self._changed()
+
+    def count(self, census: Census) -> None:
+        if census != self.census:
+            self.census = census
+            self._changed()
+
+    def report_orphan(self, order: ExchangeOrder) -> None:
+        log.warning(
+            "an order of ours that no intent explains",
+            account=self.label,
+            client_order_id=order.client_order_id,
+            exchange_order_id=order.exchange_order_id,
+            symbol=order.symbol,
+        )
+
+    def tell_unattributed(self) -> None:
+        """11: executions that no intent's status can tell are told here, and counted in the account's."""
+        for fill in self.memory.untold():
+            self.report_unattributed(fill)
+            self._changed()
+
+    def report_unattributed(self, fill: UnattributedFill) -> None:
+        log.warning(
+            "a fill that no intent explains",
+            account=self.label,
+            client_order_id=fill.order.client_order_id,
+            exchange_order_id=fill.order.exchange_order_id,
+            symbol=fill.order.symbol,
+            side=fill.order.side,
+            quantity=str(fill.quantity),
+            trades=[trade.trade_id for trade in fill.trades],
+            executions=fill.executions,
+        )
 
 
 class _Background:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -24,8 +25,10 @@ from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed, OrderRef
-from exchange_kernel.reconcile.session import AccountSession, Term
 from exchange_kernel.telemetry import metrics
+
+if TYPE_CHECKING:
+    from exchange_kernel.reconcile.session import AccountSession, Term
 
 log = structlog.get_logger(__name__)
 
@@ -186,16 +189,21 @@ async def cancel(session: AccountSession, record: OrderRecord, client_order_id: 
     session.memory.cancelling(client_order_id, in_flight=True, asked_ms=session.venue_ms())
 
     async def cancel_and_remember() -> None:
-        outcome: CancelOutcome = Unknown("The adapter failed.")
-        try:
-            outcome = await exchange.cancel(ref, CancelClearance(session, term))
-        except BaseException as error:
-            log.error("cancel failed in the adapter", client_order_id=client_order_id, exc_info=error)
-        _remember_cancel(session, client_order_id, outcome)
-        metrics.CANCELS.labels(account=session.label, outcome=type(outcome).__name__).inc()
-        log.info("cancel asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
+        _remember_cancel(session, client_order_id, await cancel_ref(session, term, ref))
 
     await asyncio.shield(session.track(cancel_and_remember()))
+
+
+async def cancel_ref(session: AccountSession, term: Term, ref: OrderRef) -> CancelOutcome:
+    """Ask the exchange to cancel one order, through the gate. What becomes of the answer is the caller's: `cancel` is for those who have an intent."""
+    outcome: CancelOutcome = Unknown("The adapter failed.")
+    try:
+        outcome = await term.exchange.cancel(ref, CancelClearance(session, term))
+    except BaseException as error:
+        log.error("cancel failed in the adapter", client_order_id=ref.client_order_id, exc_info=error)
+    metrics.CANCELS.labels(account=session.label, outcome=type(outcome).__name__).inc()
+    log.info("cancel asked", client_order_id=ref.client_order_id, outcome=type(outcome).__name__)
+    return outcome
 
 
 def _remember_cancel(session: AccountSession, client_order_id: str, outcome: CancelOutcome) -> None:

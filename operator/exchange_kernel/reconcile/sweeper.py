@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from exchange_kernel.core.answers import Bust, Unreachable
+from exchange_kernel.api import OrphanPolicy
+from exchange_kernel.core import orphans
+from exchange_kernel.core.answers import Accepted, Bust, ExchangeOrder, Listing, TimeRefused, Unreachable
 from exchange_kernel.core.identity import is_ours
-from exchange_kernel.exchanges.port import Gap, OrderUpdate
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.exchanges.port import Gap, OrderRef, OrderUpdate
+from exchange_kernel.reconcile import submitter
+from exchange_kernel.reconcile.admission import same_account
+from exchange_kernel.reconcile.memory import told_of
 from exchange_kernel.stores.port import Unavailable
 
 if TYPE_CHECKING:
     from exchange_kernel.reconcile.session import AccountSession, Term
 
-RETRY_S = 2.0  # after a sweep that could not read everything
+RETRY_S = 2.0  # after a sweep that could not read everything, and before a suspected orphan is looked at again
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """What a complete sweep counted."""
+
+    open_intents: int  # of this ExchangeAccount, not finished
+    orphans: int
+    external: int
 
 
 class Sweeper:
@@ -25,10 +41,16 @@ class Sweeper:
         self._session = session
         self._lock = asyncio.Lock()
         self._due = 0.0
+        self._swept: Term | None = None  # the term in which everything was read at least once
+        self._early: list[OrderUpdate] = []  # told by the stream before that, of orders that the first sweep may explain
+        self._suspected: dict[str, int] = {}
+        self._reported: set[str] = set()  # orphans, by exchange order id
+        self._cancelling: set[str] = set()
 
     async def sweep_if_due(self) -> None:
         term = self._session.term
-        if term is not None and term.ready and not self._lock.locked() and self._session.clock.monotonic() >= self._due:
+        if term is not None and self._swept is term and not self._lock.locked() and self._session.clock.monotonic() >= self._due:
+            await self._session.notice_new_credentials()
             await self.sweep()
 
     async def sweep(self) -> bool:
@@ -41,59 +63,141 @@ class Sweeper:
             done = await self._sweep(term)
         # Spread by account, so that many accounts never sweep in step.
         spread = 0.9 + (int(session.account.uid.replace("-", "")[:4] or "0", 16) % 200) / 1000
-        self._due = session.clock.monotonic() + (session.account.spec.resync_seconds * spread if done else RETRY_S)
+        soon = not done or set(self._suspected) - self._reported
+        resync_s = session.account.spec.resync_seconds * spread
+        self._due = session.clock.monotonic() + (min(RETRY_S, resync_s) if soon else resync_s)
         session.report(replace(session.health, synced=done, connected=done))
         return done
 
     async def _sweep(self, term: Term) -> bool:
-        session, memory = self._session, self._session.memory
+        session = self._session
         if not await session.measure_clock(term.exchange):
             return False
         began = session.venue_ms()
         listing = await term.exchange.open_orders()
         if isinstance(listing, Unreachable):
+            await session.ask_who_we_are(term)
             return False
-        for order in listing.items:
-            if is_ours(order.client_order_id, session.owner):
-                memory.learn(order, (), began)
+        snapshots = [await session.store.list_all(namespace) for namespace in self._namespaces()]
+        if any(isinstance(snapshot, Unavailable) for snapshot in snapshots):
+            return False
+        lists = [snapshot for snapshot in snapshots if not isinstance(snapshot, Unavailable)]
+        records = [record for snapshot in lists for record in snapshot.records]
+        self._take_in(term, [OrderUpdate(order) for order in listing.items], records, began)
+        mine = [record for record in records if (record.namespace, record.spec.account_ref.name) == (session.account.namespace, session.account.name)]
         if listing.complete:
-            # Only a complete list says anything about what is missing from it, and then no more than "ask".
-            listed = {order.client_order_id for order in listing.items}
-            for client_order_id in memory.believed_open(self.belongs, began):
-                if client_order_id not in listed:
-                    memory.of(client_order_id).missing = True
-        snapshot = await session.store.list_all(session.account.namespace)
-        if isinstance(snapshot, Unavailable):
-            return False
-        for record in snapshot.records:
-            if record.spec.account_ref.name == session.account.name and (record.finalizer or not record.finished):
+            self._mark_missing(listing, began)
+            if all(snapshot.complete for snapshot in lists) and term.admitted:
+                found = self._judge(term, listing, records, began)
+                session.count(Census(sum(not record.finished for record in mine), *found))
+            self._swept = term
+            early, self._early = self._early, []
+            self._take_in(term, early, records, began)
+        session.tell_unattributed()
+        for record in mine:
+            if record.finalizer or not record.finished:
                 session.wake(record.uid)
         return listing.complete
 
-    def belongs(self, client_order_id: str) -> bool:
-        """Whether an order is this account's: bound to one of its intents."""
+    def _namespaces(self) -> list[str]:
+        """Where intents may explain an order of this account: in its own namespace, and where another object on the same account is."""
+        account = self._session.account
+        return sorted({account.namespace, *(other.namespace for other in same_account(account, self._session.accounts.all()))})
+
+    def _mark_missing(self, listing: Listing[ExchangeOrder], began: int) -> None:
+        """Only a complete list says anything about what is missing from it, and then no more than "ask"."""
+        listed = {order.client_order_id for order in listing.items}
+        for client_order_id in self._session.memory.believed_open(self.belongs, began):
+            if client_order_id not in listed:
+                self._session.memory.of(client_order_id).missing = True
+
+    def _judge(self, term: Term, listing: Listing[ExchangeOrder], records: Sequence[OrderRecord], began: int) -> tuple[int, int]:
+        """12: the numbers of orphans and of others' orders, with what the account's policy wants done about orphans begun."""
+        session = self._session
+        listed = [order for order in listing.items if not order.status.ended]
+        unfollowed = {order.client_order_id for order in listed if not self._followed(order.client_order_id)}
+        explained = orphans.explain(unfollowed, records, session.owner, term.fingerprint)
+        known = {order.client_order_id for order in listed} - unfollowed | set(explained)
+        found = orphans.sort(listed, session.owner, known)
+        apart_ms = term.exchange.capabilities.lookup_delay_ms
+        self._suspected, lost = orphans.confirm(self._suspected, found.unexplained, began, apart_ms)
+        for order in lost:
+            if order.exchange_order_id not in self._reported:
+                session.report_orphan(order)
+            if session.account.spec.orphan_policy is OrphanPolicy.CANCEL and order.exchange_order_id not in self._cancelling:
+                self._cancelling.add(order.exchange_order_id)
+                session.track(self._cancel(term, order))
+        self._reported = {order.exchange_order_id for order in lost}
+        return len(lost), found.external
+
+    async def _cancel(self, term: Term, order: ExchangeOrder) -> None:
+        outcome = await submitter.cancel_ref(self._session, term, OrderRef(order.symbol, order.client_order_id, order.exchange_order_id))
+        if isinstance(outcome, Accepted):
+            self._session.memory.learn(outcome.order, outcome.trades, self._session.venue_ms())
+        elif isinstance(outcome, TimeRefused):
+            self._session.end_term(f"The exchange refused the time of a request: {outcome.reason}")
+        self._cancelling.discard(order.exchange_order_id)
+
+    def _take_in(self, term: Term, updates: Sequence[OrderUpdate], records: Iterable[OrderRecord], at_ms: int) -> None:
+        """Give each report to whom it concerns: to the intent that follows the order, or to the account if none does any more (rule 11)."""
+        session, memory = self._session, self._session.memory
+        ours = [update for update in updates if is_ours(update.order.client_order_id, session.owner)]
+        unplaced = {update.order.client_order_id for update in ours if not self._placed(update.order.client_order_id)}
+        explained = orphans.explain(unplaced, records, session.owner, term.fingerprint)
+        for order, trades in ((update.order, (update.trade,) if update.trade is not None else ()) for update in ours):
+            client_order_id = order.client_order_id
+            if client_order_id in unplaced:
+                record = explained.get(client_order_id)
+                if record is None and not term.admitted:
+                    continue  # the one that is admitted tells of it
+                told = told_of(record, client_order_id) if record is not None else None
+                if record is None or record.finished:
+                    memory.let_go.add(session.account.uid, client_order_id, {} if told is None else {order.exchange_order_id: told})
+            if (uid := memory.learn(order, trades, at_ms)) is not None:
+                session.wake(uid)
+
+    def _placed(self, client_order_id: str) -> bool:
+        """Whether it is known who is to hear of this order."""
+        memory = self._session.memory
+        if client_order_id in memory.let_go or self._followed(client_order_id):
+            return True
+        return memory.uid_of(client_order_id) is None and memory.peek(client_order_id) is not None
+
+    def _followed(self, client_order_id: str) -> bool:
+        """Whether an intent follows this order: an unfinished one, or one that was force-deleted and goes on in memory."""
         uid = self._session.memory.uid_of(client_order_id)
         record = self._session.store.get(uid) if uid is not None else None
-        account = self._session.account
-        return record is not None and (record.namespace, record.spec.account_ref.name) == (account.namespace, account.name)
+        return uid is not None and (record is None or not record.finished)
+
+    def belongs(self, client_order_id: str) -> bool:
+        """Whether an order is this account's: followed by one of its intents."""
+        return self._session.memory.account_of(client_order_id) == self._session.account.uid
 
     async def read_stream(self, term: Term) -> None:
         """Take in the private stream for as long as the term lasts. Every gap in it is swept over REST."""
         session = self._session
+        self._early, self._suspected = [], {}
         async with aclosing(term.exchange.stream()) as facts:
             async for fact in facts:
                 if term.over.is_set():
                     return
-                if isinstance(fact, OrderUpdate):
-                    uid = session.memory.learn(fact.order, (fact.trade,) if fact.trade is not None else (), session.venue_ms())
-                    if uid is not None:
-                        session.wake(uid)
-                    continue
-                if isinstance(fact, Bust):
-                    uid = session.memory.learn_bust(fact)
-                    if uid is not None:
-                        session.wake(uid)
-                    continue
-                session.report(replace(session.health, stream_live=fact is Gap.SUBSCRIBED))
-                self._due = 0.0
-                session.track(self.sweep_if_due())
+                match fact:
+                    case OrderUpdate():
+                        self._hear(term, fact)
+                    case Bust():
+                        if (uid := session.memory.learn_bust(fact)) is not None:
+                            session.wake(uid)
+                    case Gap():
+                        session.report(replace(session.health, stream_live=fact is Gap.SUBSCRIBED))
+                        self._due = 0.0
+                        session.track(self.sweep_if_due())
+
+    def _hear(self, term: Term, update: OrderUpdate) -> None:
+        session = self._session
+        if self._swept is not term and not self._placed(update.order.client_order_id):
+            self._early.append(update)
+            return
+        accounts = [session.account, *same_account(session.account, session.accounts.all())]
+        records = [record for account in accounts for record in session.store.of_account(account.namespace, account.name)]
+        self._take_in(term, [update], records, session.venue_ms())
+        session.tell_unattributed()

@@ -6,7 +6,7 @@ back means a restored etcd, and then nothing in memory can be trusted (rule 7).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 import structlog
@@ -20,6 +20,7 @@ from exchange_kernel.stores.port import AccountRecord, Conflict, Gone, Snapshot,
 log = structlog.get_logger(__name__)
 
 ORDER_FINALIZER = "exchange-kernel.io/order"
+ACCOUNT_FINALIZER = "exchange-kernel.io/account"
 GROUP_LABEL = "exchange-kernel.io/group-uid"
 RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restored"})  # put by whoever creates objects again from a backup
 RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
@@ -55,7 +56,9 @@ def account_record(raw: Body) -> AccountRecord:
         resource_version=metadata["resourceVersion"],
         spec=ExchangeAccountSpec.model_validate(raw["spec"]),
         status=ExchangeAccountStatus.model_validate(raw.get("status") or {}),
+        created_ms=_ms(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
+        finalizer=ACCOUNT_FINALIZER in metadata.get("finalizers", ()),
     )
 
 
@@ -135,14 +138,16 @@ class KubernetesIntentStore:
             return Unavailable("The API server was restored to an earlier state.")
         self._list_versions[namespace] = version
         listed = set()
+        complete = True
         for raw in answer.body.get("items", ()):
             listed.add(raw["metadata"]["uid"])
             self.observe(None, raw)
+            complete = complete and raw["metadata"]["uid"] in self._records
         for uid, record in list(self._records.items()):
             # A relist never says DELETED: what is gone from a consistent list is gone.
             if record.namespace == namespace and uid not in listed and int(record.resource_version) <= version:
                 self._drop(uid)
-        return Snapshot(tuple(record for record in self._records.values() if record.namespace == namespace), version)
+        return Snapshot(tuple(record for record in self._records.values() if record.namespace == namespace), version, complete)
 
     async def write_status(self, record: OrderRecord, status: OrderIntentStatus) -> WriteOutcome:
         patch = status_patch(record.status, status)
@@ -171,6 +176,10 @@ class KubernetesIntentStore:
         if answer.ok:
             if answer.body.get("metadata", {}).get("uid") != record.uid:
                 return self._vanished(record)
+            if "deletionTimestamp" in answer.body["metadata"] and not answer.body["metadata"].get("finalizers"):
+                # With its last finalizer the object went: what is answered is what it was.
+                self._drop(record.uid)
+                return Written(intent_record(answer.body))
             self._put(answer.body)
             return self._now(record)
         if answer.status == 404:
@@ -195,17 +204,18 @@ class KubernetesIntentStore:
 
 
 class KubernetesAccountStore:
-    """All ExchangeAccounts this process watches."""
+    """All ExchangeAccounts this process watches: those of some namespaces, or of all."""
 
-    def __init__(self, api: ApiClient) -> None:
-        self._api = api
+    def __init__(self, api: ApiClient, namespaces: Sequence[str] = ()) -> None:
+        self._api, self._namespaces = api, namespaces
         self._records: dict[str, AccountRecord] = {}
+        self._finalizers: dict[str, list[str]] = {}
 
     def observe(self, kind: str | None, raw: Body) -> str | None:
         metadata = raw["metadata"]
         uid = str(metadata["uid"])
         if kind == "DELETED":
-            return uid if self._records.pop(uid, None) is not None else None
+            return uid if self._drop(uid) else None
         known = self._records.get(uid)
         if known is not None and int(known.resource_version) >= int(metadata["resourceVersion"]):
             return None
@@ -214,7 +224,23 @@ class KubernetesAccountStore:
         except ValidationError as error:
             log.error("an account does not fit the schema", name=metadata["name"], namespace=metadata["namespace"], errors=error.error_count())
             return None
+        self._finalizers[uid] = list(metadata.get("finalizers", ()))
         return uid
+
+    def _drop(self, uid: str) -> bool:
+        self._finalizers.pop(uid, None)
+        return self._records.pop(uid, None) is not None
+
+    async def list_all(self) -> tuple[AccountRecord, ...] | Unavailable:
+        listed = set()
+        for namespace in self._namespaces or (None,):
+            answer = await self._api.get(EXCHANGE_ACCOUNTS.path(namespace))
+            if not answer.ok:
+                return Unavailable(answer.message)
+            for raw in answer.body.get("items", ()):
+                listed.add(str(raw["metadata"]["uid"]))
+                self.observe(None, raw)
+        return tuple(record for uid, record in self._records.items() if uid in listed)
 
     def all(self) -> Iterable[AccountRecord]:
         return list(self._records.values())
@@ -232,7 +258,19 @@ class KubernetesAccountStore:
         if record.status == status:
             return True
         body = {"metadata": {"resourceVersion": record.resource_version}, "status": status_patch(record.status, status)}
-        answer = await self._api.patch(EXCHANGE_ACCOUNTS.path(record.namespace, record.name, "status"), body)
+        return await self._written(record, await self._api.patch(EXCHANGE_ACCOUNTS.path(record.namespace, record.name, "status"), body))
+
+    async def add_finalizer(self, record: AccountRecord) -> bool:
+        return await self._write_finalizers(record, [*self._finalizers.get(record.uid, ()), ACCOUNT_FINALIZER])
+
+    async def remove_finalizer(self, record: AccountRecord) -> bool:
+        return await self._write_finalizers(record, [name for name in self._finalizers.get(record.uid, ()) if name != ACCOUNT_FINALIZER])
+
+    async def _write_finalizers(self, record: AccountRecord, finalizers: list[str]) -> bool:
+        body = {"metadata": {"resourceVersion": record.resource_version, "finalizers": finalizers}}
+        return await self._written(record, await self._api.patch(EXCHANGE_ACCOUNTS.path(record.namespace, record.name), body))
+
+    async def _written(self, record: AccountRecord, answer: Answer) -> bool:
         if answer.ok:
             self.observe("MODIFIED", answer.body)
             return True

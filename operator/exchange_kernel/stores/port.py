@@ -21,7 +21,9 @@ class AccountRecord:
     resource_version: str
     spec: ExchangeAccountSpec
     status: ExchangeAccountStatus
+    created_ms: int = 0  # by the API server's clock
     deleting: bool = False
+    finalizer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Snapshot:
 
     records: tuple[OrderRecord, ...]
     version: int
+    complete: bool = True  # False when an object could not be read: what no record explains may be that one's
 
 
 class IntentStore(Protocol):
@@ -92,6 +95,10 @@ class AccountStore(Protocol):
 
     def named(self, namespace: str, name: str) -> AccountRecord | None: ...
 
+    async def list_all(self) -> tuple[AccountRecord, ...] | Unavailable:
+        """One consistent list of all accounts this process acts for; own writes that were answered are in it."""
+        ...
+
     async def missing(self, namespace: str, name: str) -> bool:
         """Whether there is provably no such account now: not merely none that this process has been told of."""
         ...
@@ -99,3 +106,9 @@ class AccountStore(Protocol):
     async def write_status(self, record: AccountRecord, status: ExchangeAccountStatus) -> bool:
         """Write what differs; False if it could not be written now."""
         ...
+
+    async def add_finalizer(self, record: AccountRecord) -> bool:
+        """False if it could not be written now."""
+        ...
+
+    async def remove_finalizer(self, record: AccountRecord) -> bool: ...

@@ -1,0 +1,63 @@
+"""Which of the orders listed at the exchange are ours, and which of those no OrderIntent explains (rule 12). Pure: the sweeper reads, this judges."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from exchange_kernel.core.answers import ExchangeOrder
+from exchange_kernel.core.identity import CODECS, is_ours, keyed_order_id, order_id
+from exchange_kernel.core.order import OrderRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """One list of open orders, by whose they are."""
+
+    unexplained: tuple[ExchangeOrder, ...]  # ours by their id, and of no intent
+    external: int  # placed by somebody else: left alone
+
+
+def sort(listed: Iterable[ExchangeOrder], owner: str, explained: Collection[str]) -> Sorted:
+    """Ours and unexplained, or somebody else's. `explained`: the client order ids of which an intent is known."""
+    listed = tuple(listed)
+    ours = [order for order in listed if is_ours(order.client_order_id, owner)]
+    return Sorted(tuple(order for order in ours if order.client_order_id not in explained), len(listed) - len(ours))
+
+
+def explain(client_order_ids: Collection[str], records: Iterable[OrderRecord], owner: str, fingerprint: str) -> dict[str, OrderRecord]:
+    """The intent of each of these ids that has one: it recorded the id, or its next attempt or an earlier one makes it, in any encoding ever shipped.
+
+    Where several intents explain one, an unfinished one is named.
+    """
+    found: dict[str, OrderRecord] = {}
+    if not client_order_ids:
+        return found
+    for record in records:
+        for client_order_id in _ids_of(record, owner, fingerprint) & set(client_order_ids):
+            if client_order_id not in found or found[client_order_id].finished:
+                found[client_order_id] = record
+    return found
+
+
+def _ids_of(record: OrderRecord, owner: str, fingerprint: str) -> set[str]:
+    ids = {attempt.client_order_id for attempt in record.attempts}
+    last = max((attempt.number for attempt in record.attempts), default=0)
+    for number in range(1, last + 2):
+        made = [order_id(owner, uid=record.uid, attempt=number)]
+        if (key := record.spec.idempotency_key) is not None:
+            made.append(keyed_order_id(owner, fingerprint=fingerprint, namespace=record.namespace, key=key, attempt=number))
+        ids.update(encode(one) for one in made for encode in CODECS.values())
+    return ids
+
+
+def confirm(
+    suspected: Mapping[str, int], unexplained: Iterable[ExchangeOrder], began_ms: int, apart_ms: int
+) -> tuple[dict[str, int], tuple[ExchangeOrder, ...]]:
+    """Orphans: what two complete sweeps in a row could not explain, the readings of which began at least `apart_ms` apart.
+
+    `suspected`: by exchange order id, when (venue ms) the reading began that first could not. Returns the same for the next sweep, and the orphans.
+    """
+    unexplained = tuple(unexplained)
+    since = {order.exchange_order_id: suspected.get(order.exchange_order_id, began_ms) for order in unexplained}
+    return since, tuple(order for order in unexplained if began_ms - since[order.exchange_order_id] >= max(1, apart_ms))
