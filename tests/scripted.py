@@ -292,6 +292,9 @@ class HeldLease:
     def held_until(self) -> float:
         return self._renewed + self.duration
 
+    async def look(self):
+        pass
+
     async def acquire(self):
         self.lost.clear()
         await asyncio.sleep(self.duration)

@@ -12,10 +12,14 @@ from decimal import Decimal
 
 import pytest
 
+from exchange_kernel.api import OrderState
+from exchange_kernel.core.answers import Unreachable
+from tests.builders import a_spec
 from tests.crash.crashing import CrashPoints
 from tests.crash.scenarios import SCENARIOS, Scenario
 from tests.crash.test_matrix import quiet, tell  # noqa: F401
 from tests.processes import Processes, ProcessLoop
+from tests.scripted import ScriptedExchange
 from tests.virtual_time import run
 
 STOPPED_S = 45.0      # far longer than the Lease, the proof of absence and a new send take
@@ -95,3 +99,38 @@ def test_h3_where_the_venue_takes_old_requests_the_thawed_one_makes_a_second_ord
     """What the stamp is for: without assumption A1 nothing else stops a process that was frozen between its gate and its first byte."""
     _, seen = run(play(SCENARIOS[0], None, kill=False, at_the_wire=True, refuses_old=False), ProcessLoop)
     assert seen["duplicates"] or seen["overexposed"]
+
+
+class _CutOff:
+    """The exchange as a process sees it that has no way to it."""
+
+    def __init__(self, exchange: ScriptedExchange) -> None:
+        self._exchange = exchange
+
+    def __getattr__(self, name: str):
+        return getattr(self._exchange, name)
+
+    async def clock(self):
+        return Unreachable("no route")
+
+
+def test_a_process_that_can_t_connect_does_not_contradict_the_holder():
+    async def story():
+        world, writes = Processes(), []
+        world.boot("a")
+        await asyncio.sleep(15)
+        world.store.create("x", a_spec())
+        await asyncio.sleep(5)
+        assert world.status("x").state is OrderState.OPEN
+        world.on_change = writes.append
+        world.boot("b", lambda room: _CutOff(room) if isinstance(room, ScriptedExchange) else room)
+        await asyncio.sleep(60)
+        assert writes == []
+        assert {condition.type: condition.status for condition in world.accounts.record.status.conditions}["Ready"] == "True"
+        world.kill("a")
+        await asyncio.sleep(60)
+        assert len(writes) <= 2, "with nobody to contradict, it says once that the account can't be used"
+        assert {condition.type: condition.status for condition in world.accounts.record.status.conditions}["Ready"] == "False"
+        await world.close()
+
+    run(story(), ProcessLoop)

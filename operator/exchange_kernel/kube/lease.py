@@ -36,7 +36,8 @@ class LeaseOwnership:
         self._api, self._namespace, self._name, self._identity = api, namespace, name, identity
         self._duration, self._renew_every, self._monotonic = duration, renew_every, monotonic
         self._path = LEASES.path(namespace, name)
-        self._version, self._elsewhere = "", False
+        self._version, self._elsewhere = "", True  # until we have looked, it may be
+        self._observed: tuple[str, float] | None = None  # the version we watch, and when we first saw it
         self._renewed_at: float | None = None
 
     @property
@@ -56,31 +57,44 @@ class LeaseOwnership:
         return 0.0 if self._renewed_at is None else self._renewed_at + self._duration
 
     async def acquire(self) -> None:
-        self._renewed_at = None
-        observed: tuple[str, float] | None = None  # the version we watch, and when we first saw it
+        self._renewed_at = self._observed = None
         while True:
-            lease = await self._api.get(self._path)
-            now = self._monotonic()
+            lease, now = await self._look()
             if lease.status == 404:
                 taken = await self._api.create(LEASES.path(self._namespace), self._body(None))
                 if taken.ok:
                     return await self._wait_out(taken, now, "created")
             elif lease.ok:
-                holder, version = lease.body["spec"].get("holderIdentity") or "", lease.body["metadata"]["resourceVersion"]
-                if observed is None or observed[0] != version:
-                    observed = (version, now)
-                term = float(lease.body["spec"].get("leaseDurationSeconds") or self._duration)
-                free = holder in ("", self._identity)
-                self._elsewhere = not free and now - observed[1] < term
-                if free or now - observed[1] >= term:
+                if not self._elsewhere:
+                    free = self._is_free(lease.body)
                     taken = await self._api.replace(self._path, self._body(lease.body))
                     if taken.ok:
                         # A foreign holder was timed out by our own clock: its requests are dead. All else is waited out now.
                         return await self._wait_out(taken, now, "free" if free else "expired", wait=free)
-                    observed = None
+                    self._observed = None
             else:
                 log.warning("lease not readable", lease=self._name, reason=lease.message)
             await asyncio.sleep(min(1.0, self._duration / 6))
+
+    async def look(self) -> None:
+        """Find out whether another process holds it, without seeking it."""
+        await self._look()
+
+    async def _look(self) -> tuple[Answer, float]:
+        lease = await self._api.get(self._path)
+        now = self._monotonic()
+        if lease.ok:
+            version = lease.body["metadata"]["resourceVersion"]
+            if self._observed is None or self._observed[0] != version:
+                self._observed = (version, now)
+            term = float(lease.body["spec"].get("leaseDurationSeconds") or self._duration)
+            self._elsewhere = not self._is_free(lease.body) and now - self._observed[1] < term
+        elif lease.status == 404:
+            self._elsewhere = False
+        return lease, now
+
+    def _is_free(self, lease: Body) -> bool:
+        return (lease["spec"].get("holderIdentity") or "") in ("", self._identity)
 
     async def _wait_out(self, taken: Answer, asked_at: float, how: str, wait: bool = True) -> None:
         self._taken(taken, asked_at)

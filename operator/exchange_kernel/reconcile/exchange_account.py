@@ -36,6 +36,7 @@ class _Running:
     session: AccountSession
     task: asyncio.Task[None]
     told: object = None  # what the account's intents were last woken for
+    said: object = None  # what was last written of it while nobody held it
 
     @property
     def accounted_for(self) -> bool:
@@ -91,15 +92,27 @@ class ExchangeAccountReconciler:
         session = running.session
         session.account, session.trading_mode = account, account.spec.trading_mode
         self._make_room(session)
-        if not session.held_elsewhere and not await self._store.write_status(account, self._status(account, session)):
+        if self._speaks(running, account) and not await self._store.write_status(account, self._status(account, session)):
+            running.said = None
             self._wake_after(uid, WRITE_RETRY_S)
         if account.deleting:
             # No timer ticks for an object that is being deleted.
             session.track(session.sweeper.sweep_if_due())
             self._wake_after(uid, DRAIN_CHECK_S)
-        if running.told != (news := (session.trading_mode, session.health.problem, account.deleting)):
+        if running.told != (news := (session.trading_mode, session.health.problem, account.deleting, session.held_elsewhere)):
             running.told = news
             self._wake_intents(account)
+
+    @staticmethod
+    def _speaks(running: _Running, account: AccountRecord) -> bool:
+        """Whether this process may write the account's status: the holder always, and while there is none each says once what it has to say."""
+        if running.session.held_elsewhere:
+            return False
+        news = (running.session.health, account.generation)
+        if running.session.term is None and running.said == news:
+            return False
+        running.said = news
+        return True
 
     async def _drained(self, account: AccountRecord) -> bool:
         """Whether no intent of the account is unfinished, by a consistent list, nor anything of a force-deleted one live."""
@@ -149,6 +162,8 @@ class ExchangeAccountReconciler:
             )
         running = self._running.get(account.uid)
         if running is None:
+            return None
+        if running.session.held_elsewhere:
             return None
         if running.session.term is None and running.session.health.problem is not None:
             return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")

@@ -48,6 +48,10 @@ class Ownership(Protocol):
         """The end of the last successful renewal's term, counted from before its request was sent; 0 when not held."""
         ...
 
+    async def look(self) -> None:
+        """Find out whether it is `elsewhere`, without seeking it."""
+        ...
+
     async def acquire(self) -> None:
         """Return once it is ours, and any predecessor's term is waited out."""
         ...

@@ -108,7 +108,7 @@ class AccountSession:
     @property
     def held_elsewhere(self) -> bool:
         """Whether the account is another process's to speak for."""
-        return self.term is None and self.health.problem is None and self._ownership.elsewhere
+        return self.term is None and self._ownership.elsewhere
 
     @property
     def label(self) -> str:
@@ -233,6 +233,10 @@ class AccountSession:
             if isinstance(term, NotConnectable):
                 failures += 1
                 refused = term.condition == "CredentialsValid"
+                elsewhere = self.held_elsewhere
+                await self._ownership.look()  # what is wrong here need not be wrong there: the holder's word counts
+                if elsewhere != self.held_elsewhere:
+                    self._changed()
                 self.report(Health(problem=term, connected=refused, credentials_valid=False if refused else None))
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
                 continue
