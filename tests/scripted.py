@@ -248,7 +248,8 @@ class ScriptedExchange:
         self.calls.append("lookup")
         if not self.reachable:
             return Unreachable("silent")
-        found = [order for order in self._shown() if order.client_order_id == ref.client_order_id]
+        by_id = [order for order in self._shown() if order.exchange_order_id == ref.exchange_order_id]
+        found = by_id if ref.exchange_order_id is not None else [order for order in self._shown() if order.client_order_id == ref.client_order_id]
         return Found(found[-1]) if found else NotFound()
 
     async def open_orders(self, symbol=None):
@@ -256,13 +257,15 @@ class ScriptedExchange:
         return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable and self.opened_with not in self.refused_keys else Unreachable("silent")
 
     async def orders(self, symbol, since_ms):
-        return Listing(tuple(self._shown()), True) if self.reachable else Unreachable("silent")
+        self.calls.append("orders")
+        return Listing(tuple(order for order in self._shown() if order.created_time_ms >= since_ms), True) if self.reachable else Unreachable("silent")
 
     async def trades(self, symbol, *, since_ms=None, exchange_order_id=None):
         if not self.reachable:
             return Unreachable("silent")
         shown = {order.exchange_order_id for order in self._shown()}
-        chosen = [trade for number, trades in self.trades_of.items() for trade in trades if exchange_order_id in (None, number) and number in shown and trade.time_ms + self.trades_lag_ms <= self.now_ms()]
+        chosen = [trade for number, trades in self.trades_of.items() for trade in trades
+                  if exchange_order_id in (None, number) and number in shown and trade.time_ms + self.trades_lag_ms <= self.now_ms() and trade.time_ms >= (since_ms or 0)]
         return Listing(tuple(chosen), True)
 
     async def stream(self):

@@ -25,7 +25,8 @@ EDGES: Mapping[State, frozenset[State]] = {
     State.CANCELED: frozenset({State.FILLED, State.OPEN, State.PARTIALLY_FILLED, State.EXPIRED, State.UNKNOWN, State.SUBMITTING, State.REJECTED}),
     State.EXPIRED: frozenset({State.FILLED, State.CANCELED, State.OPEN, State.PARTIALLY_FILLED, State.UNKNOWN}),
     State.REJECTED: frozenset({State.OPEN, State.PARTIALLY_FILLED, State.FILLED, State.CANCELED, State.UNKNOWN}),
-    State.FILLED: frozenset({State.PARTIALLY_FILLED}),  # a bust before it settled
+    # Before it settled: a bust, or a target that grew, whose rest is sent as a change.
+    State.FILLED: frozenset({State.PARTIALLY_FILLED, State.OPEN, State.SUBMITTING, State.UNKNOWN, State.CANCELED, State.REJECTED}),
     State.DENIED: frozenset(),
 }
 

@@ -22,6 +22,7 @@ from exchange_kernel.core.identity import encode, keyed_order_id, order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import Closed, Exchange
+from exchange_kernel.reconcile.absence_passes import AbsencePasses
 from exchange_kernel.reconcile.admission import admit
 from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
@@ -95,6 +96,7 @@ class AccountSession:
         self.term: Term | None = None
         self.trading_mode: TradingMode = account.spec.trading_mode
         self.sweeper = Sweeper(self)
+        self.absence = AbsencePasses(self)
         self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -349,6 +351,7 @@ class AccountSession:
 
     async def _close(self, term: Term) -> None:
         self.end_term("closed")
+        self.absence.close()
         self.term = None
         self.report(replace(self.health, synced=False, stream_live=False))
         if self._under_way:

@@ -80,6 +80,23 @@ def test_time_suspended_does_not_count_towards_the_deadline():
     story(tell)
 
 
+def test_a_target_that_grows_before_the_fill_has_settled_is_sent_as_a_change():
+    async def tell(world):
+        world.exchange.trades_lag_ms = 4000
+        world.store.create("a", a_spec())
+        await until(lambda: world.status("a").state is OrderState.OPEN)
+        world.exchange.fill(world.status("a").client_order_id, "1", tell=False)
+        await until(lambda: world.status("a").state is OrderState.FILLED)
+        assert world.status("a").completion_time is None
+        world.store.edit("a", a_spec(quantity="3"))
+        await until(lambda: [order.quantity for order in world.exchange.orders_by_id.values() if not order.status.ended] == [Decimal(2)])
+        world.exchange.fill(next(order.client_order_id for order in world.exchange.orders_by_id.values() if not order.status.ended), "2")
+        await until(lambda: world.status("a").completion_time is not None)
+        assert (world.status("a").state, world.status("a").filled_quantity) == (OrderState.FILLED, Decimal(3))
+
+    story(tell)
+
+
 def test_suspended_twice_and_over_a_restart_it_still_has_the_rest_of_its_time():
     async def tell(world):
         world.accounts.record = replace(world.accounts.record, spec=world.accounts.record.spec.model_copy(update={"trading_mode": TradingMode.CANCEL_ONLY}))
