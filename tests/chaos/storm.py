@@ -27,7 +27,7 @@ from kubernetes.client import ApiException
 
 from exchange_kernel.cli.controlplane import ControlPlane, Progress
 from exchange_kernel.core.identity import owner_prefix
-from tests.chaos.judge import Judge, Verdict, unconverged
+from tests.chaos.judge import LIVE, Judge, Verdict, unconverged
 from tests.chaos.user import MARKETS, NO_ANSWER, Api, User
 from tests.chaos.villain import OWNER, Villain, stop_quietly
 from tests.cluster.desks import OPERATOR_USER
@@ -36,6 +36,7 @@ from tests.cluster.operating import Exchange, Trading
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "storm"
 TOLD_EVERY_S = 5.0
+LOOKS_EVERY_S = 1.0
 CONVERGES_WITHIN_S = 180.0
 WORST = 5
 
@@ -82,7 +83,8 @@ class Storm:
 
     def _rage(self) -> None:
         villain = threading.Thread(target=self.villain.rage, name="villain")
-        fills, began, told = Random(f"market {self.seed}"), time.monotonic(), time.monotonic()
+        fills = Random(f"market {self.seed}")
+        began = told = looked = time.monotonic()
         villain.start()
         try:
             turn = 0
@@ -90,8 +92,9 @@ class Storm:
                 self._middles = self.exchange.markets()
                 self.user.act()
                 turn += 1
-                if turn % 3 == 0:
-                    self._fill_a_part(fills)
+                if time.monotonic() - looked > LOOKS_EVERY_S:
+                    looked = time.monotonic()
+                    self._fill_some(fills)
                 if time.monotonic() - told > TOLD_EVERY_S:
                     told = time.monotonic()
                     self._tell(f"{time.monotonic() - began:.0f} s")
@@ -100,10 +103,10 @@ class Storm:
             self.villain.rest()
             villain.join()
 
-    def _fill_a_part(self, random: Random) -> None:
-        live = [order for order in self._look()["orders"] if order["status"] in ("NEW", "PARTIALLY_FILLED")]
-        if live:
-            order = random.choice(live)
+    def _fill_some(self, random: Random) -> None:
+        """A part or the whole of a few resting orders, besides what the market maker fills."""
+        live = [order for order in self._look()["orders"] if order["status"] in LIVE]
+        for order in random.sample(live, min(2, len(live))):
             _, step, _ = MARKETS[order["unified"]]
             left = Decimal(order["origQty"]) - Decimal(order["executedQty"])
             part = max((left * random.choice([1, 1, 2, 4]) / 4).quantize(step), step)

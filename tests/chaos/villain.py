@@ -65,7 +65,7 @@ class Villain:
                 deed = self.random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]
                 deed()
                 self._keep_one_running()
-                self._pause(self.random.uniform(0.5, 3))
+                self._pause(self.random.uniform(0.2, 1.5))
         except Exception as error:
             self.failures.append(f"{type(error).__name__}: {error}")
 
@@ -91,10 +91,16 @@ class Villain:
     # ── Operators ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _kill(self) -> None:
+        """Two times of three with sends that the exchange has accepted and not answered: the moment that exactly-once is about."""
         victim = self.random.choice(self.operators)
+        if in_flight := self.random.random() < 2 / 3:
+            self.exchange.fault(do="delay-reply", ms=60_000, match=SEND, count=None)
+            self._pause(self.random.uniform(0.5, 1.5))
         victim.kill()
         self.operators.remove(victim)
         self.done["kill -9"] += 1
+        if in_flight:
+            self.exchange.heal()
         self._pause(self.random.choice([0, 0, 2]))
 
     def _freeze(self) -> None:
