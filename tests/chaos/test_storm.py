@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(("reason", "arguments"), [
     ("a sound operator: the ledger and every status agree", ["--seed", "1", "--intents", "120"]),
-    ("rules 3 and 5 switched off: duplicates are found", ["--seed", "2", "--intents", "60", "--without-recovery"]),
+    ("rules 3 and 5 switched off: duplicates are found", ["--seed", "2", "--intents", "90", "--without-recovery"]),
 ], ids=["sound", "broken"])
 def test_a_short_storm(reason: str, arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-u", "-m", "tests.chaos.storm", *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)

@@ -57,10 +57,13 @@ class Villain:
     def rage(self) -> None:
         """Until `rest`. What breaks the villain itself is the storm's failure, told in `failures`."""
         deeds: list[tuple[int, Callable[[], None]]] = [
-            (6, self._weather), (4, self._kill), (2, self._freeze), (1, self._restart_api_server), (1, self._compact), (2, self._stream), (1, self._ban),
+            (6, self._weather), (1, self._kill), (3, self._kill_in_flight), (2, self._freeze), (1, self._restart_api_server), (1, self._compact), (2, self._stream), (1, self._ban),
             (1, self._hide), (1, self._silence), (1, self._accompany),
         ]
         try:
+            self._pause(3)
+            self._kill_in_flight()      # the shortest storm has one
+            self._keep_one_running()
             while not self._over.is_set():
                 deed = self.random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]
                 deed()
@@ -91,17 +94,17 @@ class Villain:
     # ── Operators ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _kill(self) -> None:
-        """Two times of three with sends that the exchange has accepted and not answered: the moment that exactly-once is about."""
         victim = self.random.choice(self.operators)
-        if in_flight := self.random.random() < 2 / 3:
-            self.exchange.fault(do="delay-reply", ms=60_000, match=SEND, count=None)
-            self._pause(self.random.uniform(0.5, 1.5))
         victim.kill()
         self.operators.remove(victim)
         self.done["kill -9"] += 1
-        if in_flight:
-            self.exchange.heal()
-        self._pause(self.random.choice([0, 0, 2]))
+
+    def _kill_in_flight(self) -> None:
+        """With sends that the exchange has accepted and not answered: the moment that exactly-once is about."""
+        self.exchange.fault(do="delay-reply", ms=60_000, match=SEND, count=None)
+        self._pause(self.random.uniform(0.5, 1.5))
+        self._kill()
+        self.exchange.heal()
 
     def _freeze(self) -> None:
         """Stopped while another takes over, and continued into a world that has moved on."""
