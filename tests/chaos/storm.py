@@ -11,6 +11,7 @@ import argparse
 import json
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -173,6 +174,7 @@ def main() -> int:
     parser.add_argument("--without-recovery", action="store_true", help="with an operator that is broken on purpose: duplicates must be found")
     given = parser.parse_args()
     seed = secrets.randbelow(10**6) if given.seed is None else given.seed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))        # what was started is stopped then too
     work = Path(tempfile.mkdtemp(prefix="exchange-kernel-chaos-"))
     print(f"seed {seed}, {given.intents} intents; logs in {work}", flush=True)
     storm = Storm(seed, given.intents, given.rate, work, given.without_recovery)
