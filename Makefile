@@ -30,7 +30,7 @@ demo: $(READY) ## A control plane, an exchange, the operator and some orders, fr
 	@$(BIN)/python -u hack/demo.py $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint unit property crash contract cluster chart ## All tests that need no container engine
+test: lint unit property crash contract cluster chaos-short chart ## All tests that need no container engine
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, the layers, and generated files against their source
@@ -58,6 +58,14 @@ contract: $(READY) ## The exchange port: the real ccxt against scripted and simu
 .PHONY: cluster
 cluster: $(READY) ## On a real kube-apiserver and etcd; TEST_KUBECONFIG names a cluster to use instead of our own
 	@$(PYTEST) tests/cluster
+
+.PHONY: chaos
+chaos: $(READY) ## The fault storm over real processes, judged by the exchange's ledger; SEED=n repeats a storm, INTENTS=n sizes it
+	@$(BIN)/python -u -m tests.chaos.storm --intents $(or $(INTENTS),2000) $(if $(SEED),--seed $(SEED))
+
+.PHONY: chaos-short
+chaos-short: $(READY)
+	@$(PYTEST) tests/chaos -rP -o timeout=400
 
 .PHONY: chart
 chart: $(READY) ## helm lint --strict, and every template through a real API server's dry run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ API_KEY, API_SECRET = "sim-test-key-3141592653589793", "sim-test-secret-27182818
 class Exchange:
     """A simulated exchange process, and its control endpoint: the ledger is the judge of every test."""
 
-    def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange") -> None:
-        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", "11", "--balance", "USDT=5000000", "--balance", "BTC=100", "--balance", "ETH=1000", *([] if maker else ["--no-market-maker"])]
+    def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange", seed: int = 11) -> None:
+        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", str(seed), "--balance", "USDT=5000000", "--balance", "BTC=100", "--balance", "ETH=1000", *([] if maker else ["--no-market-maker"])]
         self._child = Child(name, arguments, dir, environ={"EXCHANGE_KERNEL_SIM_API_KEY": API_KEY, "EXCHANGE_KERNEL_SIM_API_SECRET": API_SECRET})
         self.rest: str = self._child.ready["rest"]
         self.websocket: str = self._child.ready["websocket"]
@@ -50,6 +51,24 @@ class Exchange:
 
     def heal(self) -> None:
         self._call("DELETE", "/faults")
+
+    def suffered(self) -> dict[str, int]:
+        """How often requests and events met each fault, since the start."""
+        return dict(self._call("GET", "/faults")["suffered"])
+
+    def markets(self) -> dict[str, Any]:
+        return dict(self._call("GET", "/market")["markets"])
+
+    def stop_market(self) -> None:
+        self._call("POST", "/market", {"maker": "stop"})
+
+    def try_fill(self, client_order_id: str, quantity: str) -> bool:
+        """False if the order had ended by then."""
+        try:
+            self.fill(client_order_id, quantity)
+        except urllib.error.HTTPError:
+            return False
+        return True
 
     def fill(self, client_order_id: str, quantity: str) -> None:
         self._call("POST", "/market", {"fill": {"clientOrderId": client_order_id, "quantity": quantity}})

@@ -47,6 +47,14 @@ class DropEvents(_Command):
     count: int = Field(ge=0)
 
 
+class UnreliableStream(_Command):
+    """Until it is lifted: the probability of each event to get lost, and of the others to arrive twice."""
+
+    do: Literal["unreliable-stream"]
+    loss: float = Field(default=0, ge=0, le=1)
+    duplication: float = Field(default=0, ge=0, le=1)
+
+
 class StreamFault(_Command):
     do: Literal["disconnect-stream", "terminate-stream"]
 
@@ -60,8 +68,8 @@ class Lift(_Command):
     do: Literal["lift"]
 
 
-FAULT: TypeAdapter[RequestFault | VisibilityDelay | DropEvents | StreamFault | Silence | Lift] = TypeAdapter(
-    Annotated[RequestFault | VisibilityDelay | DropEvents | StreamFault | Silence | Lift, Field(discriminator="do")])
+FAULT: TypeAdapter[RequestFault | VisibilityDelay | DropEvents | UnreliableStream | StreamFault | Silence | Lift] = TypeAdapter(
+    Annotated[RequestFault | VisibilityDelay | DropEvents | UnreliableStream | StreamFault | Silence | Lift, Field(discriminator="do")])
 
 
 class Price(_Command):
@@ -126,6 +134,8 @@ class Control:
                 self._exchange.visibility.delay_ms = ms
             case DropEvents(count=count):
                 self._exchange.faults.events_to_drop = count
+            case UnreliableStream(loss=loss, duplication=duplication):
+                self._exchange.faults.event_loss, self._exchange.faults.event_duplication = loss, duplication
             case StreamFault(do="disconnect-stream"):
                 self._streams.disconnect()
             case StreamFault():

@@ -53,7 +53,7 @@ class SimulatedExchange:
         self.keys = Keys(self.clock.now_ms)
         self.requests = Requests()
         self.weight_limit = WeightLimit(self.clock.now_ms, self.settings.weight_limit)
-        self.faults = Faults()
+        self.faults = Faults(self.settings.seed)
         self.visibility = Visibility(self.clock.steady_ms, self.settings.visibility_delay_ms)
         self.accounts: list[Account] = []       # those with keys, the user's first
         self.taker = self._house(2)

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from enum import StrEnum
+from random import Random
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,6 +43,7 @@ class RequestFault(_Strict):
     do: Literal["delay-before", "delay-reply", "drop-request", "drop-reply", "status", "garbage", "empty", "truncate", "hang"]
     match: Match = Match()
     count: int | None = Field(default=1, ge=1)
+    probability: float = Field(default=1, gt=0, le=1)       # of each matching request; who is spared isn't counted
     ms: int = Field(default=0, ge=0)
     status: int | None = Field(default=None, ge=200, le=599)
     body: str | None = None
@@ -69,11 +72,15 @@ class RequestFault(_Strict):
 
 
 class Faults:
-    """Those in force. The first rule that matches a request is the one it suffers."""
+    """Those in force. The first rule that matches a request, and does not spare it, is the one it suffers. One seed, so that a run repeats."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.network = Network.OPEN
         self.events_to_drop = 0
+        self.event_loss = 0.0           # probabilities, of each event
+        self.event_duplication = 0.0
+        self.suffered: Counter[str] = Counter()
+        self._random = Random(seed)
         self._rules: list[tuple[RequestFault, int | None]] = []
         self._lifted = asyncio.Event()
 
@@ -83,7 +90,8 @@ class Faults:
     def take(self, method: str, path: str, parameters: Parameters | None) -> RequestFault | None:
         """The fault that this request suffers; it counts as suffered."""
         for position, (fault, left) in enumerate(self._rules):
-            if fault.matches(method, path, parameters):
+            if fault.matches(method, path, parameters) and (fault.probability == 1 or self._random.random() < fault.probability):
+                self.suffered[fault.do if fault.status is None else f"{fault.do} {fault.status}"] += 1
                 if left == 1:
                     del self._rules[position]
                 elif left is not None:
@@ -91,14 +99,22 @@ class Faults:
                 return fault
         return None
 
-    def drops_event(self) -> bool:
-        """Whether the next event of a stream gets lost."""
+    def copies_of_event(self) -> int:
+        """How often the next event of a stream arrives: not at all, once or twice."""
         if self.network is not Network.OPEN:
-            return True
+            return 0
         if self.events_to_drop:
             self.events_to_drop -= 1
-            return True
-        return False
+            return self._event_suffers("event lost", 0)
+        if self.event_loss and self._random.random() < self.event_loss:
+            return self._event_suffers("event lost", 0)
+        if self.event_duplication and self._random.random() < self.event_duplication:
+            return self._event_suffers("event duplicated", 2)
+        return 1
+
+    def _event_suffers(self, name: str, copies: int) -> int:
+        self.suffered[name] += 1
+        return copies
 
     async def until_lifted(self) -> None:
         await self._lifted.wait()
@@ -107,6 +123,7 @@ class Faults:
         """Of requests, streams and the network; what hangs is dropped."""
         self._rules.clear()
         self.events_to_drop = 0
+        self.event_loss = self.event_duplication = 0.0
         self.network = Network.OPEN
         self._lifted.set()
         self._lifted = asyncio.Event()
@@ -115,4 +132,5 @@ class Faults:
         return {
             "faults": [{**fault.model_dump(exclude_defaults=True), "do": fault.do, "left": left} for fault, left in self._rules],
             "network": self.network, "eventsToDrop": self.events_to_drop,
+            "eventLoss": self.event_loss, "eventDuplication": self.event_duplication, "suffered": dict(sorted(self.suffered.items())),
         }

@@ -202,7 +202,7 @@ class Subscription:
             self.account.listeners.remove(self)
 
     def push(self, event: Document) -> None:
-        if not self._exchange.faults.drops_event():
+        for _ in range(self._exchange.faults.copies_of_event()):
             self._connection.send({"subscriptionId": self.subscription_id, "event": event})
 
     def reported(self, report: Report) -> None:

@@ -189,3 +189,27 @@ async def test_a_fault_that_makes_no_sense_is_refused_in_words(venue, reason, bo
     async with venue.session.post(f"{venue.served.control}/faults", json=body) as response:
         assert response.status == 400
         assert words in (await response.json())["error"]
+
+
+async def test_a_probability_spares_some_and_the_same_seed_spares_the_same():
+    runs = []
+    for _ in range(2):
+        async with a_venue() as venue:
+            await fault(venue, match=ORDER, do="status", status=503, count=None, probability=0.5)
+            runs.append([(await send(venue))[0] for _ in range(20)])
+            suffered = (await venue.control("GET", "/faults"))["suffered"]
+            assert suffered == {"status 503": runs[-1].count(503)}
+    assert runs[0] == runs[1]
+    assert set(runs[0]) == {200, 503}
+
+
+@pytest.mark.parametrize(("reason", "fields", "copies"), cases(
+    ("every event is lost", {"loss": 1}, 0),
+    ("every event comes twice", {"duplication": 1}, 2),
+    ("nothing is wrong", {}, 1),
+))
+async def test_a_stream_is_unreliable_until_it_is_lifted(venue, reason, fields, copies):
+    await fault(venue, do="unreliable-stream", **fields)
+    assert venue.exchange.faults.copies_of_event() == copies
+    await fault(venue, do="lift")
+    assert venue.exchange.faults.copies_of_event() == 1

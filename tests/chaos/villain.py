@@ -1,0 +1,182 @@
+"""The villain: kills, freezes and restarts operators, takes the API server away, compacts etcd, and makes the exchange misbehave. All from one seed."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from exchange_kernel.cli.children import Child, ChildError
+from exchange_kernel.cli.controlplane import ControlPlane
+from tests.cluster.operating import Exchange, operator_arguments
+
+SEND = {"method": "POST", "path": "/api/v3/order"}
+CANCEL = {"method": "DELETE", "path": "/api/v3/order"}
+LOOKUP = {"method": "GET"}
+CLASSES = (SEND, SEND, CANCEL, LOOKUP)
+#: Longer than a Lease (6 s) and a request window (3 s) together.
+FROZEN_S = 10.0
+OWNER = "chaos"
+BANNED = '{"code":-1003,"msg":"Too many requests; current request has exceeded the limit."}'
+
+#: What a request may suffer, apart from whom and how likely.
+BAD_WEATHER: tuple[dict[str, Any], ...] = (
+    {"do": "delay-before", "ms": 1500}, {"do": "delay-before", "ms": 4000}, {"do": "delay-reply", "ms": 6000},
+    {"do": "drop-reply"}, {"do": "drop-reply"}, {"do": "drop-request"}, {"do": "status", "status": 502}, {"do": "status", "status": 502, "accepted": False},
+    {"do": "garbage"}, {"do": "truncate"}, {"do": "empty"},
+)
+
+
+@dataclass
+class Villain:
+    plane: ControlPlane
+    exchange: Exchange
+    kubeconfig: Path
+    namespace: str
+    dir: Path
+    random: Random
+    extra: tuple[str, ...] = ()
+    operators: list[Child] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    _started: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def start_operator(self) -> Child:
+        self._started += 1
+        arguments = operator_arguments(self.kubeconfig, self.namespace, extra=("--owner", OWNER, *self.extra))
+        operator = Child(f"operator-{self._started}", arguments, self.dir)
+        self.operators.append(operator)
+        return operator
+
+    def rage(self) -> None:
+        """Until `rest`. What breaks the villain itself is the storm's failure, told in `failures`."""
+        deeds: list[tuple[int, Callable[[], None]]] = [
+            (6, self._weather), (1, self._kill), (3, self._kill_in_flight), (2, self._freeze), (1, self._restart_api_server), (1, self._compact), (2, self._stream), (1, self._ban),
+            (1, self._hide), (1, self._silence), (1, self._accompany),
+        ]
+        try:
+            self._pause(3)
+            self._kill_in_flight()      # the shortest storm has one
+            self._keep_one_running()
+            while not self._over.is_set():
+                deed = self.random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]
+                deed()
+                self._keep_one_running()
+                self._pause(self.random.uniform(0.2, 1.5))
+        except Exception as error:
+            self.failures.append(f"{type(error).__name__}: {error}")
+
+    def rest(self) -> None:
+        self._over.set()
+
+    def stop_operators(self) -> None:
+        for operator in self.operators:
+            operator.signal(signal.SIGCONT)
+            operator.kill()
+        self.operators.clear()
+
+    def _pause(self, seconds: float) -> None:
+        self._over.wait(seconds)
+
+    def _keep_one_running(self) -> None:
+        for operator in [one for one in self.operators if not one.running]:
+            self.operators.remove(operator)
+            self.done["operator ended by itself"] += 1
+        if not self.operators:
+            self.start_operator()
+
+    # ── Operators ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _kill(self) -> None:
+        victim = self.random.choice(self.operators)
+        victim.kill()
+        self.operators.remove(victim)
+        self.done["kill -9"] += 1
+
+    def _kill_in_flight(self) -> None:
+        """With sends that the exchange has accepted and not answered: the moment that exactly-once is about."""
+        self.exchange.fault(do="delay-reply", ms=60_000, match=SEND, count=None)
+        self._pause(self.random.uniform(0.5, 1.5))
+        self._kill()
+        self.exchange.heal()
+
+    def _freeze(self) -> None:
+        """Stopped while another takes over, and continued into a world that has moved on."""
+        victim = self.random.choice(self.operators)
+        victim.signal(signal.SIGSTOP)
+        try:
+            self.done["SIGSTOP"] += 1
+            if len(self.operators) == 1:
+                self.start_operator()
+            self._pause(FROZEN_S + self.random.uniform(0, 3))
+        finally:
+            victim.signal(signal.SIGCONT)
+
+    def _accompany(self) -> None:
+        if len(self.operators) < 2:
+            self.start_operator()
+            self.done["second operator"] += 1
+
+    # ── The cluster ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _restart_api_server(self) -> None:
+        """Killed or asked, with etcd compacted meanwhile half of the time: its cache is gone, so watches resume into a 410."""
+        self.plane.stop_apiserver(grace=self.random.choice([0, 5]))
+        if self.random.random() < 0.5:
+            self._compact()
+        self._pause(self.random.uniform(0, 3))
+        self.plane.start_apiserver()
+        self.done["API server restarted"] += 1
+
+    def _compact(self) -> None:
+        self.plane.compact_etcd()
+        self.done["etcd compacted"] += 1
+
+    # ── The exchange ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _weather(self) -> None:
+        for _ in range(self.random.randint(1, 3)):
+            self.exchange.fault(**self.random.choice(BAD_WEATHER), match=self.random.choice(CLASSES), count=None, probability=self.random.choice([0.1, 0.3, 0.6]))
+        self._pause(self.random.uniform(3, 8))
+        self.exchange.heal()
+
+    def _ban(self) -> None:
+        """429, and 418 for who goes on."""
+        for status, wait in ((429, "1"), (418, "3")):
+            self.exchange.fault(do="status", status=status, count=2, headers={"Retry-After": wait}, body=BANNED)
+        self._pause(4)
+        self.exchange.heal()
+
+    def _stream(self) -> None:
+        how = self.random.choice(["disconnect-stream", "terminate-stream", "unreliable-stream"])
+        self.exchange.fault(do=how, **({"loss": 0.4, "duplication": 0.4} if how == "unreliable-stream" else {}))
+        self.done[how] += 1
+        self._pause(self.random.uniform(1, 6))
+        self.exchange.heal()
+
+    def _hide(self) -> None:
+        """Within what the dialect claims as its lookupDelay (assumption A2)."""
+        self.exchange.fault(do="visibility-delay", ms=self.random.choice([200, 600]))
+        self.done["visibility delayed"] += 1
+        self._pause(self.random.uniform(3, 8))
+        self.exchange.heal()
+
+    def _silence(self) -> None:
+        self.exchange.fault(do="silence", mode=self.random.choice(["hang", "refuse"]))
+        self.done["exchange silent"] += 1
+        self._pause(self.random.uniform(1, 5))
+        self.exchange.heal()
+
+
+def stop_quietly(operator: Child) -> str | None:
+    try:
+        operator.stop()
+    except ChildError as error:
+        return str(error)
+    return None
