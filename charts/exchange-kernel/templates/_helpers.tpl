@@ -74,7 +74,7 @@ capabilities:
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-- apiGroups: [""]
+- apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
 {{- end }}

@@ -23,8 +23,10 @@ from exchange_kernel.exchanges.port import Credentials, Exchange
 from exchange_kernel.handlers import exchange_accounts, order_intents, settings
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient
 from exchange_kernel.kube.config import Access
+from exchange_kernel.kube.events import EventRecorder
 from exchange_kernel.kube.lease import LeaseOwnership
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
+from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
@@ -32,11 +34,13 @@ from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
 from exchange_kernel.stores.port import AccountRecord, Unavailable
-from exchange_kernel.telemetry import server
+from exchange_kernel.telemetry import metrics, server
+from exchange_kernel.telemetry.journal import FileJournal
 
 log = structlog.get_logger(__name__)
 
 DEFAULT_CANCEL_RESERVE = 20  # percent, as in RateLimit
+LAST_EVENTS_S = 1.0
 DRAIN_S = 12.0  # what a clean stop may take, answers on their way included; the pod's grace must be longer
 
 
@@ -61,6 +65,7 @@ class Operator:
     port: int
     ready_file: Path | None
     lease_seconds: float
+    journal: int  # a descriptor to append to
     hooks: TestHooks
 
     async def run(self) -> int:
@@ -90,7 +95,7 @@ class Operator:
                 stop_flag=stop_watching,
             )
         )
-        waits = [asyncio.create_task(wait) for wait in (stop.wait(), rooms.read_accounts(), self._take_signals(watching, stop))]
+        waits = [asyncio.create_task(wait) for wait in (stop.wait(), rooms.read_accounts(), self._take_signals(watching, stop), rooms.events.run())]
         try:
             await asyncio.wait({edge, waits[0]}, return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping")
@@ -153,6 +158,8 @@ class _Rooms:
         self._identity = f"{os.environ.get('POD_UID') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._clock, self._memory, self._listed = SystemClock(), Memory(), False
         self.restored = False
+        self.events = EventRecorder(api, self._identity, count=lambda outcome: metrics.EVENTS.labels(outcome=outcome).inc())
+        self._journal = FileJournal(operator.journal, self._identity)
         self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
@@ -165,13 +172,15 @@ class _Rooms:
             wake_after=self.account_wakeups.wake_after,
             wake_intents=self._wake_intents,
             wall_ms=self._clock.wall_ms,
+            events=self.events,
         )
         self.intent_reconciler = OrderIntentReconciler(
-            store=self.intents,
+            store=journaled_store(self.intents, self._journal),
             memory=self._memory,
             session_of=self.account_reconciler.session_of,
             wake_after=self.intent_wakeups.wake_after,
             wall_ms=self._clock.wall_ms,
+            events=self.events,
         )
 
     def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
@@ -195,6 +204,8 @@ class _Rooms:
             owner=self._owner,
             wake=self.intent_wakeups.wake,
             changed=changed,
+            events=self.events,
+            journal=self._journal,
             without_recovery=self._operator.hooks.without_recovery,
         )
 
@@ -227,6 +238,7 @@ class _Rooms:
         await self.intent_wakeups.close(within=DRAIN_S / 2)
         await self.account_wakeups.close(within=1.0)
         await self.account_reconciler.close()
+        await self.events.close(within=LAST_EVENTS_S)
 
 
 async def _installation(api: ApiClient) -> str | None:

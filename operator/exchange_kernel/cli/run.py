@@ -22,6 +22,7 @@ def run(
     port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0 picks a free one.")] = 8080,
     ready_file: Annotated[Path | None, typer.Option(help="Write {pid, port} here once the port is bound.")] = None,
     lease_seconds: Annotated[float, typer.Option(help="Term of an account's Lease; at least twice the exchange's request window.", min=4, max=60)] = 6.0,
+    journal: Annotated[str, typer.Option(help="File to append the audit journal to; - is standard output.")] = "-",
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     log_format: Annotated[str, typer.Option(help="json, or text for people.")] = "json",
     test_drop_events: Annotated[bool, typer.Option("--test-drop-events", hidden=True)] = False,
@@ -36,11 +37,12 @@ def run(
     from exchange_kernel.cli.composition import Operator, TestHooks
     from exchange_kernel.kube.config import NoCluster, access, pod_namespace
     from exchange_kernel.telemetry import logs
+    from exchange_kernel.telemetry.journal import open_journal
 
     logs.configure(level=log_level, json=log_format == "json")
     try:
-        cluster = access(kubeconfig)
-    except NoCluster as error:
+        cluster, lines = access(kubeconfig), open_journal(journal)
+    except (NoCluster, OSError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None
     operator = Operator(
@@ -52,6 +54,7 @@ def run(
         port=port,
         ready_file=ready_file,
         lease_seconds=lease_seconds,
+        journal=lines,
         hooks=TestHooks(test_drop_events, test_no_timer, test_without_recovery),
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -12,10 +12,12 @@ import structlog
 
 from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus, OrphanPolicy
 from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.events import of_account
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.venue import Capabilities
 from exchange_kernel.reconcile.admission import refused_by
 from exchange_kernel.reconcile.memory import Memory
+from exchange_kernel.reconcile.ports import Events, NoEvents
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
 from exchange_kernel.telemetry import metrics
@@ -58,9 +60,11 @@ class ExchangeAccountReconciler:
         wake_after: Callable[[str, float], None],
         wake_intents: Callable[[AccountRecord], None],
         wall_ms: Callable[[], int],
+        events: Events | None = None,
     ) -> None:
         self._store, self._new_session, self._wake, self._wake_intents, self._wall_ms = store, new_session, wake, wake_intents, wall_ms
         self._wake_after, self._intents, self._memory = wake_after, intents, memory
+        self._events = events or NoEvents()
         self._running: dict[str, _Running] = {}
 
     async def reconcile(self, uid: str) -> None:
@@ -92,9 +96,8 @@ class ExchangeAccountReconciler:
         session = running.session
         session.account, session.trading_mode = account, account.spec.trading_mode
         self._make_room(session)
-        if self._speaks(running, account) and not await self._store.write_status(account, self._status(account, session)):
-            running.said = None
-            self._wake_after(uid, WRITE_RETRY_S)
+        if self._speaks(running, account):
+            await self._say(running, account)
         if account.deleting:
             # No timer ticks for an object that is being deleted.
             session.track(session.sweeper.sweep_if_due())
@@ -113,6 +116,16 @@ class ExchangeAccountReconciler:
             return False
         running.said = news
         return True
+
+    async def _say(self, running: _Running, account: AccountRecord) -> None:
+        """Write the account's status, and once it is committed tell what is new in it."""
+        status = self._status(account, running.session)
+        if not await self._store.write_status(account, status):
+            running.said = None
+            self._wake_after(account.uid, WRITE_RETRY_S)
+            return
+        for event in of_account(account.status, status):
+            self._events.account_event(account, event.type, event.reason, event.note)
 
     async def _drained(self, account: AccountRecord) -> bool:
         """Whether no intent of the account is unfinished, by a consistent list, nor anything of a force-deleted one live."""

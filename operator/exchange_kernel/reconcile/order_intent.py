@@ -14,12 +14,14 @@ from exchange_kernel.core.actions import Decision, Waiting
 from exchange_kernel.core.checks.ending import after_the_end, without_account
 from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.decide import decide
+from exchange_kernel.core.events import of_order
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile import resolver, submitter
 from exchange_kernel.reconcile.memory import Memory
+from exchange_kernel.reconcile.ports import Events, NoEvents
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.stores.port import Conflict, Gone, IntentStore, Unavailable, WriteOutcome, Written
 from exchange_kernel.telemetry import metrics
@@ -49,9 +51,11 @@ class OrderIntentReconciler:
         session_of: Callable[[OrderRecord], Awaitable[AccountSession | Waiting | None]],
         wake_after: Callable[[str, float], None],
         wall_ms: Callable[[], int],
+        events: Events | None = None,
     ) -> None:
         self._store, self._memory = store, memory
         self._session_of, self._wake_after, self._wall_ms = session_of, wake_after, wall_ms
+        self._events = events or NoEvents()
         self._last: dict[str, OrderRecord] = {}  # the newest record of each unfinished intent: what a force-delete leaves us (rule 11)
         self._write_failures: dict[str, int] = {}
         self._unknown: set[str] = set()
@@ -190,7 +194,9 @@ class OrderIntentReconciler:
     def _written(self, record: OrderRecord, outcome: WriteOutcome) -> Step:
         """Note what became of a write. The facts stay in memory whatever happens: a failed write is derived again, an order never sent again."""
         match outcome:
-            case Written():
+            case Written(record=written):
+                for event in of_order(record.status, written.status):
+                    self._events.order_event(written, event)
                 self._write_failures.pop(record.uid, None)
                 metrics.STATUS_WRITES.inc()
                 self._count_unknown(record.uid)

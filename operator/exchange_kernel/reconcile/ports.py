@@ -1,12 +1,14 @@
-"""The outside as this room knows it: Store (`stores/port.py`), Exchange (`exchanges/port.py`), Ownership and Clock."""
+"""The outside as this room knows it: Store (`stores/port.py`), Exchange (`exchanges/port.py`), Ownership, Clock, and who is told: Events, Journal."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from exchange_kernel.core.events import Event
+from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import Exchange
 from exchange_kernel.stores.port import AccountRecord
 
@@ -83,3 +85,40 @@ class Opener(Protocol):
     async def outdated(self, account: AccountRecord) -> bool:
         """Whether the account's Secrets, where they can be read, say something else than what was last opened with."""
         ...
+
+
+class Events(Protocol):
+    """Tells users (`core/events.py`), after the fact and best effort: it returns at once, never raises, and may lose an Event."""
+
+    def order_event(self, order: OrderRecord, event: Event) -> None: ...
+
+    def account_event(self, account: AccountRecord, type: str, reason: str, note: str) -> None:
+        """`type`: Normal | Warning; `reason`: CamelCase; `note`: stable text, so that what repeats is one Event with a count."""
+        ...
+
+
+class NoEvents:
+    """Nobody is told."""
+
+    def order_event(self, order: OrderRecord, event: Event) -> None: ...
+
+    def account_event(self, account: AccountRecord, type: str, reason: str, note: str) -> None: ...
+
+
+#: Writes the line after, once, with what came of the mutation.
+EndLine = Callable[[Mapping[str, object]], None]
+
+
+class Journal(Protocol):
+    """The audit journal: a line before and a line after each mutation outside. It never raises, and keeps nothing waiting but for one write."""
+
+    def begin(self, action: str, facts: Mapping[str, object]) -> EndLine:
+        """Write the line before. What is returned writes the line after."""
+        ...
+
+
+class NoJournal:
+    """Nothing is written."""
+
+    def begin(self, action: str, facts: Mapping[str, object]) -> EndLine:
+        return lambda outcome: None

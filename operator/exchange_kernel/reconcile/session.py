@@ -18,15 +18,17 @@ from exchange_kernel.api import SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Refused, Unreachable
+from exchange_kernel.core.events import SESSION_LOST, WARNING
 from exchange_kernel.core.identity import encode, keyed_order_id, order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
 from exchange_kernel.reconcile.admission import admit
+from exchange_kernel.reconcile.journaled import journaled_exchange
 from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
-from exchange_kernel.reconcile.ports import Clock, NotConnectable, Opener, Ownership
+from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
 from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
@@ -87,10 +89,13 @@ class AccountSession:
         owner: str,
         wake: Callable[[str], None],
         changed: Callable[[], None],
+        events: Events | None = None,
+        journal: Journal | None = None,
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
         self.accounts = accounts
+        self.events, self._journal = events or NoEvents(), journal or NoJournal()
         self.health = Health()
         self.census: Census | None = None  # as the last complete sweep counted
         self.term: Term | None = None
@@ -277,7 +282,10 @@ class AccountSession:
         assert isinstance(fingerprint, str)
         assert not isinstance(markets, Unreachable)
         pinned = self.account.status.fingerprint
-        return ANOTHER_ACCOUNT if pinned and pinned != fingerprint else Term(exchange, fingerprint, markets)
+        if pinned and pinned != fingerprint:
+            return ANOTHER_ACCOUNT
+        account = {"namespace": self.account.namespace, "name": self.account.name, "fingerprint": fingerprint}
+        return Term(journaled_exchange(exchange, self._journal, account, self.memory, self.store), fingerprint, markets)
 
     async def _serve(self, term: Term) -> None:
         """One span of ownership: win the Lease, fence, sweep, and then act until it is over."""
@@ -311,6 +319,7 @@ class AccountSession:
             log.info("account ready", account=self.account.name, namespace=self.account.namespace)
             await term.over.wait()
             log.warning("account session over", account=self.account.name, reason=term.why)
+            self.events.account_event(self.account, WARNING, SESSION_LOST, term.why)
 
     async def _admit(self, term: Term) -> NotConnectable | None:
         problem = await admit(self.accounts, self.account, term.fingerprint)
