@@ -12,7 +12,7 @@ WATCHED=(exchange-kernel-chart-a exchange-kernel-chart-b)
 POLICY=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
 MATRIX=( # name: flags
   "defaults:"
-  "everything: --set simulatedExchange.enabled=true,simulatedExchange.account.enabled=true,owner=desk-7,log.format=text,log.level=DEBUG,image.digest=sha256:$(printf '0%.0s' {1..64}),imagePullSecrets[0].name=pull,priorityClassName=system-cluster-critical,extraArgs[0]=--lease-seconds=8,nodeSelector.disk=fast,podLabels.team=desk,podAnnotations.note=x,service.annotations.note=x,serviceAccount.annotations.note=x"
+  "everything: --set simulatedExchange.enabled=true,simulatedExchange.account.enabled=true,owner=desk-7,log.format=text,log.level=DEBUG,journal.persistentVolumeClaim=journal,image.digest=sha256:$(printf '0%.0s' {1..64}),imagePullSecrets[0].name=pull,priorityClassName=system-cluster-critical,extraArgs[0]=--lease-seconds=8,nodeSelector.disk=fast,podLabels.team=desk,podAnnotations.note=x,service.annotations.note=x,serviceAccount.annotations.note=x"
   "namespaced: --set watch.namespaces={${WATCHED[0]},${WATCHED[1]}}"
   "namespaced without cluster rights: --set watch.namespaces={${WATCHED[0]}},owner=desk-7,crds.enabled=false,finalizerPolicy.enabled=false,rbac.userRoles=false"
   "nothing of its own: --set crds.enabled=false,finalizerPolicy.enabled=false,rbac.create=false,rbac.userRoles=false,serviceAccount.create=false,serviceAccount.name=given"
@@ -41,6 +41,8 @@ done
 expect defaults '--all-namespaces'
 expect defaults 'helm.sh/resource-policy: keep'
 expect defaults 'kind: MutatingAdmissionPolicy$'
+expect everything '--journal=/var/lib/exchange-kernel/journal.jsonl'
+refuse defaults '--journal'
 refuse 'before 1.36' 'kind: MutatingAdmissionPolicy'
 refuse 'crds not kept' 'helm.sh/resource-policy: keep'
 expect namespaced "--namespace=${WATCHED[1]}"
@@ -54,7 +56,7 @@ rules() { sed -n 's/^ *\(- \)\?\(\(apiGroups\|resources\|resourceNames\|verbs\):
 diff <(rules "$ROOT/manifests/rbac/operator.yaml") <(rules "$SCRATCH/operator.yaml") >&3 || die "the chart's rules differ from manifests/rbac/operator.yaml (above)"
 say "the same rights as in manifests/"
 
-for wrong in imge.tag=x image.tga=x terminationGracePeriodSeconds=5 watch.namespaces=all log.level=LOUD; do
+for wrong in imge.tag=x image.tga=x terminationGracePeriodSeconds=5 watch.namespaces=all log.level=LOUD journal.path=x; do
   if "$HELM" template exchange-kernel "$CHART" --set "$wrong" >/dev/null 2>&1; then die "the chart takes a wrong value: $wrong"; fi
 done
 say "wrong values are refused"
