@@ -32,9 +32,10 @@ from exchange_kernel.core.answers import (
 )
 from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdate
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
+from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
-from exchange_kernel.reconcile.ports import Ownership
+from exchange_kernel.reconcile.ports import NoEvents, NoJournal, Ownership
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.memory import MemoryIntentStore
@@ -398,22 +399,23 @@ def an_account_record(**spec) -> AccountRecord:
 class Desk:
     """One life of the operator process."""
 
-    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None) -> None:
+    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None) -> None:
+        events, journal = events or NoEvents(), journal or NoJournal()
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         clock = LoopClock()
 
         def new_session(account, changed):
             return AccountSession(account, opener=Keys(exchange), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
-                                  wake=self.intents.wake, changed=changed)
+                                  wake=self.intents.wake, changed=changed, events=events, journal=journal)
 
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
         self.account_reconciler = ExchangeAccountReconciler(
             store=accounts, intents=store, memory=self.memory, new_session=new_session, wake=self.account_keys.wake, wake_after=self.account_keys.wake_after,
-            wake_intents=lambda account: [self.intents.wake(record.uid) for record in store.of_account("default", "main")], wall_ms=clock.wall_ms,
+            wake_intents=lambda account: [self.intents.wake(record.uid) for record in store.of_account("default", "main")], wall_ms=clock.wall_ms, events=events,
         )
         self.intent_reconciler = OrderIntentReconciler(
-            store=store, memory=self.memory, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
+            store=journaled_store(store, journal), memory=self.memory, events=events, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
         )
 
     def boot(self) -> None:
@@ -462,11 +464,12 @@ class World:
 
     def __init__(self, through: Callable[[object], object] = lambda room: room, **account_spec) -> None:
         self.exchange, self.accounts, self.desk, self._through = ScriptedExchange(), OneAccount(an_account_record(**account_spec)), None, through
+        self.events, self.journal = None, None     # who is told, in all lives
         self.store = MemoryIntentStore(lambda uid: self.desk.intents.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()))
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal)
         self.desk.boot()
         return self.desk
 
