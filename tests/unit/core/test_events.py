@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +115,11 @@ def an_account_status(**conditions: tuple[str, str]) -> ExchangeAccountStatus:
 ])  # fmt: skip
 def test_an_accounts_events(reason, old, new, want):
     assert [(event.type, event.reason) for event in events.of_account(an_account_status(**old), an_account_status(**new))] == want
+
+
+def test_the_docs_list_every_event_there_is():
+    page = (Path(__file__).parents[3] / "docs" / "events-and-journal.md").read_text()
+    listed = {(kind, reason) for kinds, reason in re.findall(r"^\| ([A-Z][A-Za-z, ]+) \| `(\w+)` \|", page, re.MULTILINE) for kind in kinds.split(", ")}
+    orders = {told for case in CASES for told in case.want}
+    accounts = {(N, "Ready"), *((W, reason) for reason in events.ACCOUNT_REASONS - {"Ready"})}
+    assert listed == orders | accounts
