@@ -176,9 +176,15 @@ def _condition(conditions: Iterable[Condition], kind: str) -> Condition | None:
 
 READY = Event(NORMAL, "Ready", "The account is held by an operator, and its orders are read from the exchange.")
 SESSION_LOST = "SessionLost"  # its note says why, as the session knows it
+ORPHAN_ORDER = Event(
+    WARNING, "OrphanOrder", "The exchange has an open order that this installation placed and no OrderIntent explains: see spec.orphanPolicy and the log."
+)
+LATE_FILL = Event(
+    WARNING, "LateFill", "An order was filled that no OrderIntent follows any more: it counts in status.unattributedFills, and the audit journal says which."
+)
 
-#: Every reason there is for an ExchangeAccount that comes from its status, and the session's own.
-ACCOUNT_REASONS = frozenset({"Ready", "NotReady", "CredentialsInvalid", SESSION_LOST})
+#: Every reason there is for an ExchangeAccount.
+ACCOUNT_REASONS = frozenset({"Ready", "NotReady", "CredentialsInvalid", SESSION_LOST, "OrphanOrder", "LateFill"})
 
 
 def of_account(old: ExchangeAccountStatus, new: ExchangeAccountStatus) -> list[Event]:

@@ -116,9 +116,15 @@ class Journal(Protocol):
         """Write the line before. What is returned writes the line after."""
         ...
 
+    def fact(self, what: str, facts: Mapping[str, object]) -> None:
+        """Write one line of something that the exchange did and that no status tells."""
+        ...
+
 
 class NoJournal:
     """Nothing is written."""
 
     def begin(self, action: str, facts: Mapping[str, object]) -> EndLine:
         return lambda outcome: None
+
+    def fact(self, what: str, facts: Mapping[str, object]) -> None: ...

@@ -18,7 +18,7 @@ from exchange_kernel.api import SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Refused, Unreachable
-from exchange_kernel.core.events import SESSION_LOST, WARNING
+from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, WARNING, Event
 from exchange_kernel.core.identity import encode, keyed_order_id, order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
@@ -95,7 +95,7 @@ class AccountSession:
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
         self.accounts = accounts
-        self.events, self._journal = events or NoEvents(), journal or NoJournal()
+        self._events, self._journal = events or NoEvents(), journal or NoJournal()
         self.health = Health()
         self.census: Census | None = None  # as the last complete sweep counted
         self.term: Term | None = None
@@ -284,8 +284,11 @@ class AccountSession:
         pinned = self.account.status.fingerprint
         if pinned and pinned != fingerprint:
             return ANOTHER_ACCOUNT
-        account = {"namespace": self.account.namespace, "name": self.account.name, "fingerprint": fingerprint}
-        return Term(journaled_exchange(exchange, self._journal, account, self.memory, self.store), fingerprint, markets)
+        return Term(journaled_exchange(exchange, self._journal, self._identity(fingerprint), self.memory, self.store), fingerprint, markets)
+
+    def _identity(self, fingerprint: str | None) -> dict[str, str | None]:
+        """The account, for the journal."""
+        return {"namespace": self.account.namespace, "name": self.account.name, "fingerprint": fingerprint}
 
     async def _serve(self, term: Term) -> None:
         """One span of ownership: win the Lease, fence, sweep, and then act until it is over."""
@@ -319,7 +322,7 @@ class AccountSession:
             log.info("account ready", account=self.account.name, namespace=self.account.namespace)
             await term.over.wait()
             log.warning("account session over", account=self.account.name, reason=term.why)
-            self.events.account_event(self.account, WARNING, SESSION_LOST, term.why)
+            self._tell(Event(WARNING, SESSION_LOST, term.why))
 
     async def _admit(self, term: Term) -> NotConnectable | None:
         problem = await admit(self.accounts, self.account, term.fingerprint)
@@ -398,6 +401,7 @@ class AccountSession:
             exchange_order_id=order.exchange_order_id,
             symbol=order.symbol,
         )
+        self._tell(ORPHAN_ORDER)
 
     def tell_unattributed(self) -> None:
         """11: executions that no intent's status can tell are told here, and counted in the account's."""
@@ -417,6 +421,12 @@ class AccountSession:
             trades=[trade.trade_id for trade in fill.trades],
             executions=fill.executions,
         )
+        self._tell(LATE_FILL)
+        told = {"client_order_id": fill.order.client_order_id, "order": fill.order, "quantity": fill.quantity, "trades": fill.trades}
+        self._journal.fact("lateFill", {"account": self._identity(self.term.fingerprint if self.term is not None else None), **told})
+
+    def _tell(self, event: Event) -> None:
+        self._events.account_event(self.account, event.type, event.reason, event.note)
 
 
 class _Background:

@@ -54,6 +54,9 @@ class FileJournal:
 
         return end
 
+    def fact(self, what: str, facts: Mapping[str, object]) -> None:
+        self._write("fact", what, facts)
+
     def _write(self, phase: str, action: str, facts: Mapping[str, object]) -> int:
         self._seq += 1
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

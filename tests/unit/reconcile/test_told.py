@@ -9,11 +9,12 @@ import pytest
 
 from exchange_kernel.api import AmendQuantity, OrderState, ReplaceKind
 from exchange_kernel.core.answers import Unknown
+from exchange_kernel.core.identity import order_id
 from exchange_kernel.exchanges.port import OrderRef
 from exchange_kernel.reconcile.submitter import CancelClearance
 from exchange_kernel.stores.port import Conflict, Unavailable
-from tests.builders import a_spec, a_venue
-from tests.scripted import World, until
+from tests.builders import a_report, a_spec, a_venue
+from tests.scripted import OWNER, World, until
 from tests.virtual_time import run
 
 
@@ -44,6 +45,9 @@ class Lines:
         number = len([line for line in self.lines if line[0] == "before"]) + 1
         self.lines.append(("before", number, action, dict(facts)))
         return lambda outcome: self.lines.append(("after", number, action, dict(outcome)))
+
+    def fact(self, what, facts):
+        self.lines.append(("fact", 0, what, dict(facts)))
 
     def actions(self):
         return [action for phase, _, action, _ in self.lines if phase == "before"]
@@ -180,6 +184,24 @@ def test_an_account_says_when_it_is_ready_and_why_it_is_not():
         await until(lambda: len(world.events.accounts) == 4)
         assert sorted(world.events.accounts[1:3]) == ["NotReady", "SessionLost"]
         assert world.events.accounts[3] == "Ready"
+
+    story(tell)
+
+
+def test_an_orphan_is_told_once_and_a_late_fill_each_time_and_in_the_journal():
+    async def tell(world):
+        world.exchange.trades_of["777"] = []
+        stray = order_id(OWNER, uid="nobody", attempt=1)
+        world.exchange._set(a_report(client_order_id=stray, exchange_order_id="777", created_time_ms=world.exchange.now_ms()), tell=False)
+        await until(lambda: world.accounts.record.status.orphan_orders == 1)
+        await asyncio.sleep(60)
+        assert world.events.accounts == ["Ready", "OrphanOrder"]
+        for _ in range(2):
+            world.exchange.fill(stray, "0.1")
+            await asyncio.sleep(1)
+        assert world.events.accounts[2:] == ["LateFill", "LateFill"]
+        facts = [(what, facts["client_order_id"], str(facts["quantity"]), facts["account"]["fingerprint"]) for phase, _, what, facts in world.journal.lines if phase == "fact"]
+        assert facts == [("lateFill", stray, "0.1", "42")] * 2
 
     story(tell)
 
