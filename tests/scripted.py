@@ -75,6 +75,7 @@ class ScriptedExchange:
         self.clock_jump_ms = 0
         self.visibility_ms = 0                            # how long an accepted order is hidden from every reading
         self.trades_lag_ms = 0                            # how much later than its order's total a trade is listed
+        self.cancel_takes_s = 0.0                         # how long after a cancel was accepted the order ends
         self.late_fill: str | None = None                 # filled at a cancel, and not yet known to its answer
         self.accepted: Callable[[], None] = lambda: None  # called after each acceptance
         self.written: Callable[[str], None] = lambda client_order_id: None   # called as the bytes of a submit leave
@@ -206,9 +207,17 @@ class ScriptedExchange:
             if not order.status.ended:
                 if self.late_fill is not None:
                     self.fill(order.client_order_id, self.late_fill, tell=False)
-                self._set(replace(self.orders_by_id[order.exchange_order_id], status=OrderStatus.CANCELED, update_time_ms=self.now_ms()), tell=False)
+                if self.cancel_takes_s:
+                    asyncio.get_running_loop().call_later(self.cancel_takes_s, self._cancel, order.exchange_order_id, context=contextvars.Context())
+                    return Accepted(order)
+                self._cancel(order.exchange_order_id)
                 return Accepted(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms()))
         return UnknownOrder("-2011")
+
+    def _cancel(self, exchange_order_id: str) -> None:
+        order = self.orders_by_id[exchange_order_id]
+        if not order.status.ended:
+            self._set(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms()), tell=False)
 
     async def amend(self, ref, request, clearance):
         self.calls.append("amend")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from exchange_kernel.api import AmendQuantity, ReplaceKind
-from exchange_kernel.core.answers import Duplicate, OrderStatus, Replaced, Unknown
+from exchange_kernel.core.answers import Accepted, Duplicate, OrderStatus, Replaced, Unknown
 from tests.builders import a_spec, a_venue
 from tests.scripted import World
 
@@ -25,6 +25,11 @@ class Scenario:
 
 def create(**spec) -> Step:
     return lambda world: world.store.create("a", a_spec(**spec))
+
+
+def create_anew(**spec) -> Step:
+    """The same manifest once more: another object, with another UID."""
+    return lambda world: world.store.create("b", a_spec(**spec))
 
 
 def edit(**spec) -> Step:
@@ -82,6 +87,31 @@ def at_once(world: World) -> None:
     world.exchange.fills_at_once = True
 
 
+def cancels_take(seconds: float) -> Step:
+    return lambda world: setattr(world.exchange, "cancel_takes_s", seconds)
+
+
+def takes_a_part(quantity: str) -> Step:
+    """What an immediate order gets at once; the exchange ends the rest."""
+
+    def step(world: World) -> None:
+        venue = world.exchange
+
+        def immediate(order):
+            fill(quantity, tell=False)(world)
+            ended = venue._set(replace(venue.orders_by_id[order.exchange_order_id], status=OrderStatus.EXPIRED), tell=False)
+            return Accepted(ended, tuple(venue.trades_of[order.exchange_order_id]))
+
+        venue.reply = immediate
+
+    return step
+
+
+def force_delete(world: World) -> None:
+    if world.store.get("a") is not None:
+        world.store._remove("a")
+
+
 def amends(reply=None) -> Step:
     def step(world: World) -> None:
         world.exchange.capabilities = a_venue(amend=AmendQuantity.TOTAL)
@@ -134,5 +164,10 @@ SCENARIOS = (
     Scenario("cancel while the outcome is unknown", ((10, create()), (11, edit(desiredState="Canceled"))), prepare=replies(lambda order: Unknown("garbage"))),
     Scenario("delete while the exchange is silent", ((10, create()), (20, reachable(False)), (21, delete), (27, reachable(True)))),
     Scenario("ended by the exchange", ((10, create()), (20, fill("0.4")), (30, ended_by_the_exchange))),
+    Scenario("suspended while the outcome is unknown", ((10, create()), (11, edit(suspend=True)), (40, edit()), (70, fill("1"))), prepare=replies(lambda order: Unknown("garbage"))),
+    Scenario("a cancel that the exchange carries out later", ((10, create()), (30, edit(desiredState="Canceled")), (32, fill("0.3", tell=False))), prepare=cancels_take(4)),
+    Scenario("an immediate order with a remainder", ((10, create(timeInForce="IOC")),), prepare=takes_a_part("0.4")),
+    Scenario("deleted past its finalizer", ((10, create()), (20, fill("0.3")), (30, force_delete)), account={"orphanPolicy": "Cancel"}),
+    Scenario("a key's object deleted and made again", ((10, create(**KEYED, deletionPolicy="Orphan")), (30, fill("0.4")), (40, force_delete), (41, create_anew(**KEYED)), (70, fill("1")))),
     Scenario("refused", ((10, create(quantity="2000")),), target="2000"),
 )
