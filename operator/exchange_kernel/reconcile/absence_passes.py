@@ -1,6 +1,6 @@
 """Passes of rule 5, shared: one reading of a market's lists serves every order of it that is being looked for, so a restart costs O(markets) lists.
 
-A pass reads open → by id → closed → trades, each whole; one that was not whole counts for nothing.
+A pass reads open → closed → by id what neither shows → trades, each whole; one that was not whole counts for nothing. Before E it only finds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exchange_kernel.core import absence
-from exchange_kernel.core.answers import ExchangeOrder, Found, Listing, LookupOutcome, NotFound, Trade, Unreachable
+from exchange_kernel.core.answers import Found, Listing, LookupOutcome, NotFound, Trade, Unreachable
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.exchanges.port import Exchange, OrderRef
@@ -35,19 +35,6 @@ class _Sought:
     client_order_id: str
     ref: OrderRef
     answered: asyncio.Future[None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Lists:
-    """What a market's lists said in one pass."""
-
-    open: Listing[ExchangeOrder]
-    closed: Listing[ExchangeOrder]
-    trades: Listing[Trade]
-
-    @property
-    def complete(self) -> bool:
-        return self.open.complete and self.closed.complete and self.trades.complete
 
 
 class AbsencePasses:
@@ -87,29 +74,38 @@ class AbsencePasses:
         memory, began, exchange = self._session.memory, self._session.venue_ms(), term.exchange
         for sought in members:
             memory.of(sought.client_order_id).looked_up_ms = began
+        since = min(sought.record.created_ms for sought in members) - SKEW_MS
         open_orders = await exchange.open_orders(symbol)
         if isinstance(open_orders, Unreachable):
             return
-        by_id = await _each(exchange, members)
-        since = min(sought.record.created_ms for sought in members) - SKEW_MS
         closed = await exchange.orders(symbol, since)
         if isinstance(closed, Unreachable):
             return
+        listed = {order.client_order_id: order for order in (*open_orders.items, *closed.items)}
+        missing = [sought for sought in members if sought.client_order_id not in listed and began >= self._quiet_from(term, sought)]
+        by_id = await _each(exchange, missing)
         trades = await exchange.trades(symbol, since_ms=since)
         if isinstance(trades, Unreachable):
             return
-        lists = _Lists(open_orders, closed, trades)
-        found = tuple(answer.order for answer in by_id if isinstance(answer, Found))
-        wanted = {sought.client_order_id for sought in members}
-        listed = (*open_orders.items, *closed.items, *found)
-        for order in listed:
-            if order.client_order_id in wanted:
-                memory.learn(order, (), self._session.venue_ms())
-        mystery = await self._unexplained(exchange, trades, {order.exchange_order_id for order in listed}, members[0].record)
-        for sought, answer in zip(members, by_id, strict=True):
-            # An own trade that no known order explains may be any missing order's.
-            if memory.of(sought.client_order_id).order is None and isinstance(answer, NotFound) and lists.complete and not mystery:
+        found = [answer.order for answer in by_id if isinstance(answer, Found)]
+        for sought in members:
+            if (order := listed.get(sought.client_order_id)) is not None:
+                found.append(order)
+        for order in found:
+            own = tuple(trade for trade in trades.items if trade.exchange_order_id == order.exchange_order_id)
+            memory.learn(order, own, self._session.venue_ms())
+        if not missing or not (open_orders.complete and closed.complete and trades.complete):
+            return
+        explained = {order.exchange_order_id for order in (*listed.values(), *found)}
+        if await self._unexplained(exchange, trades, explained, members[0].record):
+            return  # an own trade that no known order explains may be any missing order's
+        for sought, answer in zip(missing, by_id, strict=True):
+            if memory.of(sought.client_order_id).order is None and isinstance(answer, NotFound):
                 self._count(term, sought, began)
+
+    def _quiet_from(self, term: Term, sought: _Sought) -> int:
+        known = self._session.memory.of(sought.client_order_id)
+        return absence.quiet_from(known.send, term.started_ms, term.exchange.capabilities)
 
     async def _unexplained(self, exchange: Exchange, trades: Listing[Trade], listed: set[str], record: OrderRecord) -> bool:
         """Whether an own trade belongs to no order that is known. Orders older than the lists are asked for by the exchange's id, once."""
@@ -132,8 +128,7 @@ class AbsencePasses:
         """One more whole pass without it; two of them, after E and apart, are the proof."""
         known, venue = self._session.memory.of(sought.client_order_id), term.exchange.capabilities
         known.evidence = known.evidence.with_pass(began)
-        quiet_ms = absence.quiet_from(known.send, term.started_ms, venue)
-        if absence.proved(known.evidence, quiet_ms=quiet_ms, first_possible_send_ms=sought.record.created_ms, venue=venue):
+        if absence.proved(known.evidence, quiet_ms=self._quiet_from(term, sought), first_possible_send_ms=sought.record.created_ms, venue=venue):
             known.send = replace(known.send or SendRecord(sought.client_order_id, SendStage.ABSENT), stage=SendStage.ABSENT)
             known.evidence = absence.Evidence()
             log.info("proved absent", client_order_id=sought.client_order_id, intent=f"{sought.record.namespace}/{sought.record.name}")

@@ -62,19 +62,19 @@ KEYED = an_order(spec=a_spec(idempotencyKey="k", submitDeadlineTime="2027-01-15T
 
 @table(
     Case("created after the fence and never handed to an adapter: sent at once", seen=a_sight(new=True), action=Submit, number=1),
-    Case("listed at start with an empty status: it may have been sent by a predecessor (H1)", action=Lookup, number=1, waiting="OutcomeUnknown"),
-    Case("deleted while we were away: still looked up first (H1)", order=an_order(deleting=True), action=Lookup),
-    Case("cancelled while we were away: still looked up first (H1)", order=an_order(spec=CANCEL), action=Lookup),
-    Case("suspended while we were away: still looked up first (H1)", order=an_order(spec=a_spec(suspend=True)), action=Lookup),
+    Case("listed at start with an empty status: it may have been sent by a predecessor (H1)", action=ProveAbsence, number=1, waiting="OutcomeUnknown"),
+    Case("deleted while we were away: still looked up first (H1)", order=an_order(deleting=True), action=ProveAbsence),
+    Case("cancelled while we were away: still looked up first (H1)", order=an_order(spec=CANCEL), action=ProveAbsence),
+    Case("suspended while we were away: still looked up first (H1)", order=an_order(spec=a_spec(suspend=True)), action=ProveAbsence),
     Case("past its deadline while we were away: still looked up first, not Denied (H1)", after_ms=400_000, action=ProveAbsence),
-    Case("orphaned while we were away: still looked up first", order=an_order(spec=a_spec(deletionPolicy="Orphan"), deleting=True), action=Lookup),
+    Case("orphaned while we were away: still looked up first", order=an_order(spec=a_spec(deletionPolicy="Orphan"), deleting=True), action=ProveAbsence),
     Case("new, but memory holds a send record: not unsent any more", seen=a_sight(new=True, sends={1: a_send(SendStage.UNKNOWN)}), action=Lookup),
     Case("a send under way is waited for", seen=a_sight(new=True, sends={1: a_send(SendStage.IN_FLIGHT)})),
-    Case("written ahead and found after a restart: may have been sent", order=an_order(attempts=[an_attempt(1, "Prepared")]), action=Lookup),
+    Case("written ahead and found after a restart: may have been sent", order=an_order(attempts=[an_attempt(1, "Prepared")]), action=ProveAbsence),
     Case("the id is taken: it exists, and is looked up, never rejected (H23)", seen=a_sight(sends={1: a_send(SendStage.EXISTS)}), action=Lookup),
     Case("and is never proved absent, however long it is not shown", seen=a_sight(sends={1: a_send(SendStage.EXISTS)}, evidence={1: Evidence((T0 + 9000, T0 + 11000))}), after_ms=60_000, action=Lookup, waiting="OutcomeUnknown"),
     Case("an unknown replacement holds back the cancel of nothing but itself: it is located first (H12)",
-         order=an_order(attempts=[*LIVE, an_attempt(2, "Prepared")]), seen=a_sight(orders={1: a_report(1, OrderStatus.CANCELED)}, ended_ms={1: T0}), action=Lookup, number=2),
+         order=an_order(attempts=[*LIVE, an_attempt(2, "Prepared")]), seen=a_sight(orders={1: a_report(1, OrderStatus.CANCELED)}, ended_ms={1: T0}), action=ProveAbsence, number=2),
 )
 def test_rule_3_unsettled_orders_are_only_looked_up(case):
     check(case)
@@ -89,7 +89,7 @@ UNKNOWN = {1: a_send(SendStage.UNKNOWN, last_stamp_ms=T0 + 2000)}     # E = stam
     Case("a pass before E counts for nothing", seen=a_sight(sends=UNKNOWN, evidence={1: Evidence((T0 + 6000,))}), after_ms=7000, action=ProveAbsence),
     Case("the second pass comes lookupDelay after the first", seen=a_sight(sends=UNKNOWN, evidence={1: Evidence((T0 + 7000,))}, looked_up_ms={1: T0 + 7000}), after_ms=7999, waiting="OutcomeUnknown"),
     Case("… and then", seen=a_sight(sends=UNKNOWN, evidence={1: Evidence((T0 + 7000,))}, looked_up_ms={1: T0 + 7000}), after_ms=8000, action=ProveAbsence),
-    Case("without a send record E counts from the start of the session", seen=a_sight(), after_ms=4999, action=Lookup),
+    Case("without a send record E counts from the start of the session", seen=a_sight(), after_ms=4999, action=ProveAbsence),
     Case("… and not earlier", seen=a_sight(), after_ms=5000, action=ProveAbsence),
     Case("a venue without expiry never proves absence (H11)", seen=a_sight(sends=UNKNOWN, account=an_account(capabilities=a_venue(request_window_ms=0))), after_ms=100_000, action=Lookup, waiting="OutcomeUnknown"),
     Case("nor one whose window is checked on arrival only (H9)", seen=a_sight(sends=UNKNOWN, account=an_account(capabilities=a_venue(expiry_check=ExpiryCheck.ON_ARRIVAL))), after_ms=100_000, action=Lookup),
@@ -102,7 +102,7 @@ def test_rule_5_proof_of_absence(case):
 @table(
     Case("proved absent: sent again, but written first", seen=a_sight(sends={1: a_send(SendStage.ABSENT)}), after_ms=9000, action=WriteAhead, number=1),
     Case("written ahead in this session: sent", seen=a_sight(sends={1: a_send(SendStage.PREPARED)}), action=Submit, number=1),
-    Case("with an idempotencyKey: an earlier object may have sent it, so it is looked for (H2)", order=KEYED, seen=a_sight(new=True), action=Lookup),
+    Case("with an idempotencyKey: an earlier object may have sent it, so it is looked for (H2)", order=KEYED, seen=a_sight(new=True), action=ProveAbsence),
     Case("with an idempotencyKey, proved absent: written first", order=KEYED, seen=a_sight(new=True, sends={1: a_send(SendStage.ABSENT)}), action=WriteAhead),
     Case("a group's member: written first", order=an_order(group_owned=True), seen=a_sight(new=True), action=WriteAhead),
     Case("sendPolicy WriteAhead", seen=a_sight(new=True, account=an_account(send_first=False)), action=WriteAhead),

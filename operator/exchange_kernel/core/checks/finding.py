@@ -53,8 +53,10 @@ def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
     pass_at = absence.next_pass_at(evidence, quiet_ms, venue)
     if now_ms >= pass_at and due(asked_ms, now_ms):
         return Decision(ProveAbsence(number), waiting=waiting)
-    if now_ms < quiet_ms and (asked_ms is None or (send is not None and due(asked_ms, now_ms))):
-        # After a restart one question is enough until then: there may be many such orders, and the first sweep has found those that are open.
+    if now_ms < quiet_ms and send is None and asked_ms is None:
+        # After a restart there may be many: one look at their market's lists finds those that are there.
+        return Decision(ProveAbsence(number), waiting=waiting)
+    if now_ms < quiet_ms and send is not None and due(asked_ms, now_ms):
         return Decision(Lookup(number), waiting=waiting)
     return Decision(waiting=waiting, again_ms=max(1, min(RETRY_MS, max(pass_at - now_ms, (asked_ms or 0) + RETRY_MS - now_ms))))
 
