@@ -50,25 +50,28 @@ class AbsencePasses:
         """Return when one pass that began after this call is over."""
         sought = _Sought(record, ref.client_order_id, ref, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(ref.symbol, []).append(sought)
-        if ref.symbol not in self._running:
+        if (running := self._running.get(ref.symbol)) is None or running.done():
             self._running[ref.symbol] = asyncio.get_running_loop().create_task(self._run(ref.symbol))
         await sought.answered
 
     def close(self) -> None:
+        """End what is under way; whoever waits for it decides afresh."""
         for task in self._running.values():
             task.cancel()
+        self._running.clear()
+        for members in self._waiting.values():
+            _answer(members)
+        self._waiting.clear()
 
     async def _run(self, symbol: str) -> None:
-        members: list[_Sought] = []
-        try:
-            while members := self._waiting.pop(symbol, []):
+        while members := self._waiting.pop(symbol, []):
+            try:
                 term = self._session.term
                 if term is not None and not term.over.is_set():
                     await self._pass(term, symbol, members)
+            finally:
                 _answer(members)
-        finally:
-            self._running.pop(symbol)
-            _answer([*members, *self._waiting.pop(symbol, [])])
+        self._running.pop(symbol, None)
 
     async def _pass(self, term: Term, symbol: str, members: Sequence[_Sought]) -> None:
         memory, began, exchange = self._session.memory, self._session.venue_ms(), term.exchange
