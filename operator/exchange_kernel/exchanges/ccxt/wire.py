@@ -152,10 +152,15 @@ def json_or_none(content: bytes | str) -> Any:
     return document if isinstance(document, dict | list) else None
 
 
+#: What ccxt's own code is run for while it is not at the wire: to see the request it would make, or to read an answer (`unified.py`).
+SCRIPT: ContextVar[Callable[[str, Any, str, Any, Any], Any] | None] = ContextVar("SCRIPT", default=None)
+
+
 @cache
 def wired(ccxt_id: str) -> Any:
-    """ccxt.pro's class for a venue, with its way to the network replaced."""
-    base: Any = getattr(importlib.import_module("ccxt.pro"), ccxt_id)    # half a second and 100 MB: only where an exchange is opened
+    """ccxt's class for a venue, with its way to the network replaced."""
+    pro, rest = importlib.import_module("ccxt.pro"), importlib.import_module("ccxt.async_support")    # half a second and 100 MB: where an exchange is opened
+    base: Any = getattr(pro, ccxt_id, None) or getattr(rest, ccxt_id)
 
     class Wired(base):  # type: ignore[misc]
         number = str                           # what ccxt parses keeps the venue's digits
@@ -168,11 +173,24 @@ def wired(ccxt_id: str) -> Any:
         def milliseconds(self) -> int:
             return STAMP.get()
 
+        def seconds(self) -> int:
+            return STAMP.get() // 1000
+
+        def microseconds(self) -> int:
+            return STAMP.get() * 1000
+
         def nonce(self) -> int:
             return STAMP.get()
 
-        async def fetch2(self, path: str, api: Any, method: str, params: Any, config: Any = None) -> Any:
+        async def load_markets(self, reload: bool = False, params: Any = None) -> Any:
+            """Those the adapter loaded: ccxt's own way makes a task of it even where there is nothing to wait for."""
+            return self.markets if self.markets and not reload else await super().load_markets(reload, params or {})
+
+        async def fetch2(self, path: str, api: Any = "public", method: str = "GET", params: Any = None, config: Any = None) -> Any:
             """ccxt's throttle and retries are not here: the budget stands in front, and what is sent twice is not ours to send."""
+            api, params = [api] if isinstance(api, str) else api, params or {}
+            if (script := SCRIPT.get()) is not None:
+                return script(path, api, method, params, config or {})
             call, endpoints = _call(), tuple(api)
             call.sign = lambda: self.sign(path, api, method, dict(params))
             if call.clearance is not None and (address := self.addresses.get(endpoints)) is not None:

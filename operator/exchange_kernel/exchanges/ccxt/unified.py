@@ -1,0 +1,78 @@
+"""ccxt's own code, run without a wire: to learn which request a unified method makes, and what it reads in an answer.
+
+A unified method (`create_order`, `fetch_order` …) is a coroutine that builds a request, awaits it, and parses what came. Here it is driven by hand, with
+nothing awaited: up to its first request, which is then written by our own wire, and once more over the answer that came. What wants a second
+request, or anything else that must be waited for, is refused: one call of ours is one request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from exchange_kernel.exchanges.ccxt.wire import SCRIPT
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The request that ccxt would make: what it hands to `sign`, and what it counts it for."""
+
+    path: str
+    api: tuple[str, ...]
+    method: str
+    params: Mapping[str, Any]
+    cost: float
+
+
+class NotBuilt(Exception):
+    """ccxt makes no such request. The text is stable."""
+
+
+class _Stop(BaseException):
+    """Ends a method at its first request. No Exception: ccxt's own `except` must not catch it."""
+
+
+def built(ccxt: Any, method: str, *arguments: Any) -> Built:
+    """The first request of a unified method. Raises NotBuilt."""
+    found: list[Built] = []
+
+    def script(path: str, api: Any, verb: str, params: Any, config: Any) -> Any:
+        # A list of parameters is a batch.
+        values = dict(params) if isinstance(params, dict) else params
+        found.append(Built(path, tuple(api), verb, values, ccxt.calculate_rate_limiter_cost(api, verb, path, params, config)))
+        raise _Stop
+
+    try:
+        _driven(ccxt, script, method, arguments)
+    except _Stop:
+        return found[0]
+    raise NotBuilt("ccxt makes no request of this")
+
+
+def read(ccxt: Any, document: Any, method: str, *arguments: Any) -> Any:
+    """What a unified method reads in the answer to its first request. Raises whatever ccxt makes of it, and NotBuilt if it wants to ask more."""
+    answers = [document]
+
+    def script(path: str, api: Any, verb: str, params: Any, config: Any) -> Any:
+        if not answers:
+            raise _Stop
+        return answers.pop()
+
+    try:
+        return _driven(ccxt, script, method, arguments)
+    except _Stop:
+        raise NotBuilt("ccxt asks more than once") from None
+
+
+def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method: str, arguments: tuple[Any, ...]) -> Any:
+    token = SCRIPT.set(script)
+    coroutine = getattr(ccxt, method)(*arguments)
+    try:
+        coroutine.send(None)
+    except StopIteration as returned:
+        return returned.value
+    finally:
+        coroutine.close()
+        SCRIPT.reset(token)
+    raise NotBuilt("ccxt waits for something else first")
