@@ -35,17 +35,26 @@ def _compose(owner: str, *parts: str) -> str:
 
 def is_ours(client_order_id: str, owner: str) -> bool:
     """Whether an order at the exchange carries this installation's prefix, in any encoding ever shipped."""
-    return client_order_id.startswith(owner) and len(client_order_id) == 32
+    return client_order_id.startswith(owner) and len(client_order_id) in LENGTHS
 
 
 def _hex32(order: str) -> str:
     return order
 
 
+def _hex28(order: str) -> str:
+    """Its first 112 bits, for venues that take 28 characters: the owner's 24, and 88 of the hash."""
+    return order[:28]
+
+
 #: How an id is written for a venue, by versioned name. Entries are added and never changed or removed: the resolver tries every one.
 CODECS: Mapping[str, Callable[[str], str]] = {
     "hex32": _hex32,
+    "hex28": _hex28,
 }
+
+#: Of every encoding ever shipped.
+LENGTHS = frozenset({32, 28})
 
 
 def encode(order: str, codec: str) -> str:

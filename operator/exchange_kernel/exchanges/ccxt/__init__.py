@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 from exchange_kernel.exchanges.ccxt.adapter import CcxtExchange
 from exchange_kernel.exchanges.ccxt.dialect import Dialect
 from exchange_kernel.exchanges.ccxt.dialects import dialect_of
+from exchange_kernel.exchanges.ccxt.row import Row
+from exchange_kernel.exchanges.ccxt.spoken import spoken
 from exchange_kernel.exchanges.ccxt.wire import rebase, wired
 from exchange_kernel.exchanges.port import Credentials, Exchange
 
-__all__ = ["Dialect", "dialect_of", "open_exchange"]
+__all__ = ["Dialect", "Row", "dialect_of", "open_exchange"]
 
 #: As ccxt names them; nothing else in a credentials Secret reaches it.
 CREDENTIALS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress")
@@ -26,9 +28,7 @@ def open_exchange(
     `environment` is Live, Sandbox or Simulated. With `rest`, nothing but that address (and `websocket`, or else the same host) is ever contacted.
     Raises ValueError, with a sentence for the user, where the account can't be opened as it is described.
     """
-    dialect = dialect_of(exchange_id, market_type)
-    if dialect is None:
-        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: see the list of exchanges.")
+    venue = dialect_of(exchange_id, market_type)
     if environment == "Simulated" and rest is None:
         raise ValueError("A simulated account needs spec.endpoint.rest: the address of the simulated exchange.")
     if rest is not None and websocket is None:
@@ -38,7 +38,7 @@ def open_exchange(
             raise ValueError("Plain http is for simulated, loopback and cluster-internal endpoints only: use https and wss.")
     ccxt = wired(exchange_id)({
         **{name: credentials.values[name] for name in CREDENTIALS if name in credentials.values},
-        "enableRateLimit": False, "options": dict(dialect.options),
+        "enableRateLimit": False, "options": dict(venue.options),
     })
     if missing := [name for name, required in ccxt.requiredCredentials.items() if required and not getattr(ccxt, name)]:
         raise ValueError(f"The credentials Secret lacks {' and '.join(missing)}.")
@@ -47,6 +47,7 @@ def open_exchange(
             raise ValueError(f"{exchange_id} has no sandbox: use environment Live, or name a gateway in spec.endpoint.")
         ccxt.set_sandbox_mode(True)
     ccxt.urls["api"] = rebase(ccxt.urls["api"], rest, websocket)
+    dialect = spoken(venue, ccxt) if isinstance(venue, Row) else venue
     return CcxtExchange(dialect, ccxt, ca_pem=ca_pem, requests_per_second=requests_per_second, cancel_reserve_percent=cancel_reserve_percent)
 
 

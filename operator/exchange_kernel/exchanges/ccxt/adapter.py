@@ -17,8 +17,10 @@ from exchange_kernel.core.answers import (
     AmendOutcome,
     CancelOutcome,
     ExchangeOrder,
+    Found,
     Listing,
     LookupOutcome,
+    NotFound,
     NotSent,
     Refused,
     Replaced,
@@ -46,8 +48,9 @@ from exchange_kernel.exchanges.ccxt.outcomes import (
 )
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries
 from exchange_kernel.exchanges.ccxt.stream import PrivateStream, StreamTiming
-from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, WireCall, open_session
-from exchange_kernel.exchanges.port import Clearance, ClockReading, Closed, OrderRef, OrderUpdate, StreamFact
+from exchange_kernel.exchanges.ccxt.unified import NotBuilt
+from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, WireCall, copied, open_session
+from exchange_kernel.exchanges.port import Clearance, ClockReading, Closed, Gap, OrderRef, OrderUpdate, StreamFact
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +64,9 @@ MAX_PAGES = 200
 
 #: How long a list of markets is good enough for an entry that names another.
 RELOAD_AFTER_S = 60.0
+
+#: How often an account is swept whose private stream we don't read.
+SWEPT_EVERY_S = 5.0
 
 CLOSED = "the connection to the exchange is closed"
 
@@ -131,7 +137,11 @@ class CcxtExchange:
         def outcome(reply: Reply) -> SubmitOutcome:
             return submit_outcome(reply, self._dialect, request, market)
 
-        return await self._send(self._dialect.submit(request, market), clearance, Priority.SUBMIT, outcome)
+        try:
+            call = self._dialect.submit(request, market)
+        except NotBuilt as problem:
+            return NotSent(str(problem))
+        return await self._send(call, clearance, Priority.SUBMIT, outcome)
 
     async def cancel(self, ref: OrderRef, clearance: Clearance) -> CancelOutcome:
         market = await self._market(ref.symbol)
@@ -141,7 +151,11 @@ class CcxtExchange:
         def outcome(reply: Reply) -> CancelOutcome:
             return cancel_outcome(reply, self._dialect, ref, market)
 
-        return await self._send(self._dialect.cancel(ref, market), clearance, Priority.CANCEL, outcome)
+        try:
+            call = self._dialect.cancel(ref, market)
+        except NotBuilt as problem:
+            return NotSent(str(problem))
+        return await self._send(call, clearance, Priority.CANCEL, outcome)
 
     async def amend(self, ref: OrderRef, request: OrderRequest, clearance: Clearance) -> AmendOutcome:
         """No dialect of ours has it yet: `capabilities.amend` is None, and nothing is sent."""
@@ -187,7 +201,26 @@ class CcxtExchange:
         market = await self._market(ref.symbol)
         if isinstance(market, Unreachable):
             return market
-        return lookup_outcome(await self._read(self._dialect.lookup(ref, market), Priority.LOOKUP), self._dialect, ref, self._by_id)
+        try:
+            call = self._dialect.lookup(ref, market)
+        except NotBuilt as problem:
+            return Unreachable(str(problem))
+        if call is not None:
+            return lookup_outcome(await self._read(call, Priority.LOOKUP), self._dialect, ref, self._by_id)
+        return await self._found_in_lists(ref, market)
+
+    async def _found_in_lists(self, ref: OrderRef, market: Market) -> LookupOutcome:
+        """Where a venue knows no lookup by our id. What is in none of the whole lists was not found; a list with a hole says nothing."""
+        if isinstance(now := await self._now(), Unreachable):
+            return now
+        assert self._dialect.find_pages is not None
+        listed = await self._listed(self._dialect.find_pages(ref, market, now), self._dialect.read_order)
+        if isinstance(listed, Unreachable):
+            return listed
+        for order in listed.items:
+            if (order.symbol, order.client_order_id) == (ref.symbol, ref.client_order_id) and ref.exchange_order_id in (None, order.exchange_order_id):
+                return Found(order)
+        return NotFound() if listed.complete else Unreachable("the list of orders is not complete")
 
     async def open_orders(self, symbol: str | None = None) -> Listing[ExchangeOrder] | Unreachable:
         market = None
@@ -197,7 +230,7 @@ class CcxtExchange:
             return loaded
         if isinstance(market, Unreachable):
             return market
-        listed = await self._listed(_one_page(self._dialect.open_orders(market)), self._dialect.read_order)
+        listed = await self._listed(self._dialect.open_orders(market), self._dialect.read_order)
         if isinstance(listed, Unreachable):
             return listed
         limit = self.capabilities.max_open_orders_listed
@@ -239,7 +272,13 @@ class CcxtExchange:
         return reading
 
     async def fingerprint(self) -> str | Refused | Unreachable:
-        answer = await self._read(self._dialect.account, Priority.LOOKUP)
+        if self._dialect.markets is None and isinstance(loaded := await self.markets(), Unreachable):
+            return loaded                      # ccxt's methods want to know the markets first
+        try:
+            call = self._dialect.account()
+        except NotBuilt as problem:
+            return Unreachable(str(problem))
+        answer = await self._read(call, Priority.LOOKUP)
         if not isinstance(answer, Answered):
             return account_refusal(answer, self._dialect)
         try:
@@ -254,6 +293,8 @@ class CcxtExchange:
             return {symbol: market.rules for symbol, market in self._by_symbol.items()}
 
     async def _load_markets(self) -> Unreachable | None:
+        if self._dialect.markets is None:
+            return await self._load_by_ccxt()
         answer = await self._ask(self._dialect.markets, WireCall(None), Priority.LISTING)
         if not isinstance(answer, Answered):
             return unreachable(answer)
@@ -269,6 +310,30 @@ class CcxtExchange:
             return Unreachable(GARBAGE)
         if limit is not None:
             self._budget.resize(limit)
+        self._by_id = {market.id: market for market in markets}
+        self._by_symbol = self._named(markets)
+        self._markets_at = time.monotonic()
+        return None
+
+    async def _load_by_ccxt(self) -> Unreachable | None:
+        """By ccxt's own public requests, of which some venues need several."""
+        turn = await self._budget.turn(1, Priority.LISTING)
+        if self._closed or not isinstance(turn, Granted):
+            return Unreachable(CLOSED if self._closed else BUSY)
+        token = CALL.set(WireCall(None, many=True))
+        try:
+            listed = await self._ccxt.fetch_markets()
+            self._ccxt.set_markets(listed)
+        except Exception as error:                                 # its text may hold an address
+            log.warning("the markets of %s can't be loaded: %s", self._dialect.exchange_id, type(error).__name__)
+            return Unreachable("the markets can't be loaded")
+        finally:
+            CALL.reset(token)
+        markets, problems = await _parsed(self._dialect.read_markets(listed), self._dialect.read_market, self._ccxt.safe_currency_code)
+        for problem in problems:
+            self._count_unreadable("the markets", problem)
+        if not markets:
+            return Unreachable(GARBAGE)
         self._by_id = {market.id: market for market in markets}
         self._by_symbol = self._named(markets)
         self._markets_at = time.monotonic()
@@ -319,6 +384,8 @@ class CcxtExchange:
             complete = False
         except StopIteration:
             pass
+        except NotBuilt as problem:
+            return Unreachable(str(problem))
         except Unreadable as problem:
             if not items:
                 return Unreachable(GARBAGE)
@@ -346,6 +413,10 @@ class CcxtExchange:
 
     async def stream(self) -> AsyncGenerator[StreamFact, None]:
         dialect = self._dialect.stream
+        if dialect is None:
+            async for gap in self._swept():
+                yield gap
+            return
         url: Any = self._ccxt.urls["api"]
         for name in dialect.url:
             url = url[name]
@@ -359,11 +430,19 @@ class CcxtExchange:
         finally:
             self._streams.discard(stream)
 
+    async def _swept(self) -> AsyncGenerator[StreamFact, None]:
+        """Without a private stream that we read: a gap from time to time, so that the account is swept over REST."""
+        yield Gap.SUBSCRIBED
+        while not self._closed:
+            await asyncio.sleep(SWEPT_EVERY_S)
+            yield Gap.SUBSCRIBED
+
     async def _ready_to_stream(self) -> Unreachable | None:
         """Known markets, a known time and a turn in the budget, or what is missing."""
         for needed in (await self.markets(), await self._now()):
             if isinstance(needed, Unreachable):
                 return needed
+        assert self._dialect.stream is not None
         turn = await self._budget.turn(self._dialect.stream.weight, Priority.LOOKUP)
         return None if isinstance(turn, Granted) else Unreachable(BUSY, turn.seconds)
 
@@ -393,10 +472,11 @@ class CcxtExchange:
             return Silence(False, CLOSED)
         if not isinstance(turn, Granted):
             return Silence(False, BUSY, turn.seconds)
+        wire.stamped, wire.headers = call.stamped, call.headers
         token = CALL.set(wire)
         self._under_way.add(wire)
         try:
-            await self._ccxt.request(call.path, list(call.api), call.method, dict(call.params))
+            await self._ccxt.request(call.path, list(call.api), call.method, copied(call.params))
         except Exception as error:
             if wire.answer is None:
                 return self._silence(wire, error)
@@ -406,7 +486,17 @@ class CcxtExchange:
             CALL.reset(token)
             if not wire.written:
                 self._budget.give_back(call.weight)
-        return self._heard(wire.answer)
+        return self._extracted(self._heard(wire.answer), call, wire)
+
+    def _extracted(self, said: Reply, call: Call, wire: WireCall) -> Reply:
+        """What is to be read, where it lies inside of the answer."""
+        if call.extract is None or wire.answer is None or not isinstance(said, Answered):
+            return said
+        try:
+            return Answered(call.extract(wire.answer))
+        except Unreadable as problem:
+            self._count_unreadable("an answer", problem)
+            return Silence(True, GARBAGE)
 
     def _silence(self, wire: WireCall, error: Exception) -> Silence:
         """No answer. The error's text is never used: it may hold the address, and with it a signature."""
@@ -430,10 +520,6 @@ class CcxtExchange:
         if isinstance(said, VenueError) and said.definite and self._dialect.words.time.has(said.code, said.message):
             self._time.forget()
         return said
-
-
-def _one_page(call: Call) -> Pages:
-    yield call
 
 
 async def _parsed(page: Iterable[Any], read: Callable[[Any, Context], Read], context: Context) -> tuple[list[Read], list[Unreadable]]:

@@ -117,9 +117,9 @@ def lookup(ref: OrderRef, market: Market) -> Call:
     return Call("GET", "order", {"symbol": market.id, **key}, weight=4)
 
 
-def open_orders(market: Market | None) -> Call:
+def open_orders(market: Market | None) -> Pages:
     """All of them, in one answer. [rest-api.md, Current open orders]"""
-    return Call("GET", "openOrders", weight=80) if market is None else Call("GET", "openOrders", {"symbol": market.id}, weight=6)
+    yield Call("GET", "openOrders", weight=80) if market is None else Call("GET", "openOrders", {"symbol": market.id}, weight=6)
 
 
 def order_pages(market: Market, since: int, now: int) -> Pages:
@@ -448,7 +448,7 @@ BINANCE_SPOT = Dialect(
     order_pages=order_pages,
     trade_pages=trade_pages,
     clock=Call("GET", "time", api=("public",), signed=False),
-    account=Call("GET", "account", {"omitZeroBalances": "true"}, weight=20),
+    account=lambda: Call("GET", "account", {"omitZeroBalances": "true"}, weight=20),
     markets=Call("GET", "exchangeInfo", weight=20, api=("public",), signed=False),
     read_error=read_error,
     read_submitted=read_submitted,

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from exchange_kernel.core.answers import ExchangeOrder, Trade
 from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.exchanges.ccxt.wire import Answer
 from exchange_kernel.exchanges.port import OrderRef, OrderUpdate
 
 
@@ -20,10 +21,13 @@ class Call:
 
     method: str
     path: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Any = field(default_factory=dict)              # a mapping, or a list of them
     weight: float = 1
     api: tuple[str, ...] = ("private",)
     signed: bool = True
+    stamped: Callable[[], Any] | None = None                       # the parameters as of the stamp, where they hold a time
+    headers: Callable[[int], Mapping[str, str]] | None = None      # of the stamp; unsigned
+    extract: Callable[[Answer], Any] | None = None                 # what is read is inside of the document; raises Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class AllowList:
 
     def __init__(self, *rows: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
         """Each row is a set of codes and the messages any of them may come with."""
+        self.rows = rows
         messages: dict[str, list[str]] = {}
         for codes, templates in rows:
             for code in codes:
@@ -107,13 +112,14 @@ class Dialect:
 
     submit: Callable[[OrderRequest, Market], Call]
     cancel: Callable[[OrderRef, Market], Call]
-    lookup: Callable[[OrderRef, Market], Call]
-    open_orders: Callable[[Market | None], Call]
+    lookup: Callable[[OrderRef, Market], Call | None]          # None: by going through lists
+    open_orders: Callable[[Market | None], Pages]
     order_pages: Callable[[Market, int, int], Pages]                        # (market, since, now: the venue's time in ms)
     trade_pages: Callable[[Market, int | None, str | None, int], Pages]     # (market, since, exchange order id, now)
+    find_pages: Callable[[OrderRef, Market, int], Pages] | None = None      # the lists for that, (ref, market, now)
     clock: Call
-    account: Call
-    markets: Call
+    account: Callable[[], Call]
+    markets: Call | None           # None: by ccxt's own requests
 
     read_error: Callable[[Any], tuple[str, str] | None]        # (code, message), if the document is an error
     read_submitted: Callable[[Any, Market], tuple[ExchangeOrder, tuple[Trade, ...]]]
@@ -128,4 +134,5 @@ class Dialect:
     read_used_weight: Callable[[Mapping[str, str]], float | None]           # the venue's own count, from an answer's headers
 
     words: Words
-    stream: StreamDialect
+    stream: StreamDialect | None   # None: the account is swept instead
+    errors_in_200: bool = False    # the venue says its errors with a 200

@@ -1,14 +1,42 @@
-"""The table: every venue we speak, by ccxt's id and market type."""
+"""The table: every venue we speak, by ccxt's id and market type, and what becomes of a venue that is not in it."""
 
 from __future__ import annotations
 
+import importlib
+
 from exchange_kernel.exchanges.ccxt.binance import BINANCE_SPOT
 from exchange_kernel.exchanges.ccxt.dialect import Dialect
+from exchange_kernel.exchanges.ccxt.probe import SYMBOLS, invented, probe
+from exchange_kernel.exchanges.ccxt.row import Row
+from exchange_kernel.exchanges.ccxt.rows import ROWS
 
 DIALECTS = {(row.exchange_id, row.market_type): row for row in (
     BINANCE_SPOT,
 )}
 
 
-def dialect_of(exchange_id: str, market_type: str) -> Dialect | None:
-    return DIALECTS.get((exchange_id, market_type))
+def dialect_of(exchange_id: str, market_type: str) -> Dialect | Row:
+    """The venue's own dialect, its row, or a row that says nothing. Raises ValueError, with a sentence for the user, where there is no safe way."""
+    key = (exchange_id, market_type)
+    if (known := DIALECTS.get(key) or ROWS.get(key)) is not None:
+        return known
+    of_it = sorted(market for one, market in {*DIALECTS, *ROWS} if one == exchange_id)
+    if of_it:
+        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: its markets here are {' and '.join(of_it)}.")
+    if exchange_id not in importlib.import_module("ccxt.async_support").exchanges or market_type not in SYMBOLS:
+        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: see the list of exchanges.")
+    return _by_the_probe(exchange_id, market_type)
+
+
+def _by_the_probe(exchange_id: str, market_type: str) -> Row:
+    """A venue that nobody described: only if all of an order reaches its wire. Cancelled by its own id, found by lists, absent never."""
+    if not invented(exchange_id).has.get(market_type):
+        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: ccxt knows no such markets there.")
+    report = probe(exchange_id, market_type)
+    if not report.arrives:
+        lost = " and ".join(name for name, arrival in report.create.items() if arrival != "arrives")
+        raise ValueError(
+            f"{exchange_id} {market_type} can't be traded safely: whether the {lost} of an order would reach it unchanged is not known. "
+            "See the list of exchanges."
+        )
+    return Row(exchange_id=exchange_id, market_type=market_type, options={"defaultType": market_type})

@@ -59,11 +59,12 @@ class VenueError:
     code: str
     message: str
     retry_after_s: float | None = None
+    in_200: bool = False               # this venue says its errors with a 200
 
     @property
     def definite(self) -> bool:
         """Whether it can prove anything: a 5xx never does, whatever its body says (Binance: rest-api.md, "HTTP Return Codes")."""
-        return 400 <= self.status < 500 and self.status not in TOO_MANY
+        return (400 <= self.status < 500 and self.status not in TOO_MANY) or (self.in_200 and self.status == 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def reply(answer: Answer, dialect: Dialect) -> Reply:
         code, message = error
         if retry_after_s is None and dialect.words.busy.has(code, message):
             retry_after_s = BREATH_S
-        return VenueError(answer.status, code, message, retry_after_s)
+        return VenueError(answer.status, code, message, retry_after_s, dialect.errors_in_200)
     if 200 <= answer.status < 300 and answer.document is not None and not answer.disowned:
         return Answered(answer.document)
     if answer.status in TOO_MANY:

@@ -29,6 +29,7 @@ from exchange_kernel.exchanges.ccxt.wire import STAMP, wired
 ANOTHER_FIRST = "ccxt asks something else first"
 ID = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 EXCHANGE_ORDER_ID = "987654321012"
+SYMBOLS = {"spot": "BTC/USDT", "swap": "BTC/USDT:USDT"}
 PRICE, QUANTITY = "31234.5", "12.5"
 NOW_MS = 1_800_000_000_000
 
@@ -69,10 +70,11 @@ class Report:
         return all(arrival is Arrival.ARRIVES for arrival in self.create.values())
 
 
-def probe(exchange_id: str) -> Report:
-    """With ccxt's defaults. Needs no network and no event loop, and takes some 40 ms."""
+def probe(exchange_id: str, market_type: str | None = None) -> Report:
+    """With ccxt's defaults; of a spot market where there is one. Needs no network and no event loop, and takes some 40 ms."""
     ccxt = invented(exchange_id)
-    symbol = "BTC/USDT:USDT" if not ccxt.has.get("spot") and ccxt.has.get("swap") else "BTC/USDT"
+    swap = market_type == "swap" if market_type else not ccxt.has.get("spot") and ccxt.has.get("swap")
+    symbol = SYMBOLS["swap" if swap else "spot"]
     token = STAMP.set(NOW_MS)
     try:
         orders: dict[str, bytes] = {}
@@ -223,8 +225,12 @@ def invented(exchange_id: str, options: Mapping[str, Any] | None = None) -> Any:
         **_FORMS.get(exchange_id, dict)(),
     })
     ccxt.options.update(options or {})
-    ccxt.set_markets([_market(ccxt, swap=False), _market(ccxt, swap=True)])
+    ccxt.set_markets(invented_markets(ccxt))
     return ccxt
+
+
+def invented_markets(ccxt: Any) -> list[Mapping[str, Any]]:
+    return [_market(ccxt, swap=False), _market(ccxt, swap=True)]
 
 
 def _pem() -> Mapping[str, Any]:

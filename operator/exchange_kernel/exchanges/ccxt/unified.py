@@ -7,9 +7,10 @@ request, or anything else that must be waited for, is refused: one call of ours 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from exchange_kernel.exchanges.ccxt.wire import SCRIPT
 
@@ -33,6 +34,24 @@ class _Stop(BaseException):
     """Ends a method at its first request. No Exception: ccxt's own `except` must not catch it."""
 
 
+class _Waits(BaseException):
+    """The method wants an event loop: to start a task, or to sleep."""
+
+
+class _NoLoop:
+    """Stands where an event loop would, so that nothing is started on the real one, and the same happens with and without one."""
+
+    def create_task(self, coroutine: Any, **_: Any) -> NoReturn:
+        coroutine.close()
+        raise _Waits
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _Waits
+
+
+NO_LOOP: Any = _NoLoop()
+
+
 def built(ccxt: Any, method: str, *arguments: Any) -> Built:
     """The first request of a unified method. Raises NotBuilt."""
     found: list[Built] = []
@@ -47,6 +66,10 @@ def built(ccxt: Any, method: str, *arguments: Any) -> Built:
         _driven(ccxt, script, method, arguments)
     except _Stop:
         return found[0]
+    except NotBuilt:
+        raise
+    except Exception as problem:               # its own refusals, and whatever the interpreter makes of what it did not expect
+        raise NotBuilt(f"ccxt makes no request of this ({type(problem).__name__})") from None
     raise NotBuilt("ccxt makes no request of this")
 
 
@@ -66,13 +89,17 @@ def read(ccxt: Any, document: Any, method: str, *arguments: Any) -> Any:
 
 
 def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method: str, arguments: tuple[Any, ...]) -> Any:
-    token = SCRIPT.set(script)
+    token, loop = SCRIPT.set(script), asyncio._get_running_loop()
     coroutine = getattr(ccxt, method)(*arguments)
+    asyncio._set_running_loop(NO_LOOP)
     try:
         coroutine.send(None)
     except StopIteration as returned:
         return returned.value
+    except _Waits:
+        pass
     finally:
+        asyncio._set_running_loop(loop)
         coroutine.close()
         SCRIPT.reset(token)
     raise NotBuilt("ccxt waits for something else first")

@@ -48,6 +48,9 @@ class WireCall:
     """One request on its way. `written` is exact: it is set in the statement before the bytes are handed to the transport, and nowhere else."""
 
     clearance: Clearance | None                           # None: a public call, which carries no time
+    stamped: Callable[[], Any] | None = None              # the request's parameters as of the stamp, where they hold a time
+    headers: Callable[[int], Mapping[str, str]] | None = None    # unsigned headers that hold the stamp
+    many: bool = False                                    # several public requests, each a call of its own
     sign: Callable[[], Mapping[str, Any]] | None = None   # ccxt's signature of this request, with the stamp of the moment
     stamp: int = 0
     abandoned: bool = False                               # its caller is gone: it must not be written any more
@@ -66,9 +69,10 @@ class WireCall:
         self.stamp = stamp
         token = STAMP.set(stamp)
         try:
-            return self.sign()
+            signed = self.sign()
         finally:
             STAMP.reset(token)
+        return signed if self.headers is None else {**signed, "headers": {**(signed["headers"] or {}), **self.headers(stamp)}}
 
     def pass_gate(self) -> None:
         """The last statement before the first byte."""
@@ -105,7 +109,7 @@ class WireRequest(aiohttp.ClientRequest):
             if url.origin() != self.url.origin():
                 raise RuntimeError("a request is written to the host it was connected to")
             self.url = self.original_url = url
-            self.headers.update(signed["headers"] or {})
+            self.headers.update(_with_values(signed["headers"]))
             if signed["body"] is not None:
                 self._update_body(signed["body"].encode())
         protocol = conn.protocol
@@ -165,6 +169,8 @@ def wired(ccxt_id: str) -> Any:
     class Wired(base):  # type: ignore[misc]
         number = str                           # what ccxt parses keeps the venue's digits
         http: aiohttp.ClientSession            # the adapter's, which closes it
+        increasing_nonce = False
+        last_nonce = 0
 
         def __init__(self, config: Mapping[str, Any]) -> None:
             super().__init__(config)
@@ -180,7 +186,18 @@ def wired(ccxt_id: str) -> Any:
             return STAMP.get() * 1000
 
         def nonce(self) -> int:
+            """The stamp. Where the venue wants each request's number to be greater than the last one's, the next free one."""
+            if self.increasing_nonce and STAMP.get():
+                self.last_nonce = max(STAMP.get(), self.last_nonce + 1)
+                return self.last_nonce
             return STAMP.get()
+
+        def safe_order(self, order: Any, market: Any = None) -> Any:
+            """What the exchange said, and nothing that ccxt would add: it makes up what is filled, and what it cost."""
+            return order
+
+        def safe_trade(self, trade: Any, market: Any = None) -> Any:
+            return trade
 
         async def load_markets(self, reload: bool = False, params: Any = None) -> Any:
             """Those the adapter loaded: ccxt's own way makes a task of it even where there is nothing to wait for."""
@@ -192,18 +209,27 @@ def wired(ccxt_id: str) -> Any:
             if (script := SCRIPT.get()) is not None:
                 return script(path, api, method, params, config or {})
             call, endpoints = _call(), tuple(api)
-            call.sign = lambda: self.sign(path, api, method, dict(params))
+            if call.many:
+                return await self._one_of_many(path, api, method, params)
+            call.sign = lambda: self.sign(path, api, method, copied(params) if call.stamped is None else call.stamped())
             if call.clearance is not None and (address := self.addresses.get(endpoints)) is not None:
                 return await self.fetch(address, method)         # to connect to; the request itself is made at the wire
             made = call.sign()
             self.addresses[endpoints] = str(URL(made["url"], encoded=True).origin())
             return await self.fetch(made["url"], made["method"], made["headers"], made["body"])
 
+        async def _one_of_many(self, path: str, api: list[str], method: str, params: Any) -> Any:
+            token = CALL.set(WireCall(None))
+            try:
+                return await self.fetch2(path, api, method, params)
+            finally:
+                CALL.reset(token)
+
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: str | None = None) -> Any:
             call = _call()
             data = None if body is None else body.encode()
             # A redirect is an answer: its next hop would be a second request, and its refusal would look like "never sent".
-            async with self.http.request(method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False) as response:
+            async with self.http.request(method, URL(url, encoded=True), headers=_with_values(headers), data=data, allow_redirects=False) as response:
                 content = await response.read()
             document = json_or_none(content)
             call.answer = Answer(response.status, document, response.headers)
@@ -213,6 +239,16 @@ def wired(ccxt_id: str) -> Any:
             return document
 
     return Wired
+
+
+def _with_values(headers: Mapping[str, str | None] | None) -> Mapping[str, str]:
+    """ccxt leaves a header without a value where an option is empty: such as the code of its broker."""
+    return {name: value for name, value in (headers or {}).items() if value is not None}
+
+
+def copied(params: Any) -> Any:
+    """A list of parameters is a batch."""
+    return dict(params) if isinstance(params, dict) else [dict(one) for one in params]
 
 
 def _call() -> WireCall:

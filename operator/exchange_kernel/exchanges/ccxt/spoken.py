@@ -1,0 +1,409 @@
+"""A dialect in terms of ccxt's unified methods: they build the request and read the answer; our wire writes it, and the row says what it proves.
+
+A request leaves only if it says what we said: our id, the price and the quantity are looked for in it, to the digit, each time (`_carries`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from exchange_kernel.core.answers import ExchangeOrder, Fee, OrderStatus, Trade
+from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, subtract
+from exchange_kernel.core.venue import MarketRules, OrderRequest
+from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Market, Markets, Pages
+from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries, record
+from exchange_kernel.exchanges.ccxt.row import Asked, Row
+from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built, read
+from exchange_kernel.exchanges.ccxt.wire import STAMP, Answer
+from exchange_kernel.exchanges.port import OrderRef
+
+STATUSES = {
+    "open": OrderStatus.OPEN, "canceling": OrderStatus.OPEN, "closed": OrderStatus.FILLED, "canceled": OrderStatus.CANCELED, "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+}
+TYPES = {"limit": "Limit", "market": "Market"}
+TIMES_IN_FORCE = ("IOC", "FOK")
+
+
+def spoken(row: Row, ccxt: Any) -> Dialect:
+    """The row as a dialect of this instance of ccxt. Raises ValueError where ccxt can't tell the venue's time, which every signature needs."""
+    for name in row.skips:
+        setattr(ccxt, name, _asks_nothing)
+    ccxt.increasing_nonce = row.increasing_nonce
+    if not ccxt.has.get("fetchTime") and row.clock_method == "fetch_time":
+        raise ValueError(f"{row.exchange_id} can't be asked for its time, which orders are signed with: there is no adapter for it.")
+    return _Spoken(row, ccxt).dialect()
+
+
+async def _asks_nothing(*_: Any, **__: Any) -> bool:
+    return True
+
+
+class _Spoken:
+    def __init__(self, row: Row, ccxt: Any) -> None:
+        self.row, self.ccxt = row, ccxt
+
+    def dialect(self) -> Dialect:
+        row, ccxt = self.row, self.ccxt
+        return Dialect(
+            exchange_id=row.exchange_id, market_type=row.market_type, capabilities=row.capabilities, options=row.options,
+            limit=Limit(60_000 / max(float(ccxt.rateLimit), 1.0), 60),      # ccxt's figure: so many units of cost in a minute
+            submit=self.submit, cancel=self.cancel, lookup=self.lookup, open_orders=self.open_orders, find_pages=self.find_pages,
+            order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.call(row.clock_method, ()), account=self.account, markets=None,
+            read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
+            read_trade=self.read_trade, read_clock=_read_clock, read_account=self.read_account, read_markets=self.read_markets, read_market=self.read_market,
+            read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
+        )
+
+    # ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def call(self, method: str, arguments: tuple[Any, ...], carried: Callable[[Any], None] = lambda _: None, *, expires: bool = False) -> Call:
+        """One unified call as one request. It is built again at the stamp, for ccxt puts times, and on some venues signatures, into its parameters."""
+        def params() -> Any:
+            request = built(self.ccxt, method, *arguments).params
+            carried(request)
+            return request if not expires or self.row.deadline is None else {**request, **self.row.deadline(STAMP.get())}
+
+        request = built(self.ccxt, method, *arguments)
+        carried(request.params)
+        return Call(
+            request.method, request.path, request.params, max(request.cost, 0.01), request.api, stamped=params, headers=self._headers() if expires else None,
+            extract=lambda answer: self.extracted(answer, method, arguments),
+        )
+
+    def _headers(self) -> Callable[[int], Mapping[str, str]] | None:
+        name, window = self.row.time_header, self.row.window_ms
+        return None if name is None else lambda stamp: {name: str(stamp + window)}
+
+    def extracted(self, answer: Answer, method: str, arguments: tuple[Any, ...]) -> Any:
+        """What ccxt reads in the answer, if it is one: an empty list of its making needs one of the venue's."""
+        if not self.row.succeeded(answer.document):
+            raise Unreadable("the answer is not what a success looks like here")
+        try:
+            found = read(self.ccxt, answer.document, method, *arguments)
+        except Exception as problem:           # ccxt meets what it did not expect with whatever the interpreter makes of it
+            raise Unreadable(f"ccxt can't read it ({type(problem).__name__})") from None
+        if found == [] and answer.document != [] and not any(value in ([], {}) for inner in _within(answer.document) for value in _inside(inner)):
+            raise Unreadable("an empty list that nobody said")
+        return found
+
+    def submit(self, request: OrderRequest, market: Market) -> Call:
+        if request.quantity is None:
+            raise NotBuilt("this exchange's adapter has no orders by quote quantity")
+        quantity = plain(quantise_quantity(request.quantity, market.rules.quantity_step))
+        price = None if request.price is None else plain(quantise_price(request.price, market.rules.price_step, request.side))
+        written = self.row.id_written(request.client_order_id)
+        sent = self.row.id_sent or self.row.id_written
+        params: dict[str, Any] = {**self.row.create_params, self.row.send_as: sent(request.client_order_id)}
+        if request.type == "Market":
+            params |= self.row.market_params or {}
+        elif request.time_in_force in TIMES_IN_FORCE:
+            params["timeInForce"] = request.time_in_force
+        if request.post_only:
+            params["postOnly"] = True
+        if request.reduce_only:
+            params["reduceOnly"] = True
+        arguments = (request.symbol, request.type.lower(), request.side.lower(), quantity, price, params)
+        call = self.call("create_order", arguments, lambda sent: _carries(sent, written, quantity, price), expires=True)
+
+        def extract(answer: Answer) -> Any:
+            return {**record(self.extracted(answer, "create_order", arguments)), "sent": request, "wrote": (quantity, price)}
+
+        return _replaced(call, extract)
+
+    def cancel(self, ref: OrderRef, market: Market) -> Call:
+        asked = self._by_either(ref, "cancel_order", self.row.cancel_by)
+        if asked is None:
+            raise NotBuilt("the exchange cancels by its own order id only, which is not known yet")
+        return self._asking(asked, ref)
+
+    def lookup(self, ref: OrderRef, market: Market) -> Call | None:
+        if ref.exchange_order_id is not None and not self.row.lookup_by_theirs:
+            return None
+        asked = self._by_either(ref, "fetch_order", self.row.lookup_by)
+        return None if asked is None else self._asking(asked, ref)
+
+    def _by_either(self, ref: OrderRef, method: str, by_ours: Callable[[str, str], Asked] | None) -> Asked | None:
+        """By the venue's id where it is known, which is never used again; else by ours, where the venue can."""
+        if ref.exchange_order_id is not None:
+            return method, (ref.exchange_order_id, ref.symbol)
+        return None if by_ours is None else by_ours(self.row.id_written(ref.client_order_id), ref.symbol)
+
+    def _asking(self, asked: Asked, ref: OrderRef) -> Call:
+        wanted = ref.exchange_order_id or self.row.id_written(ref.client_order_id)
+
+        def carried(sent: Any) -> None:
+            if wanted not in map(str, _inside(sent)):
+                raise NotBuilt("ccxt would leave out which order is meant")
+
+        call = self.call(*asked, carried)
+
+        def extract(answer: Answer) -> Any:
+            return {**record(self.extracted(answer, *asked)), "asked": ref}
+
+        return _replaced(call, extract)
+
+    def open_orders(self, market: Market | None) -> Pages:
+        if market is not None or self.row.open_symbols is None:
+            yield self.call("fetch_open_orders", (None if market is None else market.rules.symbol,))
+            return
+        symbols: list[str] = []
+
+        def extract(answer: Answer) -> list[Any]:
+            symbols.extend(self.ccxt.safe_symbol(name) for name in entries(_step_down(answer.document, where)))
+            return []
+
+        method, where = self.row.open_symbols
+        yield _replaced(self.call(method, ({},)), extract)
+        for symbol in symbols:
+            page = yield self.call("fetch_open_orders", (symbol,))
+            if len(page) >= self.row.open_page:
+                raise Unreadable("the list may go on")
+
+    def find_pages(self, ref: OrderRef, market: Market, now: int) -> Pages:
+        """Open, then ended: an order moves in this direction only."""
+        narrowed = {} if self.row.listed_by is None else {self.row.listed_by: self.row.id_written(ref.client_order_id)}
+        yield from self._lists(market, now - self.row.retention_ms, narrowed)
+
+    def order_pages(self, market: Market, since: int, now: int) -> Pages:
+        yield from self._lists(market, since, {})
+
+    def _lists(self, market: Market, since: int, params: Mapping[str, Any]) -> Pages:
+        page = yield self.call("fetch_open_orders", (market.rules.symbol, None, None, dict(params)))
+        whole = len(page) < self.row.open_page
+        for method in self.row.ended:
+            page = yield self.call(method, (market.rules.symbol, since, None, dict(params)))
+            whole = whole and len(page) < self.row.ended_page
+        if not whole:
+            raise Unreadable("the list may go on")
+
+    def trade_pages(self, market: Market, since: int | None, exchange_order_id: str | None, now: int) -> Pages:
+        if exchange_order_id is not None and self.row.trades_by is None and self.ccxt.has.get("fetchOrderTrades") is True:
+            page = yield self.call("fetch_order_trades", (exchange_order_id, market.rules.symbol))
+        elif exchange_order_id is not None:
+            narrowed = {} if self.row.trades_by is None else {self.row.trades_by: exchange_order_id}
+            arguments = (market.rules.symbol, None, None, narrowed)
+            page = yield self._only(exchange_order_id, self.call("fetch_my_trades", arguments))
+        else:
+            page = yield self.call("fetch_my_trades", (market.rules.symbol, since))
+        if len(page) >= self.row.ended_page:
+            raise Unreadable("the list may go on")
+
+    def _only(self, exchange_order_id: str, call: Call) -> Call:
+        """Of the trades of all orders, those of one. A full page, of whomever, may go on."""
+        def extract(answer: Answer) -> Any:
+            assert call.extract is not None
+            trades = entries(call.extract(answer))
+            if len(trades) >= self.row.ended_page:
+                raise Unreadable("the list may go on")
+            return [trade for trade in trades if str(record(trade).get("order")) == exchange_order_id]
+
+        return _replaced(call, extract)
+
+    def account(self) -> Call:
+        if self.row.account_method is None:
+            return self.call("fetch_balance", ())
+        call = self.call(self.row.account_method, ({},))
+        return _replaced(call, lambda answer: answer.document)
+
+    # ── Answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read_submitted(self, document: Any, market: Market) -> tuple[ExchangeOrder, tuple[Trade, ...]]:
+        """An answer that has only the order's id tells that the order exists, and nothing of how far it came."""
+        source = self._named(document)
+        request: OrderRequest = source["sent"]
+        quantity, price = source["wrote"]
+        said = {name: value for name, value in source.items() if value is not None}
+        known = {
+            "clientOrderId": self.row.id_written(request.client_order_id), "symbol": market.rules.symbol, "side": request.side.lower(),
+            "type": request.type.lower(), "status": "open", "amount": quantity, "price": price, **said,
+        }
+        if known["status"] == "open" and "filled" not in said and "remaining" not in said:
+            known["filled"] = "0"
+        return self._order(known, market.rules.symbol), ()
+
+    def read_cancelled(self, document: Any, market: Market) -> ExchangeOrder:
+        source = self._named(document)
+        if source.get("status") not in STATUSES or (source.get("filled") is None and source.get("remaining") is None):
+            raise Unreadable("the cancel was taken; what became of the order shows when it is looked up")
+        return self._order(_asked_for(source, market.rules.symbol), market.rules.symbol)
+
+    def read_order(self, document: Any, markets: Markets) -> ExchangeOrder:
+        source = self._named(document)
+        if "asked" in source:
+            source = _asked_for(source, source["asked"].symbol)
+        if source.get("symbol") not in markets:
+            raise UnknownMarket("the market is not among those loaded")
+        return self._order(source, source["symbol"])
+
+    def _named(self, document: Any) -> Mapping[str, Any]:
+        """The order as ccxt read it, with our id where ccxt does not look for it."""
+        source = record(document)
+        if self.row.id_in is None:
+            return source
+        return {**source, "clientOrderId": record(source.get("info")).get(self.row.id_in)}
+
+    def _order(self, source: Mapping[str, Any], symbol: str) -> ExchangeOrder:
+        if source.get("symbol") != symbol:
+            raise Unreadable("the answer is about another market")
+        quantity, filled, remaining = (_amount(source, name) for name in ("amount", "filled", "remaining"))
+        if filled is None and quantity is not None and remaining is not None:
+            filled = subtract(quantity, remaining)
+        status = STATUSES.get(source.get("status") or "")
+        if status is None or filled is None:
+            raise Unreadable("how far the order came can't be read")
+        if status is OrderStatus.FILLED and (quantity is None or filled < quantity):
+            status = OrderStatus.CANCELED      # ccxt's `closed` is the end of an order, whatever was filled
+        if status is OrderStatus.CANCELED and source.get("timeInForce") in TIMES_IN_FORCE:
+            status = OrderStatus.EXPIRED
+        type_ = source.get("type") or ("limit" if source.get("price") is not None else "market")
+        return ExchangeOrder(
+            client_order_id=self.row.id_read(source.get("clientOrderId") or ""),
+            exchange_order_id=_text(source, "id"), symbol=symbol, side=_side(source), type=TYPES.get(type_, type_), status=status, quantity=quantity,
+            filled_quantity=filled, filled_quote_quantity=_amount(source, "cost") if self.row.market_type == "spot" else None,
+            price=_amount(source, "price") or None, update_time_ms=_time(source, "lastUpdateTimestamp"), created_time_ms=_time(source, "timestamp"),
+        )
+
+    def read_trade(self, document: Any, markets: Markets) -> Trade:
+        source = record(document)
+        if source.get("symbol") not in markets:
+            raise UnknownMarket("the market is not among those loaded")
+        quantity, price, time_ms = _amount(source, "amount"), _amount(source, "price"), _time(source, "timestamp")
+        if not quantity or not price or time_ms is None:
+            raise Unreadable("a trade without its quantity, price or time")
+        return Trade(
+            trade_id=_text(source, "id"), symbol=source["symbol"], exchange_order_id=_text(source, "order"), quantity=quantity, price=price, time_ms=time_ms,
+            fee=_fee(source.get("fee")),
+        )
+
+    def read_account(self, document: Any) -> str:
+        """The venue's number for the account, or else the key's public half under a hash: another key is then another account."""
+        if self.row.account_method is None:
+            named = self.ccxt.walletAddress or self.ccxt.apiKey
+            return f"key-{hashlib.sha256(str(named).encode()).hexdigest()[:16]}"
+        document = _step_down(document, self.row.account_number)
+        if not isinstance(document, str | int) or not str(document):
+            raise Unreadable("the account's number can't be read")
+        return str(document)
+
+    def read_markets(self, document: Any) -> list[Any]:
+        row = self.row
+        return [one for one in map(record, entries(document)) if one.get("type") == row.market_type and row.settle in (None, one.get("settle"))]
+
+    def read_market(self, document: Any, asset: Callable[[str], str]) -> Market:
+        """ccxt's market structure. Its steps are numbers of the venue only where ccxt counts in steps (precisionMode TICK_SIZE)."""
+        source = record(document)
+        steps, limits = source.get("precision") or {}, source.get("limits") or {}
+        amount, price, cost = (limits.get(name) or {} for name in ("amount", "price", "cost"))
+        if self.ccxt.precisionMode != 4:
+            steps = {}
+        symbol = _text(source, "symbol")
+        return Market(id=symbol, rules=MarketRules(
+            symbol=symbol, base=_text(source, "base"), quote=_text(source, "quote"), active=source.get("active") is not False,
+            quantity_step=_amount(steps, "amount"), price_step=_amount(steps, "price"),
+            min_quantity=_amount(amount, "min"), max_quantity=_amount(amount, "max"), min_price=_amount(price, "min") or None,
+            max_price=_amount(price, "max") or None, min_notional=_amount(cost, "min") or None,
+            contract_size=_amount(source, "contractSize") if source.get("contract") else None,
+        ))
+
+
+def _replaced(call: Call, extract: Callable[[Answer], Any]) -> Call:
+    return Call(call.method, call.path, call.params, call.weight, call.api, call.signed, call.stamped, call.headers, extract)
+
+
+def _carries(params: Any, written: str, quantity: str, price: str | None) -> None:
+    """Raises NotBuilt where ccxt dropped or bent what we said. The runtime half of the wire probe."""
+    values = [str(value) for value in _inside(params)]
+    if written not in values:
+        raise NotBuilt("ccxt would leave out our client order id")
+    numbers = set(filter(None, map(_number, values)))
+    for name, number in (("quantity", quantity), ("price", price)):
+        if number is not None and Decimal(number) not in numbers:
+            raise NotBuilt(f"ccxt would change the {name}: it is not on the grid that ccxt knows")
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return abs(Decimal(text))
+    except InvalidOperation:
+        return None
+
+
+def _within(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """Every value in a document, containers too."""
+    yield value
+    for inner in _within(value):
+        yield from _inside(inner)
+
+
+def _step_down(document: Any, steps: Iterable[str | int]) -> Any:
+    for step in steps:
+        try:
+            document = document[step]
+        except (KeyError, IndexError, TypeError):
+            raise Unreadable(f"{step} can't be read") from None
+    return document
+
+
+def _asked_for(source: Mapping[str, Any], symbol: str) -> Mapping[str, Any]:
+    """What the question named and the answer does not repeat. By the venue's id the order is certain; by ours the answer must say it."""
+    ref: OrderRef = source["asked"]
+    said = {name: value for name, value in source.items() if value is not None}
+    if ref.exchange_order_id is None:
+        return {"symbol": symbol, **said}
+    if str(said.get("id", ref.exchange_order_id)) != ref.exchange_order_id:
+        raise Unreadable("the answer is about another order")
+    return {"symbol": symbol, "id": ref.exchange_order_id, **said}
+
+
+def _amount(source: Mapping[str, Any], name: str) -> Decimal | None:
+    value = source.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | int) or isinstance(value, bool) or (number := _number(str(value))) is None or not number.is_finite():
+        raise Unreadable(f"{name} can't be read")
+    return number
+
+
+def _text(source: Mapping[str, Any], name: str) -> str:
+    value = source.get(name)
+    if not isinstance(value, str | int) or isinstance(value, bool) or not str(value):
+        raise Unreadable(f"{name} can't be read")
+    return str(value)
+
+
+def _side(source: Mapping[str, Any]) -> str:
+    side = {"buy": "Buy", "sell": "Sell"}.get(source.get("side") or "")
+    if side is None:
+        raise Unreadable("side can't be read")
+    return side
+
+
+def _time(source: Mapping[str, Any], name: str) -> int | None:
+    value = source.get(name)
+    if value is not None and (type(value) is not int or value < 0):
+        raise Unreadable(f"{name} can't be read")
+    return value
+
+
+def _fee(source: Any) -> Fee | None:
+    if not isinstance(source, dict) or source.get("cost") is None or not source.get("currency"):
+        return None
+    try:
+        return Fee(str(source["currency"]), Decimal(str(source["cost"])))
+    except InvalidOperation:
+        raise Unreadable("fee can't be read") from None
+
+
+def _read_clock(document: Any) -> int:
+    if type(document) is not int or document <= 0:
+        raise Unreadable("the venue's time can't be read")
+    return document

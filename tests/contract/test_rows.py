@@ -1,0 +1,443 @@
+"""Every row of the table against a venue at loopback that speaks its words: what is written, what each answer proves, and what proves nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from exchange_kernel.core.answers import (
+    Accepted,
+    Duplicate,
+    Found,
+    Listing,
+    NotFound,
+    NotSent,
+    OrderStatus,
+    Refused,
+    TimeRefused,
+    Unknown,
+    UnknownOrder,
+    Unreachable,
+)
+from exchange_kernel.core.identity import encode
+from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.exchanges.ccxt import dialect_of, open_exchange
+from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.exchanges.ccxt.dialect import AllowList, Call
+from exchange_kernel.exchanges.ccxt.probe import ID, SYMBOLS, Arrival, find_id, find_number, find_side, invented_markets, probe
+from exchange_kernel.exchanges.ccxt.row import Row
+from exchange_kernel.exchanges.ccxt.rows import ROWS
+from exchange_kernel.exchanges.ccxt.wire import STAMP
+from exchange_kernel.exchanges.port import Clearance, ClockReading, Credentials, OrderRef
+from tests.contract.fake_venue import Answer, FakeVenue, drops, fake_venue, says, says_bytes, truncates
+from tests.contract.test_ccxt_adapter import Gate
+
+THEIRS = "987654321012"
+Json = Any
+
+
+@dataclass(frozen=True)
+class Speech:
+    """How a venue answers: documents as its documentation shows them."""
+
+    accepted: Callable[[str], Json]                  # (our id as written)
+    error: Callable[[str, str], tuple[int, Json]]    # (code, message)
+    found: Callable[[str], Json] | None = None       # a lookup's answer
+    nothing: Json = None                             # an empty list
+    empty: tuple[int, Json] | None = None
+
+
+def okx(code: str, message: str) -> tuple[int, Json]:
+    return 200, {"code": "1", "msg": "All operations failed", "data": [{"ordId": "", "clOrdId": "", "tag": "", "sCode": code, "sMsg": message}]}
+
+
+def bybit(code: str, message: str) -> tuple[int, Json]:
+    return 200, {"retCode": int(code), "retMsg": message, "result": {}, "retExtInfo": {}, "time": 1_800_000_000_000}
+
+
+def binance_order(ours: str) -> Json:
+    return {
+        "orderId": int(THEIRS), "symbol": "BTCUSDTPERP", "status": "NEW", "clientOrderId": ours, "price": "31234.5", "avgPrice": "0.00", "origQty": "12.5",
+        "executedQty": "0.5", "cumQty": "0.5", "cumQuote": "0", "timeInForce": "GTC", "type": "LIMIT", "reduceOnly": False, "side": "BUY",
+        "positionSide": "BOTH", "updateTime": 1_800_000_000_000, "time": 1_800_000_000_000,
+    }
+
+
+def okx_order(ours: str) -> Json:
+    return {"code": "0", "msg": "", "data": [{
+        "instType": "SPOT", "instId": "BTCUSDT", "ordId": THEIRS, "clOrdId": ours, "px": "31234.5", "sz": "12.5", "ordType": "limit", "side": "buy",
+        "accFillSz": "0.5", "avgPx": "", "state": "partially_filled", "fee": "0", "feeCcy": "BTC", "cTime": "1800000000000", "uTime": "1800000000000",
+    }]}
+
+
+def bybit_orders(ours: str) -> Json:
+    return {"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "nextPageCursor": "", "list": [{
+        "orderId": THEIRS, "orderLinkId": ours, "symbol": "BTCUSDT", "price": "31234.5", "qty": "12.5", "side": "Buy", "orderStatus": "PartiallyFilled",
+        "cumExecQty": "0.5", "cumExecValue": "15617.25", "leavesQty": "12", "orderType": "Limit", "timeInForce": "GTC", "createdTime": "1800000000000",
+        "updatedTime": "1800000000000",
+    }]}, "time": 1_800_000_000_000}
+
+
+def kraken_order(ours: str) -> Json:
+    return {"error": [], "result": {"open": {THEIRS: {
+        "refid": None, "userref": None, "cl_ord_id": ours, "status": "open", "opentm": 1800000000.0, "vol": "12.5", "vol_exec": "0.5", "cost": "15617.25",
+        "fee": "0", "price": "31234.5", "descr": {"pair": "BTCUSDT", "type": "buy", "ordertype": "limit", "price": "31234.5", "price2": "0"},
+    }}}}
+
+
+def coinbase_orders(ours: str) -> Json:
+    return {"orders": [{
+        "order_id": THEIRS, "product_id": "BTCUSDT", "side": "BUY", "client_order_id": ours, "status": "OPEN", "time_in_force": "GOOD_UNTIL_CANCELLED",
+        "created_time": "2027-01-15T08:00:00.000Z", "filled_size": "0.5", "filled_value": "15617.25", "average_filled_price": "31234.5", "total_fees": "0",
+        "order_type": "LIMIT", "order_configuration": {"limit_limit_gtc": {"base_size": "12.5", "limit_price": "31234.5", "post_only": False}},
+    }], "has_next": False, "cursor": ""}
+
+
+def kucoin_order(ours: str) -> Json:
+    return {"code": "200000", "data": {
+        "id": THEIRS, "clientOid": ours, "symbol": "BTCUSDT", "type": "limit", "side": "buy", "price": "31234.5", "size": "12.5", "dealSize": "0.5",
+        "dealFunds": "15617.25", "fee": "0", "feeCurrency": "USDT", "timeInForce": "GTC", "active": True, "cancelExist": False, "createdAt": 1_800_000_000_000,
+    }}
+
+
+def gate_order(ours: str) -> Json:
+    return {
+        "id": THEIRS, "text": ours, "create_time_ms": 1_800_000_000_000, "update_time_ms": 1_800_000_000_000, "status": "open", "currency_pair": "BTCUSDT",
+        "type": "limit", "account": "spot", "side": "buy", "amount": "12.5", "price": "31234.5", "time_in_force": "gtc", "left": "12", "filled_total": "15617.25",
+        "fee": "0", "fee_currency": "BTC",
+    }
+
+
+def bitget_order(ours: str) -> Json:
+    return {"code": "00000", "msg": "success", "data": [{
+        "userId": "1", "symbol": "BTCUSDT", "orderId": THEIRS, "clientOid": ours, "price": "31234.5", "size": "12.5", "orderType": "limit", "side": "buy",
+        "status": "partially_filled", "priceAvg": "31234.5", "baseVolume": "0.5", "quoteVolume": "15617.25", "cTime": "1800000000000", "uTime": "1800000000000",
+    }]}
+
+
+def deribit_order(ours: str) -> Json:
+    return {
+        "order_id": THEIRS, "label": ours, "instrument_name": "BTCUSDTPERP", "order_state": "open", "order_type": "limit", "direction": "buy", "price": 31234.5,
+        "amount": 12.5, "filled_amount": 0.5, "time_in_force": "good_til_cancelled", "creation_timestamp": 1_800_000_000_000,
+        "last_update_timestamp": 1_800_000_000_000, "average_price": 31234.5,
+    }
+
+
+SPEECHES: Mapping[str, Speech] = {
+    "okx": Speech(
+        lambda ours: {"code": "0", "msg": "", "data": [{"ordId": THEIRS, "clOrdId": ours, "tag": "", "sCode": "0", "sMsg": ""}]}, okx, okx_order,
+        {"code": "0", "msg": "", "data": []}),
+    "bybit": Speech(
+        lambda ours: {"retCode": 0, "retMsg": "OK", "result": {"orderId": THEIRS, "orderLinkId": ours}, "retExtInfo": {}, "time": 1}, bybit, bybit_orders,
+        {"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "list": [], "nextPageCursor": ""}, "time": 1}),
+    "kraken": Speech(
+        lambda ours: {"error": [], "result": {"descr": {"order": "buy 12.5 BTCUSDT @ limit 31234.5"}, "txid": [THEIRS]}},
+        lambda code, message: (200, {"error": [code]}), kraken_order, {"error": [], "result": {"open": {}, "closed": {}, "count": 0}}),
+    "coinbase": Speech(
+        lambda ours: {"success": True, "success_response": {"order_id": THEIRS, "product_id": "BTCUSDT", "side": "BUY", "client_order_id": ours}},
+        lambda code, message: (200, {"success": False, "error_response": {"error": code, "message": message, "error_details": ""}}), coinbase_orders,
+        {"orders": [], "has_next": False, "cursor": ""}),
+    "kucoin": Speech(
+        lambda ours: {"code": "200000", "data": {"orderId": THEIRS, "clientOid": ours}}, lambda code, message: (200, {"code": code, "msg": message}),
+        kucoin_order, {"code": "200000", "data": {"items": [], "lastId": 0}}),
+    "gate": Speech(gate_order, lambda code, message: (400, {"label": code, "message": message}),
+                   lambda ours: [{"currency_pair": "BTCUSDT", "total": 1, "orders": [gate_order(ours)]}], []),
+    "bitget": Speech(
+        lambda ours: {"code": "00000", "msg": "success", "data": {"orderId": THEIRS, "clientOid": ours}},
+        lambda code, message: (400, {"code": code, "msg": message, "requestTime": 1, "data": None}), bitget_order,
+        {"code": "00000", "msg": "success", "data": []}),
+    "binanceusdm": Speech(binance_order, lambda code, message: (400, {"code": int(code), "msg": message}), binance_order, []),
+    "deribit": Speech(
+        lambda ours: {"jsonrpc": "2.0", "result": {"trades": [], "order": deribit_order(ours)}},
+        lambda code, message: (400, {"jsonrpc": "2.0", "error": {"code": int(code), "message": message}}),
+        lambda ours: {"jsonrpc": "2.0", "result": [deribit_order(ours)]}, {"jsonrpc": "2.0", "result": []}),
+}
+
+
+@asynccontextmanager
+async def connected(row: Row) -> AsyncIterator[tuple[Any, FakeVenue]]:
+    """The account at a fake venue whose markets and time are known."""
+    async with fake_venue() as venue:
+        exchange: Any = open_exchange(
+            row.exchange_id, market_type=row.market_type, environment="Simulated", rest=venue.rest, websocket=None, ca_pem=None, requests_per_second=None,
+            cancel_reserve_percent=10,
+            credentials=Credentials({"apiKey": "key", "secret": "c2VjcmV0IG9mIDMyIGJ5dGVzIG9mIHRoZSB0ZXN0cy4=", "password": "password"}),
+        )
+        there = exchange._ccxt
+        markets = [{**market, "settle": row.settle or market["settle"]} if market["swap"] else market for market in invented_markets(there)]
+
+        async def fetch_markets() -> Any:
+            return markets
+
+        there.fetch_markets = fetch_markets
+        exchange._time.read(ClockReading(int(time.time() * 1000), time.monotonic(), time.monotonic()))
+        exchange._budget.resize(Limit(1_000_000, 1))
+        assert await exchange.markets()
+        try:
+            yield exchange, venue
+        finally:
+            await exchange.close()
+
+
+def ours_of(row: Row) -> str:
+    return encode(ID, row.id_codec)
+
+
+def a_request(row: Row, **changes: Any) -> OrderRequest:
+    values: dict[str, Any] = {
+        "client_order_id": ours_of(row), "symbol": SYMBOLS[row.market_type], "side": "Buy", "type": "Limit", "quantity": Decimal("12.5"),
+        "price": Decimal("31234.5"), "time_in_force": "GTC",
+    }
+    return OrderRequest(**{**values, **changes})
+
+
+def a_ref(row: Row, *, by_theirs: bool = False) -> OrderRef:
+    return OrderRef(SYMBOLS[row.market_type], ours_of(row), THEIRS if by_theirs else None)
+
+
+def answers(exchange: Any, venue: FakeVenue, call: Call, answer: Answer) -> tuple[str, str]:
+    """Let the venue answer this call; where that is."""
+    signed = exchange._ccxt.sign(call.path, list(call.api), call.method, call.params)
+    where = (call.method, urlsplit(signed["url"]).path)
+    venue.on(*where, answer)
+    return where
+
+
+def submit_call(exchange: Any, row: Row) -> Call:
+    request = a_request(row)
+    return exchange._dialect.submit(request, exchange._by_symbol[request.symbol])
+
+
+def cancel_call(exchange: Any, row: Row) -> Call:
+    ref = a_ref(row, by_theirs=row.cancel_by is None)
+    return exchange._dialect.cancel(ref, exchange._by_symbol[ref.symbol])
+
+
+def list_calls(exchange: Any, row: Row) -> Iterator[Call]:
+    """Every call of a lookup through lists."""
+    ref = a_ref(row)
+    pages = exchange._dialect.find_pages(ref, exchange._by_symbol[ref.symbol], int(time.time() * 1000))
+    call = next(pages)
+    while call is not None:
+        yield call
+        try:
+            call = pages.send([])
+        except StopIteration:
+            return
+
+
+def lookup_calls(exchange: Any, row: Row) -> list[Call]:
+    ref = a_ref(row)
+    call = exchange._dialect.lookup(ref, exchange._by_symbol[ref.symbol])
+    return list(list_calls(exchange, row)) if call is None else [call]
+
+
+def pairs(words: AllowList) -> list[tuple[str, str]]:
+    return [(code, template.replace("%s", "something")) for codes, templates in words.rows for code in codes for template in templates]
+
+
+EVERY = pytest.mark.parametrize("row", ROWS.values(), ids=["-".join(key) for key in ROWS])
+
+
+# ── What is written ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@EVERY
+async def test_all_of_an_order_reaches_the_wire_by_the_row(row: Row) -> None:
+    async with connected(row) as (exchange, _):
+        market = exchange._by_symbol[SYMBOLS[row.market_type]]
+        written, token = {}, STAMP.set(1_800_000_000_000)
+        for side in ("Buy", "Sell"):
+            call = exchange._dialect.submit(a_request(row, side=side), market)
+            signed = exchange._ccxt.sign(call.path, list(call.api), call.method, call.stamped())
+            written[side] = f"{signed['url']}\n{signed['body'] or ''}\n".encode()
+        STAMP.reset(token)
+    assert find_id(written["Buy"], row.id_written(ours_of(row))) in (Arrival.ARRIVES, Arrival.UNMAPPED)
+    assert find_number(written["Buy"], "12.5") is find_number(written["Buy"], "31234.5") is Arrival.ARRIVES
+    assert find_side(written["Buy"], written["Sell"]) is Arrival.ARRIVES
+    assert len(ours_of(row)) <= row.id_max_length
+
+
+@EVERY
+async def test_an_order_is_sent_once_signed_with_its_stamp_and_known_by_its_id(row: Row) -> None:
+    speech = SPEECHES[row.exchange_id]
+    async with connected(row) as (exchange, venue):
+        where = answers(exchange, venue, submit_call(exchange, row), says(200, speech.accepted(row.id_written(ours_of(row)))))
+        venue.received.clear()
+        gate = Gate()
+        outcome = await exchange.submit(a_request(row), gate)
+        assert isinstance(outcome, Accepted), outcome
+        assert (outcome.order.client_order_id, outcome.order.exchange_order_id) == (ours_of(row), THEIRS)
+        assert (outcome.order.status, outcome.order.quantity, outcome.order.side) == (OrderStatus.OPEN, Decimal("12.5"), "Buy")
+        assert gate.events == ["stamp", "check"]
+        assert [(request.method, request.path) for request in venue.received] == [where]
+        if row.time_header is not None:
+            assert venue.received[0].headers[row.time_header.lower()] == str(gate.stamped + row.window_ms)
+        if row.deadline is not None:
+            assert row.deadline(gate.stamped).items() <= venue.received[0].params.items()
+
+
+@EVERY
+async def test_a_shut_gate_lets_no_byte_through(row: Row) -> None:
+    async with connected(row) as (exchange, venue):
+        venue.received.clear()
+        shut: Clearance = Gate(closed_at_check="the lease is lost")
+        assert await exchange.submit(a_request(row), shut) == NotSent("the lease is lost")
+        assert await exchange.cancel(a_ref(row, by_theirs=True), shut) == NotSent("the lease is lost")
+        assert not venue.received
+
+
+@EVERY
+async def test_what_ccxt_would_bend_is_not_sent(row: Row) -> None:
+    async with connected(row) as (exchange, venue):
+        venue.received.clear()
+        market = exchange._ccxt.markets[SYMBOLS[row.market_type]]
+        if row.exchange_id not in ("deribit",):        # its amounts are of another grid
+            market["precision"] = {**market["precision"], "amount": "1"}      # ccxt's grid is coarser than ours: it would cut 12.5 to 12
+            assert isinstance(await exchange.submit(a_request(row), Gate()), NotSent)
+        assert not venue.received
+
+
+# ── What answers prove ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def definite(row: Row) -> list[tuple[str, str, type]]:
+    words = row.words
+    return [
+        *((code, message, Duplicate) for code, message in pairs(words.duplicates)), *((code, message, TimeRefused) for code, message in pairs(words.time)),
+        *((code, message, Refused) for code, message in pairs(words.refusals)), ("77777", "Something new.", Unknown),
+    ]
+
+
+@EVERY
+async def test_an_order_is_refused_by_listed_words_only(row: Row) -> None:
+    speech = SPEECHES[row.exchange_id]
+    async with connected(row) as (exchange, venue):
+        call = submit_call(exchange, row)
+        for code, message, expected in definite(row):
+            answers(exchange, venue, call, says(*speech.error(code, message)))
+            exchange._time.read(ClockReading(int(time.time() * 1000), time.monotonic(), time.monotonic()))
+            outcome = await exchange.submit(a_request(row), Gate())
+            assert type(outcome) is expected, (code, message, outcome)
+            answers(exchange, venue, call, says(503, speech.error(code, message)[1]))
+            assert isinstance(await exchange.submit(a_request(row), Gate()), Unknown), "a 5xx proves nothing, whatever its body says"
+
+
+@EVERY
+async def test_a_cancel_of_an_unknown_order_is_looked_up(row: Row) -> None:
+    speech = SPEECHES[row.exchange_id]
+    async with connected(row) as (exchange, venue):
+        call, ref = cancel_call(exchange, row), a_ref(row, by_theirs=row.cancel_by is None)
+        for code, message in pairs(row.words.unknown_order):
+            answers(exchange, venue, call, says(*speech.error(code, message)))
+            assert await exchange.cancel(ref, Gate()) == UnknownOrder(code)
+        answers(exchange, venue, call, says(*speech.error("77777", "Something new.")))
+        assert isinstance(await exchange.cancel(ref, Gate()), Unknown)
+
+
+GARBAGE: list[tuple[Answer, str]] = [
+    (says_bytes(200, b"<html>login</html>", Content_Type="text/html"), "a page"),
+    (says_bytes(200, b""), "nothing"),
+    (says_bytes(200, b'{"code": "0", "da'), "broken JSON"),
+    (says(200, {}), "an empty object"),
+    (says(200, {"message": "try again"}), "another object"),
+    (says(200, {"code": "0", "retCode": 0, "error": []}), "half an envelope"),
+    (truncates({"code": "0", "data": []}), "a body cut short"),
+    (says_bytes(502, b"<html>bad gateway</html>", Content_Type="text/html"), "a gateway's page"),
+    (drops, "hung up"),
+]
+
+
+@EVERY
+async def test_what_proves_nothing_is_unknown_or_unreachable(row: Row) -> None:
+    async with connected(row) as (exchange, venue):
+        for answer, reason in GARBAGE:
+            answers(exchange, venue, submit_call(exchange, row), answer)
+            assert isinstance(await exchange.submit(a_request(row), Gate()), Unknown), reason
+            answers(exchange, venue, cancel_call(exchange, row), answer)
+            assert isinstance(await exchange.cancel(a_ref(row, by_theirs=row.cancel_by is None), Gate()), Unknown), reason
+            for call in lookup_calls(exchange, row):
+                answers(exchange, venue, call, answer)
+            assert isinstance(await exchange.lookup(a_ref(row)), Unreachable), reason
+            for call in list_calls(exchange, row):
+                answers(exchange, venue, call, answer)
+            assert isinstance(await exchange.orders(SYMBOLS[row.market_type], 0), Unreachable), reason
+            assert isinstance(await exchange.open_orders(SYMBOLS[row.market_type]), Unreachable), reason
+
+
+# ── Lookups ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@EVERY
+async def test_an_order_is_found_with_the_venues_own_numbers(row: Row) -> None:
+    found_as = SPEECHES[row.exchange_id].found
+    assert found_as is not None
+    document = json.loads(json.dumps(found_as(row.id_written(ours_of(row)))).replace('"BTCUSDT"', '"BTCUSDTPERP"' if row.market_type == "swap" else '"BTCUSDT"'))
+    async with connected(row) as (exchange, venue):
+        nothing = SPEECHES[row.exchange_id].nothing
+        first, *others = lookup_calls(exchange, row)
+        for call in others:
+            answers(exchange, venue, call, says(200, nothing))
+        answers(exchange, venue, first, says(200, document))
+        found = await exchange.lookup(a_ref(row))
+    assert isinstance(found, Found), found
+    assert (found.order.client_order_id, found.order.exchange_order_id, found.order.status) == (ours_of(row), THEIRS, OrderStatus.OPEN)
+    assert (found.order.filled_quantity, found.order.quantity, found.order.price) == (Decimal("0.5"), Decimal("12.5"), Decimal("31234.5"))
+
+
+@EVERY
+async def test_not_found_is_said_in_the_listed_ways_only(row: Row) -> None:
+    speech = SPEECHES[row.exchange_id]
+    async with connected(row) as (exchange, venue):
+        if row.lookup_by is None:
+            for call in lookup_calls(exchange, row):
+                answers(exchange, venue, call, says(200, speech.nothing))
+            assert await exchange.lookup(a_ref(row)) == NotFound()
+        else:
+            for code, message in pairs(row.words.not_found):
+                answers(exchange, venue, lookup_calls(exchange, row)[0], says(*speech.error(code, message)))
+                assert await exchange.lookup(a_ref(row)) == NotFound()
+        for code, message in (*pairs(row.words.refusals), ("77777", "Something new.")):
+            for call in lookup_calls(exchange, row):
+                answers(exchange, venue, call, says(*speech.error(code, message)))
+            assert isinstance(await exchange.lookup(a_ref(row)), Unreachable), code
+    assert not row.capabilities.proves_absence, "no venue of these says that its engine refuses the old and its lookups see the new"
+
+
+@EVERY
+async def test_an_empty_list_is_the_venues_own(row: Row) -> None:
+    async with connected(row) as (exchange, venue):
+        for call in list_calls(exchange, row):
+            answers(exchange, venue, call, says(200, SPEECHES[row.exchange_id].nothing))
+        assert await exchange.open_orders(SYMBOLS[row.market_type]) == Listing((), complete=True)
+        assert await exchange.orders(SYMBOLS[row.market_type], 0) == Listing((), complete=True)
+
+
+# ── The table ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.parametrize(("exchange_id", "market_type", "says_", "reason"), [
+    ("krakenfutures", "spot", "knows no such markets", "ccxt has no spot markets of it"),
+    ("cryptocom", "spot", "can't be traded safely: whether the id", "ccxt drops the id"),
+    ("htx", "spot", "can't be traded safely", "ccxt asks something else first"),
+    ("hitbtc", "spot", "can't be traded safely: whether the id", "the id goes under a name that the venue may not know"),
+    ("binance", "swap", "its markets here are spot", "another market of a venue in the table"),
+    ("bitmex", "swap", "no adapter", "ccxt doesn't know it"),
+    ("alpaca", "option", "no adapter", "a kind of market nobody has described"),
+])
+def test_a_venue_whose_wire_is_not_known_to_carry_an_order_is_refused(exchange_id: str, market_type: str, says_: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=says_):
+        dialect_of(exchange_id, market_type)
+
+
+def test_a_venue_that_nobody_described_is_spoken_safely_where_an_order_arrives_whole() -> None:
+    row = dialect_of("bitstamp", "spot")
+    assert isinstance(row, Row)
+    assert probe("bitstamp", "spot").arrives
+    venue = row.capabilities
+    assert (venue.proves_absence, venue.sends_first, venue.cancel_by_client_id, venue.order_types) == (False, False, False, frozenset({"Limit"}))
+    assert not any(pairs(words) for words in (row.words.refusals, row.words.duplicates, row.words.not_found, row.words.time))
