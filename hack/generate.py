@@ -16,7 +16,10 @@ from exchange_kernel.api import GROUP, KINDS, VERSION, Kind
 from exchange_kernel.api.crd import crd, object_schema
 from exchange_kernel.api.money import NON_NEGATIVE, POSITIVE, SIGNED
 from exchange_kernel.core.lifecycle import EDGES, ENDED
+from exchange_kernel.core.venue import Capabilities
+from exchange_kernel.exchanges.ccxt.dialects import DIALECTS
 from exchange_kernel.exchanges.ccxt.probe import MEANINGS, probe
+from exchange_kernel.exchanges.ccxt.rows import ROWS
 
 ROOT = Path(__file__).parents[1]
 CHART_COPIES = {"finalizer-policy.yaml": "manifests/admission/finalizer-policy.yaml", "user-roles.yaml": "manifests/rbac/roles.yaml"}
@@ -172,7 +175,28 @@ def exchanges_page() -> str:
         "on create, and our id on cancel and lookup.\n\n"
         + "".join(f"- **{arrival}**: {meaning}\n" for arrival, meaning in MEANINGS.items())
         + "\n| exchange | market | id | price | quantity | side | cancel by id | lookup by id | |\n|---|---|---|---|---|---|---|---|---|\n"
-        + "\n".join(rows) + "\n"
+        + "\n".join(rows) + "\n\n"
+        "## The table of dialects\n\n"
+        "What the operator counts on for the exchanges it has a row for. A venue without a row is traded if its whole line above says *arrives*, it tells its\n"
+        "time and it lists all open orders at once: limit orders only, each written to status before it is sent, found by going through lists, cancelled by\n"
+        "the exchange's own id, no error believed, absence never proved. Any other is refused when its account is opened.\n\n"
+        "| exchange | markets | our id | lookup by our id | cancel by our id | a request expires | orders | time in force | proves absence |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
+        + "".join(_exchange_row(row.exchange_id, row.market_type, row.capabilities) for row in (*DIALECTS.values(), *ROWS.values()))
+    )
+
+
+def _exchange_row(exchange_id: str, market_type: str, venue: Capabilities) -> str:
+    orders = [*sorted(venue.order_types), *(["PostOnly"] if venue.post_only else []), *(["ReduceOnly"] if venue.reduce_only else [])]
+    expires = f"{venue.request_window_ms / 1000:g} s, {venue.expiry_check}" if venue.request_window_ms else "no"
+    lookup, cancel, proves = (
+        "yes" if one else no for one, no in (
+            (venue.lookup == "Authoritative", "in lists"), (venue.cancel_by_client_id, "no"), (venue.proves_absence, "no"),
+        )
+    )
+    return (
+        f"| {exchange_id} | {market_type} | {venue.client_order_id_codec} | {lookup} | {cancel} | {expires} | {', '.join(orders)} "
+        f"| {', '.join(sorted(venue.times_in_force))} | {proves} |\n"
     )
 
 

@@ -65,7 +65,7 @@ def bybit(code: str, message: str) -> tuple[int, Json]:
 
 def binance_order(ours: str) -> Json:
     return {
-        "orderId": int(THEIRS), "symbol": "BTCUSDTPERP", "status": "NEW", "clientOrderId": ours, "price": "31234.5", "avgPrice": "0.00", "origQty": "12.5",
+        "orderId": int(THEIRS), "symbol": "BTCUSDTPERP", "status": "NEW", "clientOrderId": ours, "price": "31234", "avgPrice": "0.00", "origQty": "12.5",
         "executedQty": "0.5", "cumQty": "0.5", "cumQuote": "0", "timeInForce": "GTC", "type": "LIMIT", "reduceOnly": False, "side": "BUY",
         "positionSide": "BOTH", "updateTime": 1_800_000_000_000, "time": 1_800_000_000_000,
     }
@@ -73,14 +73,14 @@ def binance_order(ours: str) -> Json:
 
 def okx_order(ours: str) -> Json:
     return {"code": "0", "msg": "", "data": [{
-        "instType": "SPOT", "instId": "BTCUSDT", "ordId": THEIRS, "clOrdId": ours, "px": "31234.5", "sz": "12.5", "ordType": "limit", "side": "buy",
+        "instType": "SPOT", "instId": "BTCUSDT", "ordId": THEIRS, "clOrdId": ours, "px": "31234", "sz": "12.5", "ordType": "limit", "side": "buy",
         "accFillSz": "0.5", "avgPx": "", "state": "partially_filled", "fee": "0", "feeCcy": "BTC", "cTime": "1800000000000", "uTime": "1800000000000",
     }]}
 
 
 def bybit_orders(ours: str) -> Json:
     return {"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "nextPageCursor": "", "list": [{
-        "orderId": THEIRS, "orderLinkId": ours, "symbol": "BTCUSDT", "price": "31234.5", "qty": "12.5", "side": "Buy", "orderStatus": "PartiallyFilled",
+        "orderId": THEIRS, "orderLinkId": ours, "symbol": "BTCUSDT", "price": "31234", "qty": "12.5", "side": "Buy", "orderStatus": "PartiallyFilled",
         "cumExecQty": "0.5", "cumExecValue": "15617.25", "leavesQty": "12", "orderType": "Limit", "timeInForce": "GTC", "createdTime": "1800000000000",
         "updatedTime": "1800000000000",
     }]}, "time": 1_800_000_000_000}
@@ -89,21 +89,21 @@ def bybit_orders(ours: str) -> Json:
 def kraken_order(ours: str) -> Json:
     return {"error": [], "result": {"open": {THEIRS: {
         "refid": None, "userref": None, "cl_ord_id": ours, "status": "open", "opentm": 1800000000.0, "vol": "12.5", "vol_exec": "0.5", "cost": "15617.25",
-        "fee": "0", "price": "31234.5", "descr": {"pair": "BTCUSDT", "type": "buy", "ordertype": "limit", "price": "31234.5", "price2": "0"},
+        "fee": "0", "price": "31234", "descr": {"pair": "BTCUSDT", "type": "buy", "ordertype": "limit", "price": "31234", "price2": "0"},
     }}}}
 
 
 def coinbase_orders(ours: str) -> Json:
     return {"orders": [{
         "order_id": THEIRS, "product_id": "BTCUSDT", "side": "BUY", "client_order_id": ours, "status": "OPEN", "time_in_force": "GOOD_UNTIL_CANCELLED",
-        "created_time": "2027-01-15T08:00:00.000Z", "filled_size": "0.5", "filled_value": "15617.25", "average_filled_price": "31234.5", "total_fees": "0",
-        "order_type": "LIMIT", "order_configuration": {"limit_limit_gtc": {"base_size": "12.5", "limit_price": "31234.5", "post_only": False}},
+        "created_time": "2027-01-15T08:00:00.000Z", "filled_size": "0.5", "filled_value": "15617.25", "average_filled_price": "31234", "total_fees": "0",
+        "order_type": "LIMIT", "order_configuration": {"limit_limit_gtc": {"base_size": "12.5", "limit_price": "31234", "post_only": False}},
     }], "has_next": False, "cursor": ""}
 
 
 def kucoin_order(ours: str) -> Json:
     return {"code": "200000", "data": {
-        "id": THEIRS, "clientOid": ours, "symbol": "BTCUSDT", "type": "limit", "side": "buy", "price": "31234.5", "size": "12.5", "dealSize": "0.5",
+        "id": THEIRS, "clientOid": ours, "symbol": "BTCUSDT", "type": "limit", "side": "buy", "price": "31234", "size": "12.5", "dealSize": "0.5",
         "dealFunds": "15617.25", "fee": "0", "feeCurrency": "USDT", "timeInForce": "GTC", "active": True, "cancelExist": False, "createdAt": 1_800_000_000_000,
     }}
 
@@ -111,24 +111,31 @@ def kucoin_order(ours: str) -> Json:
 def gate_order(ours: str) -> Json:
     return {
         "id": THEIRS, "text": ours, "create_time_ms": 1_800_000_000_000, "update_time_ms": 1_800_000_000_000, "status": "open", "currency_pair": "BTCUSDT",
-        "type": "limit", "account": "spot", "side": "buy", "amount": "12.5", "price": "31234.5", "time_in_force": "gtc", "left": "12", "filled_total": "15617.25",
+        "type": "limit", "account": "spot", "side": "buy", "amount": "12.5", "price": "31234", "time_in_force": "gtc", "left": "12", "filled_total": "15617.25",
         "fee": "0", "fee_currency": "BTC",
     }
 
 
 def bitget_order(ours: str) -> Json:
     return {"code": "00000", "msg": "success", "data": [{
-        "userId": "1", "symbol": "BTCUSDT", "orderId": THEIRS, "clientOid": ours, "price": "31234.5", "size": "12.5", "orderType": "limit", "side": "buy",
-        "status": "partially_filled", "priceAvg": "31234.5", "baseVolume": "0.5", "quoteVolume": "15617.25", "cTime": "1800000000000", "uTime": "1800000000000",
+        "userId": "1", "symbol": "BTCUSDT", "orderId": THEIRS, "clientOid": ours, "price": "31234", "size": "12.5", "orderType": "limit", "side": "buy",
+        "status": "partially_filled", "priceAvg": "31234", "baseVolume": "0.5", "quoteVolume": "15617.25", "cTime": "1800000000000", "uTime": "1800000000000",
     }]}
 
 
 def deribit_order(ours: str) -> Json:
     return {
-        "order_id": THEIRS, "label": ours, "instrument_name": "BTCUSDTPERP", "order_state": "open", "order_type": "limit", "direction": "buy", "price": 31234.5,
+        "order_id": THEIRS, "label": ours, "instrument_name": "BTCUSDTPERP", "order_state": "open", "order_type": "limit", "direction": "buy", "price": 31234,
         "amount": 12.5, "filled_amount": 0.5, "time_in_force": "good_til_cancelled", "creation_timestamp": 1_800_000_000_000,
-        "last_update_timestamp": 1_800_000_000_000, "average_price": 31234.5,
+        "last_update_timestamp": 1_800_000_000_000, "average_price": 31234,
     }
+
+
+def hyperliquid_order(ours: str) -> Json:
+    return {"status": "order", "order": {"status": "open", "statusTimestamp": 1_800_000_000_000, "order": {
+        "coin": "BTC", "side": "B", "limitPx": "31234", "sz": "12", "origSz": "12.5", "oid": int(THEIRS), "timestamp": 1_800_000_000_000, "tif": "Gtc",
+        "orderType": "Limit", "reduceOnly": False, "isTrigger": False, "cloid": ours,
+    }}}
 
 
 SPEECHES: Mapping[str, Speech] = {
@@ -139,7 +146,7 @@ SPEECHES: Mapping[str, Speech] = {
         lambda ours: {"retCode": 0, "retMsg": "OK", "result": {"orderId": THEIRS, "orderLinkId": ours}, "retExtInfo": {}, "time": 1}, bybit, bybit_orders,
         {"retCode": 0, "retMsg": "OK", "result": {"category": "spot", "list": [], "nextPageCursor": ""}, "time": 1}),
     "kraken": Speech(
-        lambda ours: {"error": [], "result": {"descr": {"order": "buy 12.5 BTCUSDT @ limit 31234.5"}, "txid": [THEIRS]}},
+        lambda ours: {"error": [], "result": {"descr": {"order": "buy 12.5 BTCUSDT @ limit 31234"}, "txid": [THEIRS]}},
         lambda code, message: (200, {"error": [code]}), kraken_order, {"error": [], "result": {"open": {}, "closed": {}, "count": 0}}),
     "coinbase": Speech(
         lambda ours: {"success": True, "success_response": {"order_id": THEIRS, "product_id": "BTCUSDT", "side": "BUY", "client_order_id": ours}},
@@ -155,6 +162,11 @@ SPEECHES: Mapping[str, Speech] = {
         lambda code, message: (400, {"code": code, "msg": message, "requestTime": 1, "data": None}), bitget_order,
         {"code": "00000", "msg": "success", "data": []}),
     "binanceusdm": Speech(binance_order, lambda code, message: (400, {"code": int(code), "msg": message}), binance_order, []),
+    "hyperliquid": Speech(
+        lambda ours: {"status": "ok", "response": {"type": "order", "data": {"statuses": [{"resting": {"oid": int(THEIRS), "cloid": ours}}]}}},
+        lambda code, message: (200, {"status": code} if code == "unknownOid" else
+                               {"status": "ok", "response": {"type": "order", "data": {"statuses": [{"error": message}]}}}),
+        hyperliquid_order, []),
     "deribit": Speech(
         lambda ours: {"jsonrpc": "2.0", "result": {"trades": [], "order": deribit_order(ours)}},
         lambda code, message: (400, {"jsonrpc": "2.0", "error": {"code": int(code), "message": message}}),
@@ -169,10 +181,12 @@ async def connected(row: Row) -> AsyncIterator[tuple[Any, FakeVenue]]:
         exchange: Any = open_exchange(
             row.exchange_id, market_type=row.market_type, environment="Simulated", rest=venue.rest, websocket=None, ca_pem=None, requests_per_second=None,
             cancel_reserve_percent=10,
-            credentials=Credentials({"apiKey": "key", "secret": "c2VjcmV0IG9mIDMyIGJ5dGVzIG9mIHRoZSB0ZXN0cy4=", "password": "password"}),
+            credentials=Credentials({"apiKey": "key", "secret": "c2VjcmV0IG9mIDMyIGJ5dGVzIG9mIHRoZSB0ZXN0cy4=", "password": "password",
+                                     "walletAddress": "0x" + "22" * 20, "privateKey": "0x" + "11" * 32}),
         )
         there = exchange._ccxt
-        markets = [{**market, "settle": row.settle or market["settle"]} if market["swap"] else market for market in invented_markets(there)]
+        markets = [{**market, "settle": row.settle or market["settle"], "symbol": symbol_of(row)} for market in invented_markets(there)
+                   if market["type"] == row.market_type]
 
         async def fetch_markets() -> Any:
             return markets
@@ -187,20 +201,24 @@ async def connected(row: Row) -> AsyncIterator[tuple[Any, FakeVenue]]:
             await exchange.close()
 
 
+def symbol_of(row: Row) -> str:
+    return "BTC/USDC:USDC" if row.exchange_id == "hyperliquid" else SYMBOLS[row.market_type]
+
+
 def ours_of(row: Row) -> str:
     return encode(ID, row.id_codec)
 
 
 def a_request(row: Row, **changes: Any) -> OrderRequest:
     values: dict[str, Any] = {
-        "client_order_id": ours_of(row), "symbol": SYMBOLS[row.market_type], "side": "Buy", "type": "Limit", "quantity": Decimal("12.5"),
-        "price": Decimal("31234.5"), "time_in_force": "GTC",
+        "client_order_id": ours_of(row), "symbol": symbol_of(row), "side": "Buy", "type": "Limit", "quantity": Decimal("12.5"),
+        "price": Decimal("31234"), "time_in_force": "GTC",
     }
     return OrderRequest(**{**values, **changes})
 
 
 def a_ref(row: Row, *, by_theirs: bool = False) -> OrderRef:
-    return OrderRef(SYMBOLS[row.market_type], ours_of(row), THEIRS if by_theirs else None)
+    return OrderRef(symbol_of(row), ours_of(row), THEIRS if by_theirs else None)
 
 
 def answers(exchange: Any, venue: FakeVenue, call: Call, answer: Answer) -> tuple[str, str]:
@@ -252,7 +270,7 @@ EVERY = pytest.mark.parametrize("row", ROWS.values(), ids=["-".join(key) for key
 @EVERY
 async def test_all_of_an_order_reaches_the_wire_by_the_row(row: Row) -> None:
     async with connected(row) as (exchange, _):
-        market = exchange._by_symbol[SYMBOLS[row.market_type]]
+        market = exchange._by_symbol[symbol_of(row)]
         written, token = {}, STAMP.set(1_800_000_000_000)
         for side in ("Buy", "Sell"):
             call = exchange._dialect.submit(a_request(row, side=side), market)
@@ -260,7 +278,7 @@ async def test_all_of_an_order_reaches_the_wire_by_the_row(row: Row) -> None:
             written[side] = f"{signed['url']}\n{signed['body'] or ''}\n".encode()
         STAMP.reset(token)
     assert find_id(written["Buy"], row.id_written(ours_of(row))) in (Arrival.ARRIVES, Arrival.UNMAPPED)
-    assert find_number(written["Buy"], "12.5") is find_number(written["Buy"], "31234.5") is Arrival.ARRIVES
+    assert find_number(written["Buy"], "12.5") is find_number(written["Buy"], "31234") is Arrival.ARRIVES
     assert find_side(written["Buy"], written["Sell"]) is Arrival.ARRIVES
     assert len(ours_of(row)) <= row.id_max_length
 
@@ -298,7 +316,7 @@ async def test_a_shut_gate_lets_no_byte_through(row: Row) -> None:
 async def test_what_ccxt_would_bend_is_not_sent(row: Row) -> None:
     async with connected(row) as (exchange, venue):
         venue.received.clear()
-        market = exchange._ccxt.markets[SYMBOLS[row.market_type]]
+        market = exchange._ccxt.markets[symbol_of(row)]
         if row.exchange_id not in ("deribit",):        # its amounts are of another grid
             market["precision"] = {**market["precision"], "amount": "1"}      # ccxt's grid is coarser than ours: it would cut 12.5 to 12
             assert isinstance(await exchange.submit(a_request(row), Gate()), NotSent)
@@ -367,8 +385,8 @@ async def test_what_proves_nothing_is_unknown_or_unreachable(row: Row) -> None:
             assert isinstance(await exchange.lookup(a_ref(row)), Unreachable), reason
             for call in list_calls(exchange, row):
                 answers(exchange, venue, call, answer)
-            assert isinstance(await exchange.orders(SYMBOLS[row.market_type], 0), Unreachable), reason
-            assert isinstance(await exchange.open_orders(SYMBOLS[row.market_type]), Unreachable), reason
+            assert isinstance(await exchange.orders(symbol_of(row), 0), Unreachable), reason
+            assert isinstance(await exchange.open_orders(symbol_of(row)), Unreachable), reason
 
 
 # ── Lookups ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -387,7 +405,7 @@ async def test_an_order_is_found_with_the_venues_own_numbers(row: Row) -> None:
         found = await exchange.lookup(a_ref(row))
     assert isinstance(found, Found), found
     assert (found.order.client_order_id, found.order.exchange_order_id, found.order.status) == (ours_of(row), THEIRS, OrderStatus.OPEN)
-    assert (found.order.filled_quantity, found.order.quantity, found.order.price) == (Decimal("0.5"), Decimal("12.5"), Decimal("31234.5"))
+    assert (found.order.filled_quantity, found.order.quantity, found.order.price) == (Decimal("0.5"), Decimal("12.5"), Decimal("31234"))
 
 
 @EVERY
@@ -414,17 +432,19 @@ async def test_an_empty_list_is_the_venues_own(row: Row) -> None:
     async with connected(row) as (exchange, venue):
         for call in list_calls(exchange, row):
             answers(exchange, venue, call, says(200, SPEECHES[row.exchange_id].nothing))
-        assert await exchange.open_orders(SYMBOLS[row.market_type]) == Listing((), complete=True)
-        assert await exchange.orders(SYMBOLS[row.market_type], 0) == Listing((), complete=True)
+        assert await exchange.open_orders(symbol_of(row)) == Listing((), complete=True)
+        assert await exchange.orders(symbol_of(row), 0) == Listing((), complete=True)
 
 
 # ── The table ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 @pytest.mark.parametrize(("exchange_id", "market_type", "says_", "reason"), [
     ("krakenfutures", "spot", "knows no such markets", "ccxt has no spot markets of it"),
-    ("cryptocom", "spot", "can't be traded safely: whether the id", "ccxt drops the id"),
+    ("cryptocom", "spot", "can't be traded safely: it can't be asked for its time", "every signature needs it"),
+    ("htx", "swap", "can't be traded safely: its client order ids are whole numbers", "the id arrives, and is not taken"),
     ("htx", "spot", "can't be traded safely", "ccxt asks something else first"),
-    ("hitbtc", "spot", "can't be traded safely: whether the id", "the id goes under a name that the venue may not know"),
+    ("xt", "spot", "can't be traded safely: whether the id", "the id goes under a name that the venue may not know"),
+    ("krakenfutures", "swap", "can't be asked for its time", "every signature needs it"),
     ("binance", "swap", "its markets here are spot", "another market of a venue in the table"),
     ("bitmex", "swap", "no adapter", "ccxt doesn't know it"),
     ("alpaca", "option", "no adapter", "a kind of market nobody has described"),
@@ -435,9 +455,9 @@ def test_a_venue_whose_wire_is_not_known_to_carry_an_order_is_refused(exchange_i
 
 
 def test_a_venue_that_nobody_described_is_spoken_safely_where_an_order_arrives_whole() -> None:
-    row = dialect_of("bitstamp", "spot")
+    row = dialect_of("whitebit", "spot")
     assert isinstance(row, Row)
-    assert probe("bitstamp", "spot").arrives
+    assert probe("whitebit", "spot").arrives
     venue = row.capabilities
     assert (venue.proves_absence, venue.sends_first, venue.cancel_by_client_id, venue.order_types) == (False, False, False, frozenset({"Limit"}))
     assert not any(pairs(words) for words in (row.words.refusals, row.words.duplicates, row.words.not_found, row.words.time))

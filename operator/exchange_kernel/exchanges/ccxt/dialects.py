@@ -6,13 +6,17 @@ import importlib
 
 from exchange_kernel.exchanges.ccxt.binance import BINANCE_SPOT
 from exchange_kernel.exchanges.ccxt.dialect import Dialect
-from exchange_kernel.exchanges.ccxt.probe import SYMBOLS, invented, probe
+from exchange_kernel.exchanges.ccxt.probe import SYMBOLS, Arrival, invented, probe
 from exchange_kernel.exchanges.ccxt.row import Row
 from exchange_kernel.exchanges.ccxt.rows import ROWS
+from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built
 
 DIALECTS = {(row.exchange_id, row.market_type): row for row in (
     BINANCE_SPOT,
 )}
+
+#: Where our id arrives, and is of a form that the venue does not take.
+IDS_REFUSED = {("htx", "swap"): "its client order ids are whole numbers"}
 
 
 def dialect_of(exchange_id: str, market_type: str) -> Dialect | Row:
@@ -30,13 +34,23 @@ def dialect_of(exchange_id: str, market_type: str) -> Dialect | Row:
 
 def _by_the_probe(exchange_id: str, market_type: str) -> Row:
     """A venue that nobody described: only if all of an order reaches its wire. Cancelled by its own id, found by lists, absent never."""
-    if not invented(exchange_id).has.get(market_type):
-        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: ccxt knows no such markets there.")
-    report = probe(exchange_id, market_type)
-    if not report.arrives:
-        lost = " and ".join(name for name, arrival in report.create.items() if arrival != "arrives")
-        raise ValueError(
-            f"{exchange_id} {market_type} can't be traded safely: whether the {lost} of an order would reach it unchanged is not known. "
-            "See the list of exchanges."
-        )
+    if (problem := _problem(exchange_id, market_type)) is not None:
+        raise ValueError(f"{exchange_id} {market_type} can't be traded safely: {problem}. See the list of exchanges.")
     return Row(exchange_id=exchange_id, market_type=market_type, options={"defaultType": market_type})
+
+
+def _problem(exchange_id: str, market_type: str) -> str | None:
+    if (exchange_id, market_type) in IDS_REFUSED:
+        return IDS_REFUSED[exchange_id, market_type]
+    ccxt = invented(exchange_id)
+    if not ccxt.has.get(market_type):
+        return "ccxt knows no such markets there"
+    if not ccxt.has.get("fetchTime"):
+        return "it can't be asked for its time, which orders are signed with"
+    try:
+        built(ccxt, "fetch_open_orders", None)
+    except NotBuilt:
+        return "ccxt can't list the open orders of all its markets in one request"
+    report = probe(exchange_id, market_type)
+    lost = " and ".join(name for name, arrival in report.create.items() if arrival is not Arrival.ARRIVES)
+    return f"whether the {lost} of an order would reach it unchanged is not known" if lost else None

@@ -77,7 +77,6 @@ class Row:
     time_header: str | None = None                                     # carries the last moment (venue ms) at which the request may be taken
     deadline: Callable[[int], Mapping[str, Any]] | None = None         # the same as parameters of create_order, from the stamp
     increasing_nonce: bool = False                                     # each request's number must be greater than the last one's
-    clock_method: str = "fetch_time"
     id_codec: str = "hex32"
     id_max_length: int = 32
     duplicates: DuplicateIdsRefused = DuplicateIdsRefused.NEVER

@@ -344,6 +344,43 @@ DERIBIT = Row(
     ),
 )
 
+# ── Hyperliquid [hyperliquid.gitbook.io: API, Exchange endpoint; Error responses] ───────────────────────────────────────────────────────────
+
+def _hyperliquid_error(document: Any) -> tuple[str, str] | None:
+    match document:
+        case {"status": "ok", "response": {"data": {"statuses": [{"error": str(message)}]}}}:
+            return "order", message
+        case {"status": "err", "response": str(message)}:
+            return "err", message
+        case {"status": "unknownOid"}:
+            return "unknownOid", ""
+    return None
+
+
+#: One of these is in every answer that is no list: of the exchange endpoint and a lookup, the balance, the time.
+HYPERLIQUID_KEYS = {"status", "assetPositions", "balances", "time"}
+
+HYPERLIQUID = Row(
+    exchange_id="hyperliquid", market_type="swap", options={"defaultType": "swap"},
+    skips=("initialize_client",),                              # which would approve a fee for ccxt's builder, and set its referrer
+    id_written=lambda ours: f"0x{ours}", id_read=lambda theirs: theirs.removeprefix("0x"),        # cloid: 128 bits in hex [Place an order]
+    cancel_by=_cancel, lookup_by=_lookup,                      # [Cancel order(s) by cloid; Info endpoint, Query order status by oid or cloid]
+    ended=("fetch_orders",), ended_page=2000, open_page=1000,  # [Info endpoint, historical orders: 2000 at most]
+    read_error=_hyperliquid_error, errors_in_200=True,
+    succeeded=lambda document: isinstance(document, list) or (isinstance(document, dict) and not HYPERLIQUID_KEYS.isdisjoint(document)),
+    times_in_force=frozenset({"GTC", "IOC"}), post_only=True, reduce_only=True,        # [Order types: Gtc, Ioc, Alo]
+    words=words(
+        refusals=AllowList((("order",), (                      # [Error responses]
+            "Price must be divisible by tick size.%s", "Order must have minimum value of %s", "Insufficient margin to place order.%s",
+            "Reduce only order would increase position.%s", "Post only order would have immediately matched, bbo was %s",
+            "Order could not immediately match against any resting orders.%s", "Invalid TP/SL price.%s", "No liquidity available for market order.%s",
+            "Order has invalid size.%s", "Order has zero size.%s",
+        ))),
+        unknown_order=AllowList((("order",), ("Order was never placed, already canceled, or filled.%s",))),
+        not_found=AllowList((("unknownOid",), ("",))),
+    ),
+)
+
 ROWS = {(row.exchange_id, row.market_type): row for row in (
-    _okx("spot"), _okx("swap"), _bybit("spot"), _bybit("swap"), KRAKEN, COINBASE, KUCOIN, GATE, BITGET, BINANCE_USDM, DERIBIT,
+    _okx("spot"), _okx("swap"), _bybit("spot"), _bybit("swap"), KRAKEN, COINBASE, KUCOIN, GATE, BITGET, BINANCE_USDM, HYPERLIQUID, DERIBIT,
 )}

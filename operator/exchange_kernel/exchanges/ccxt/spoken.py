@@ -30,12 +30,10 @@ TIMES_IN_FORCE = ("IOC", "FOK")
 
 
 def spoken(row: Row, ccxt: Any) -> Dialect:
-    """The row as a dialect of this instance of ccxt. Raises ValueError where ccxt can't tell the venue's time, which every signature needs."""
+    """The row as a dialect of this instance of ccxt."""
     for name in row.skips:
         setattr(ccxt, name, _asks_nothing)
     ccxt.increasing_nonce = row.increasing_nonce
-    if not ccxt.has.get("fetchTime") and row.clock_method == "fetch_time":
-        raise ValueError(f"{row.exchange_id} can't be asked for its time, which orders are signed with: there is no adapter for it.")
     return _Spoken(row, ccxt).dialect()
 
 
@@ -53,7 +51,7 @@ class _Spoken:
             exchange_id=row.exchange_id, market_type=row.market_type, capabilities=row.capabilities, options=row.options,
             limit=Limit(60_000 / max(float(ccxt.rateLimit), 1.0), 60),      # ccxt's figure: so many units of cost in a minute
             submit=self.submit, cancel=self.cancel, lookup=self.lookup, open_orders=self.open_orders, find_pages=self.find_pages,
-            order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.call(row.clock_method, ()), account=self.account, markets=None,
+            order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.call("fetch_time", ()), account=self.account, markets=None,
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
             read_trade=self.read_trade, read_clock=_read_clock, read_account=self.read_account, read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,

@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from exchange_kernel.exchanges.ccxt.wire import SCRIPT
+from exchange_kernel.exchanges.ccxt.wire import SCRIPT, STAMP
+
+#: A time of thirteen digits that no venue takes: for a request that is built before it is stamped, only to see what it would be.
+UNSTAMPED_MS = 1_500_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def read(ccxt: Any, document: Any, method: str, *arguments: Any) -> Any:
 
 def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method: str, arguments: tuple[Any, ...]) -> Any:
     token, loop = SCRIPT.set(script), asyncio._get_running_loop()
+    stamp = STAMP.set(STAMP.get() or UNSTAMPED_MS)
     coroutine = getattr(ccxt, method)(*arguments)
     asyncio._set_running_loop(NO_LOOP)
     try:
@@ -101,5 +105,6 @@ def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method:
     finally:
         asyncio._set_running_loop(loop)
         coroutine.close()
+        STAMP.reset(stamp)
         SCRIPT.reset(token)
     raise NotBuilt("ccxt waits for something else first")
