@@ -36,7 +36,7 @@ from exchange_kernel.exchanges.ccxt.probe import ID, SYMBOLS, Arrival, find_id, 
 from exchange_kernel.exchanges.ccxt.row import Row
 from exchange_kernel.exchanges.ccxt.rows import ROWS
 from exchange_kernel.exchanges.ccxt.wire import STAMP
-from exchange_kernel.exchanges.port import Clearance, ClockReading, Credentials, OrderRef
+from exchange_kernel.exchanges.port import Clearance, ClockReading, Credentials, Gap, OrderRef
 from tests.contract.fake_venue import Answer, FakeVenue, drops, fake_venue, says, says_bytes, truncates
 from tests.contract.test_ccxt_adapter import Gate
 
@@ -317,9 +317,10 @@ async def test_what_ccxt_would_bend_is_not_sent(row: Row) -> None:
     async with connected(row) as (exchange, venue):
         venue.received.clear()
         market = exchange._ccxt.markets[symbol_of(row)]
-        if row.exchange_id not in ("deribit",):        # its amounts are of another grid
-            market["precision"] = {**market["precision"], "amount": "1"}      # ccxt's grid is coarser than ours: it would cut 12.5 to 12
-            assert isinstance(await exchange.submit(a_request(row), Gate()), NotSent)
+        market["precision"] = {**market["precision"], "amount": "1"}      # ccxt's grid is coarser than ours: it would cut 12.5 to 12
+        outcome = await exchange.submit(a_request(row), Gate())
+        assert isinstance(outcome, NotSent)
+        assert "quantity" in outcome.reason
         assert not venue.received
 
 
@@ -408,6 +409,28 @@ async def test_an_order_is_found_with_the_venues_own_numbers(row: Row) -> None:
     assert (found.order.filled_quantity, found.order.quantity, found.order.price) == (Decimal("0.5"), Decimal("12.5"), Decimal("31234"))
 
 
+@pytest.mark.parametrize(("names", "expected", "reason"), [
+    ({}, Found, "the answer says both"),
+    ({"clOrdId": ""}, Found, "by the venue's own id the order is certain"),
+    ({"clOrdId": "b" * 32}, Unreachable, "it carries another id of ours"),
+    ({"ordId": "1"}, Unreachable, "another order"),
+    ({"instId": "ETHUSDT"}, Unreachable, "another market"),
+])
+async def test_an_order_is_looked_up_by_the_venues_id_where_it_is_known(names: dict[str, str], expected: type, reason: str) -> None:
+    row = ROWS["okx", "spot"]
+    document = okx_order(ID)
+    document["data"][0] |= names
+    async with connected(row) as (exchange, venue):
+        call = exchange._dialect.lookup(a_ref(row, by_theirs=True), exchange._by_symbol["BTC/USDT"])
+        assert "ordId" in call.params
+        assert "clOrdId" not in call.params
+        answers(exchange, venue, call, says(200, document))
+        found = await exchange.lookup(a_ref(row, by_theirs=True))
+        assert isinstance(found, expected), reason
+        if names == {"clOrdId": ""}:
+            assert isinstance(await exchange.lookup(a_ref(row)), Unreachable), "asked by our id, an answer without it may be about anything"
+
+
 @EVERY
 async def test_not_found_is_said_in_the_listed_ways_only(row: Row) -> None:
     speech = SPEECHES[row.exchange_id]
@@ -461,3 +484,67 @@ def test_a_venue_that_nobody_described_is_spoken_safely_where_an_order_arrives_w
     venue = row.capabilities
     assert (venue.proves_absence, venue.sends_first, venue.cancel_by_client_id, venue.order_types) == (False, False, False, frozenset({"Limit"}))
     assert not any(pairs(words) for words in (row.words.refusals, row.words.duplicates, row.words.not_found, row.words.time))
+
+
+async def test_a_venue_that_nobody_described_is_believed_in_nothing_but_a_whole_order() -> None:
+    row = dialect_of("whitebit", "spot")
+    assert isinstance(row, Row)
+    order = {
+        "orderId": int(THEIRS), "clientOrderId": ID, "market": "BTCUSDT", "side": "buy", "type": "limit", "timestamp": 1800000000.0, "dealMoney": "15617",
+        "dealStock": "0.5", "amount": "12.5", "left": "12", "dealFee": "0", "price": "31234", "status": "PARTIALLY_FILLED",
+    }
+    async with connected(row) as (exchange, venue):
+        call = submit_call(exchange, row)
+        answers(exchange, venue, call, says(200, order))
+        accepted = await exchange.submit(a_request(row), Gate())
+        assert isinstance(accepted, Accepted), accepted
+        assert (accepted.order.exchange_order_id, accepted.order.filled_quantity) == (THEIRS, Decimal("0.5"))
+        for status, document in ((422, {"code": 10, "message": "Inner validation failed", "errors": {"amount": ["Not enough balance."]}}), (200, {}), (200, [])):
+            answers(exchange, venue, call, says(status, document))
+            assert isinstance(await exchange.submit(a_request(row), Gate()), Unknown), "nobody has said what its errors mean"
+        assert isinstance(await exchange.cancel(a_ref(row), Gate()), NotSent), "by the venue's own id only"
+        for call in list_calls(exchange, row):
+            answers(exchange, venue, call, says(200, {}))
+        assert isinstance(await exchange.lookup(a_ref(row)), Unreachable)
+    assert not row.capabilities.proves_absence
+
+
+async def test_an_account_without_a_stream_is_swept_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.adapter.SWEPT_EVERY_S", 0.001)
+    async with connected(ROWS["okx", "spot"]) as (exchange, _):
+        facts = exchange.stream()
+        assert [await anext(facts) for _ in range(3)] == [Gap.SUBSCRIBED] * 3
+        await facts.aclose()
+
+
+async def test_the_fingerprint_is_the_venues_number_or_else_the_keys_name() -> None:
+    async with connected(ROWS["okx", "spot"]) as (exchange, venue):
+        answers(exchange, venue, exchange._dialect.account(), says(200, {"code": "0", "data": [{"uid": "4711", "acctLv": "1"}], "msg": ""}))
+        assert await exchange.fingerprint() == "4711"
+        answers(exchange, venue, exchange._dialect.account(), says(401, {"code": "50111", "data": [], "msg": "Invalid OK-ACCESS-KEY"}))
+        assert await exchange.fingerprint() == Refused("50111", "Invalid OK-ACCESS-KEY")
+    async with connected(ROWS["kraken", "spot"]) as (exchange, venue):
+        answers(exchange, venue, exchange._dialect.account(), says(200, {"error": [], "result": {"XXBT": {"balance": "1", "hold_trade": "0"}}}))
+        named = await exchange.fingerprint()
+        assert isinstance(named, str)
+        assert named.startswith("key-")
+        assert "key-key" not in named
+        answers(exchange, venue, exchange._dialect.account(), says(502, {}))
+        assert isinstance(await exchange.fingerprint(), Unreachable)
+
+
+async def test_the_trades_of_an_order_are_its_own() -> None:
+    def trade(order: str, number: str) -> Json:
+        return {"instType": "SPOT", "instId": "BTCUSDT", "tradeId": number, "ordId": order, "clOrdId": "", "fillPx": "31234", "fillSz": "0.5", "side": "buy",
+                "execType": "M", "feeCcy": "BTC", "fee": "-0.0001", "ts": "1800000000000"}
+
+    row = ROWS["okx", "spot"]
+    async with connected(row) as (exchange, venue):
+        pages = exchange._dialect.trade_pages(exchange._by_symbol["BTC/USDT"], None, THEIRS, 0)
+        answers(exchange, venue, next(pages), says(200, {"code": "0", "msg": "", "data": [trade(THEIRS, "1"), trade(THEIRS, "2")]}))
+        listing = await exchange.trades("BTC/USDT", exchange_order_id=THEIRS)
+    assert isinstance(listing, Listing)
+    assert listing.complete
+    assert [(one.trade_id, one.exchange_order_id, one.quantity, one.price) for one in listing.items] == [
+        (number, THEIRS, Decimal("0.5"), Decimal("31234")) for number in ("1", "2")]
+    assert all(one.fee is not None and one.fee.amount == Decimal("0.0001") for one in listing.items), "what ccxt calls a cost is a fee paid"

@@ -1,4 +1,4 @@
-from exchange_kernel.core.identity import encode, is_ours, keyed_order_id, order_id, owner_prefix
+from exchange_kernel.core.identity import CODECS, LENGTHS, encode, is_ours, keyed_order_id, order_id, owner_prefix
 
 OWNER = owner_prefix("7d1c9bd4-5f0e-4d3a-9a7d-0c7f8f6a1b2c")
 
@@ -29,3 +29,11 @@ def test_rule_2_an_id_names_its_installation():
 def test_h18_an_encoding_never_changes_under_its_name():
     # A golden value: a change here would make every unsettled order of an older release look absent.
     assert encode(order_id("abc123", uid="00000000-0000-0000-0000-000000000001", attempt=1), "hex32") == "abc123" + "e94af7ea56a40d5105070b95f0"
+    assert encode(order_id("abc123", uid="00000000-0000-0000-0000-000000000001", attempt=1), "hex28") == "abc123" + "e94af7ea56a40d5105070b"
+
+
+def test_rule_2_every_encoding_names_its_installation():
+    made = order_id(OWNER, uid="a", attempt=1)
+    assert all(is_ours(encode(made, codec), OWNER) for codec in CODECS)
+    assert {len(encode(made, codec)) for codec in CODECS} == LENGTHS
+    assert not is_ours(made[:20], OWNER)

@@ -228,12 +228,12 @@ class _Spoken:
         source = self._named(document)
         if source.get("status") not in STATUSES or (source.get("filled") is None and source.get("remaining") is None):
             raise Unreadable("the cancel was taken; what became of the order shows when it is looked up")
-        return self._order(_asked_for(source, market.rules.symbol), market.rules.symbol)
+        return self._order(self._asked_for(source), market.rules.symbol)
 
     def read_order(self, document: Any, markets: Markets) -> ExchangeOrder:
         source = self._named(document)
         if "asked" in source:
-            source = _asked_for(source, source["asked"].symbol)
+            source = self._asked_for(source)
         if source.get("symbol") not in markets:
             raise UnknownMarket("the market is not among those loaded")
         return self._order(source, source["symbol"])
@@ -244,6 +244,14 @@ class _Spoken:
         if self.row.id_in is None:
             return source
         return {**source, "clientOrderId": record(source.get("info")).get(self.row.id_in)}
+
+    def _asked_for(self, source: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With what the question named and the answer does not repeat. Asked by the venue's id, the order is certain; asked by ours, it must say so."""
+        ref: OrderRef = source["asked"]
+        said = {name: value for name, value in source.items() if value is not None}
+        if ref.exchange_order_id is None:
+            return {"symbol": ref.symbol, **said}
+        return {"symbol": ref.symbol, "id": ref.exchange_order_id, "clientOrderId": self.row.id_written(ref.client_order_id), **said}
 
     def _order(self, source: Mapping[str, Any], symbol: str) -> ExchangeOrder:
         if source.get("symbol") != symbol:
@@ -349,17 +357,6 @@ def _step_down(document: Any, steps: Iterable[str | int]) -> Any:
         except (KeyError, IndexError, TypeError):
             raise Unreadable(f"{step} can't be read") from None
     return document
-
-
-def _asked_for(source: Mapping[str, Any], symbol: str) -> Mapping[str, Any]:
-    """What the question named and the answer does not repeat. By the venue's id the order is certain; by ours the answer must say it."""
-    ref: OrderRef = source["asked"]
-    said = {name: value for name, value in source.items() if value is not None}
-    if ref.exchange_order_id is None:
-        return {"symbol": symbol, **said}
-    if str(said.get("id", ref.exchange_order_id)) != ref.exchange_order_id:
-        raise Unreadable("the answer is about another order")
-    return {"symbol": symbol, "id": ref.exchange_order_id, **said}
 
 
 def _amount(source: Mapping[str, Any], name: str) -> Decimal | None:
