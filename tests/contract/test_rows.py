@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -37,7 +38,7 @@ from exchange_kernel.exchanges.ccxt.row import Row
 from exchange_kernel.exchanges.ccxt.rows import ROWS
 from exchange_kernel.exchanges.ccxt.wire import STAMP
 from exchange_kernel.exchanges.port import Clearance, ClockReading, Credentials, Gap, OrderRef
-from tests.contract.fake_venue import Answer, FakeVenue, drops, fake_venue, says, says_bytes, truncates
+from tests.contract.fake_venue import Answer, FakeVenue, drops, fake_venue, holds, says, says_bytes, truncates
 from tests.contract.test_ccxt_adapter import Gate
 
 THEIRS = "987654321012"
@@ -310,6 +311,22 @@ async def test_a_shut_gate_lets_no_byte_through(row: Row) -> None:
         assert await exchange.submit(a_request(row), shut) == NotSent("the lease is lost")
         assert await exchange.cancel(a_ref(row, by_theirs=True), shut) == NotSent("the lease is lost")
         assert not venue.received
+
+
+async def test_numbered_requests_go_out_one_after_the_other() -> None:
+    row = ROWS["kraken", "spot"]
+    async with connected(row) as (exchange, venue):
+        hold = asyncio.Event()
+        where = answers(exchange, venue, submit_call(exchange, row), holds(hold, says(200, SPEECHES["kraken"].accepted(ID))))
+        sending = [asyncio.create_task(exchange.submit(a_request(row), Gate())) for _ in range(5)]
+        await venue.arrival(*where)
+        await asyncio.sleep(0)
+        assert len(venue.calls(*where)) == 1, "a second might overtake it on another connection"
+        hold.set()
+        assert all(isinstance(outcome, Accepted) for outcome in await asyncio.gather(*sending))
+        numbers = [int(request.params["nonce"]) for request in venue.calls(*where)]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 5
 
 
 @EVERY

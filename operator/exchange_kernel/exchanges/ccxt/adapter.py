@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ MAX_PAGES = 200
 RELOAD_AFTER_S = 60.0
 
 #: How often an account is swept whose private stream we don't read.
-SWEPT_EVERY_S = 5.0
+SWEPT_EVERY_S = 15.0
 
 CLOSED = "the connection to the exchange is closed"
 
@@ -114,6 +115,7 @@ class CcxtExchange:
         self._by_id: Mapping[str, Market] = {}
         self._markets_at = 0.0                           # when they were loaded (monotonic, s)
         self._loading = asyncio.Lock()
+        self._in_turn = asyncio.Lock()                   # where requests are numbered
         self._calls: set[asyncio.Task[Any]] = set()      # sends on the wire: they outlive whoever asked for them
         self._under_way: set[WireCall] = set()
         self._streams: set[PrivateStream] = set()
@@ -473,6 +475,14 @@ class CcxtExchange:
         if not isinstance(turn, Granted):
             return Silence(False, BUSY, turn.seconds)
         wire.stamped, wire.headers = call.stamped, call.headers
+        try:
+            async with self._in_turn if wire.clearance is not None and self._dialect.one_at_a_time else nullcontext():
+                return Silence(False, CLOSED) if self._closed else await self._written(call, wire)
+        finally:
+            if not wire.written:
+                self._budget.give_back(call.weight)
+
+    async def _written(self, call: Call, wire: WireCall) -> Reply:
         token = CALL.set(wire)
         self._under_way.add(wire)
         try:
@@ -484,8 +494,6 @@ class CcxtExchange:
         finally:
             self._under_way.discard(wire)
             CALL.reset(token)
-            if not wire.written:
-                self._budget.give_back(call.weight)
         return self._extracted(self._heard(wire.answer), call, wire)
 
     def _extracted(self, said: Reply, call: Call, wire: WireCall) -> Reply:

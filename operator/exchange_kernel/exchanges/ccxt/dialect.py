@@ -135,4 +135,5 @@ class Dialect:
 
     words: Words
     stream: StreamDialect | None   # None: the account is swept instead
+    one_at_a_time: bool = False    # requests must arrive in the order of their numbers: the next is signed when the last is answered
     errors_in_200: bool = False    # the venue says its errors with a 200

@@ -216,10 +216,9 @@ KUCOIN = Row(
     ended_page=20,                                             # default limit [Get Closed Orders]
     read_error=_coded("200000"), errors_in_200=True,
     succeeded=lambda document: isinstance(document, dict) and document.get("code") == "200000" and document.get("data") is not None,
-    id_max_length=40, duplicates=DuplicateIdsRefused.ALWAYS,   # [Add Order, clientOid]
-    times_in_force=IMMEDIATE, post_only=True,
+    id_max_length=40, times_in_force=IMMEDIATE, post_only=True,
     words=words(
-        duplicates=AllowList((("126033",), ("%s",)), (("126044",), ("%s",)), (("400100", "102426"), ("clientOid %s", "%sduplicate clientOid%s"))),
+        duplicates=codes("126033", "126044"),                  # Duplicate order; clientOid duplicate
         refusals=AllowList(                                    # [ccxt's table, from the venue's]
             (("200004", "210021", "126013"), ("%s",)),         # Balance insufficient
             (("400001", "400003", "400004", "400005", "400006"), ("%s",)),     # Header, key, passphrase, signature, IP: before anything is done

@@ -55,6 +55,7 @@ class _Spoken:
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
             read_trade=self.read_trade, read_clock=_read_clock, read_account=self.read_account, read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
+            one_at_a_time=row.increasing_nonce,
         )
 
     # ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
