@@ -175,16 +175,20 @@ SPEECHES: Mapping[str, Speech] = {
 }
 
 
+def open_account(venue: FakeVenue, exchange_id: str, market_type: str) -> Any:
+    return open_exchange(
+        exchange_id, market_type=market_type, environment="Simulated", rest=venue.rest, websocket=None, ca_pem=None, requests_per_second=None,
+        cancel_reserve_percent=10,
+        credentials=Credentials({"apiKey": "key", "secret": "c2VjcmV0IG9mIDMyIGJ5dGVzIG9mIHRoZSB0ZXN0cy4=", "password": "password",
+                                 "walletAddress": "0x" + "22" * 20, "privateKey": "0x" + "11" * 32}),
+    )
+
+
 @asynccontextmanager
 async def connected(row: Row) -> AsyncIterator[tuple[Any, FakeVenue]]:
     """The account at a fake venue whose markets and time are known."""
     async with fake_venue() as venue:
-        exchange: Any = open_exchange(
-            row.exchange_id, market_type=row.market_type, environment="Simulated", rest=venue.rest, websocket=None, ca_pem=None, requests_per_second=None,
-            cancel_reserve_percent=10,
-            credentials=Credentials({"apiKey": "key", "secret": "c2VjcmV0IG9mIDMyIGJ5dGVzIG9mIHRoZSB0ZXN0cy4=", "password": "password",
-                                     "walletAddress": "0x" + "22" * 20, "privateKey": "0x" + "11" * 32}),
-        )
+        exchange = open_account(venue, row.exchange_id, row.market_type)
         there = exchange._ccxt
         markets = [{**market, "settle": row.settle or market["settle"], "symbol": symbol_of(row)} for market in invented_markets(there)
                    if market["type"] == row.market_type]
@@ -524,6 +528,35 @@ async def test_a_venue_that_nobody_described_is_believed_in_nothing_but_a_whole_
             answers(exchange, venue, call, says(200, {}))
         assert isinstance(await exchange.lookup(a_ref(row)), Unreachable)
     assert not row.capabilities.proves_absence
+
+
+OKX_INSTRUMENT = {
+    "instType": "SPOT", "instId": "BTC-USDT", "baseCcy": "BTC", "quoteCcy": "USDT", "settleCcy": "", "ctVal": "", "ctMult": "", "state": "live",
+    "lotSz": "0.00000001", "minSz": "0.00001", "tickSz": "0.1", "maxLmtSz": "9999", "lever": "10", "alias": "", "category": "1", "listTime": "1", "expTime": "",
+}
+KRAKEN_PAIR = {
+    "altname": "XBTUSD", "wsname": "XBT/USD", "aclass_base": "currency", "base": "XXBT", "aclass_quote": "currency", "quote": "ZUSD", "lot": "unit",
+    "pair_decimals": 1, "cost_decimals": 5, "lot_decimals": 8, "lot_multiplier": 1, "leverage_buy": [], "leverage_sell": [], "fees": [[0, 0.4]],
+    "fees_maker": [[0, 0.25]], "ordermin": "0.00005", "costmin": "0.5", "tick_size": "0.1", "status": "online",
+}
+
+
+@pytest.mark.parametrize(("exchange_id", "path", "document", "symbol", "steps"), [
+    ("okx", "/api/v5/public/instruments", {"code": "0", "msg": "", "data": [OKX_INSTRUMENT]}, "BTC/USDT", ("0.00000001", "0.1", "0.00001")),
+    ("kraken", "/0/public/AssetPairs", {"error": [], "result": {"XXBTZUSD": KRAKEN_PAIR}}, "BTC/USD", ("0.00000001", "0.1", "0.00005")),
+])
+async def test_markets_come_by_ccxts_own_requests_with_the_venues_digits(exchange_id: str, path: str, document: Json, symbol: str,
+                                                                         steps: tuple[str, str, str]) -> None:
+    async with fake_venue() as venue:
+        venue.on("GET", path, says(200, document))
+        exchange = open_account(venue, exchange_id, "spot")
+        rules = await exchange.markets()
+        assert not isinstance(rules, Unreachable)
+        assert (rules[symbol].quantity_step, rules[symbol].price_step, rules[symbol].min_quantity) == tuple(map(Decimal, steps))
+        assert {(request.method, request.path) for request in venue.received} == {("GET", path)}
+        venue.on("GET", path, drops)
+        assert isinstance(await exchange.markets(reload=True), Unreachable)
+        await exchange.close()
 
 
 async def test_an_account_without_a_stream_is_swept_instead(monkeypatch: pytest.MonkeyPatch) -> None:
