@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
-from exchange_kernel.core.answers import ExchangeOrder, Fee, OrderStatus, Trade
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
 from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, subtract
 from exchange_kernel.core.venue import MarketRules, OrderRequest
+from exchange_kernel.exchanges.ccxt import said
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries, record
@@ -53,7 +54,8 @@ class _Spoken:
             submit=self.submit, cancel=self.cancel, lookup=self.lookup, open_orders=self.open_orders, find_pages=self.find_pages,
             order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.call("fetch_time", ()), account=self.account, markets=None,
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
-            read_trade=self.read_trade, read_clock=_read_clock, read_account=self.read_account, read_markets=self.read_markets, read_market=self.read_market,
+            read_trade=self.read_trade, read_clock=said.read_clock, read_account=self.read_account,
+            read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
             one_at_a_time=row.increasing_nonce,
         )
@@ -153,7 +155,7 @@ class _Spoken:
         symbols: list[str] = []
 
         def extract(answer: Answer) -> list[Any]:
-            symbols.extend(self.ccxt.safe_symbol(name) for name in entries(_step_down(answer.document, where)))
+            symbols.extend(self.ccxt.safe_symbol(name) for name in entries(said.step_down(answer.document, where)))
             return []
 
         method, where = self.row.open_symbols
@@ -216,12 +218,12 @@ class _Spoken:
         source = self._named(document)
         request: OrderRequest = source["sent"]
         quantity, price = source["wrote"]
-        said = {name: value for name, value in source.items() if value is not None}
+        told = {name: value for name, value in source.items() if value is not None}
         known = {
             "clientOrderId": self.row.id_written(request.client_order_id), "symbol": market.rules.symbol, "side": request.side.lower(),
-            "type": request.type.lower(), "status": "open", "amount": quantity, "price": price, **said,
+            "type": request.type.lower(), "status": "open", "amount": quantity, "price": price, **told,
         }
-        if known["status"] == "open" and "filled" not in said and "remaining" not in said:
+        if known["status"] == "open" and "filled" not in told and "remaining" not in told:
             known["filled"] = "0"
         return self._order(known, market.rules.symbol), ()
 
@@ -249,15 +251,15 @@ class _Spoken:
     def _asked_for(self, source: Mapping[str, Any]) -> Mapping[str, Any]:
         """With what the question named and the answer does not repeat. Asked by the venue's id, the order is certain; asked by ours, it must say so."""
         ref: OrderRef = source["asked"]
-        said = {name: value for name, value in source.items() if value is not None}
+        told = {name: value for name, value in source.items() if value is not None}
         if ref.exchange_order_id is None:
-            return {"symbol": ref.symbol, **said}
-        return {"symbol": ref.symbol, "id": ref.exchange_order_id, "clientOrderId": self.row.id_written(ref.client_order_id), **said}
+            return {"symbol": ref.symbol, **told}
+        return {"symbol": ref.symbol, "id": ref.exchange_order_id, "clientOrderId": self.row.id_written(ref.client_order_id), **told}
 
     def _order(self, source: Mapping[str, Any], symbol: str) -> ExchangeOrder:
         if source.get("symbol") != symbol:
             raise Unreadable("the answer is about another market")
-        quantity, filled, remaining = (_amount(source, name) for name in ("amount", "filled", "remaining"))
+        quantity, filled, remaining = (said.amount(source, name) for name in ("amount", "filled", "remaining"))
         if filled is None and quantity is not None and remaining is not None:
             filled = subtract(quantity, remaining)
         status = STATUSES.get(source.get("status") or "")
@@ -270,21 +272,22 @@ class _Spoken:
         type_ = source.get("type") or ("limit" if source.get("price") is not None else "market")
         return ExchangeOrder(
             client_order_id=self.row.id_read(source.get("clientOrderId") or ""),
-            exchange_order_id=_text(source, "id"), symbol=symbol, side=_side(source), type=TYPES.get(type_, type_), status=status, quantity=quantity,
-            filled_quantity=filled, filled_quote_quantity=_amount(source, "cost") if self.row.market_type == "spot" else None,
-            price=_amount(source, "price") or None, update_time_ms=_time(source, "lastUpdateTimestamp"), created_time_ms=_time(source, "timestamp"),
+            exchange_order_id=said.text(source, "id"), symbol=symbol, side=said.side(source), type=TYPES.get(type_, type_), status=status, quantity=quantity,
+            filled_quantity=filled, filled_quote_quantity=said.amount(source, "cost") if self.row.market_type == "spot" else None,
+            price=said.amount(source, "price") or None, update_time_ms=said.time_ms(source, "lastUpdateTimestamp"),
+            created_time_ms=said.time_ms(source, "timestamp"),
         )
 
     def read_trade(self, document: Any, markets: Markets) -> Trade:
         source = record(document)
         if source.get("symbol") not in markets:
             raise UnknownMarket("the market is not among those loaded")
-        quantity, price, time_ms = _amount(source, "amount"), _amount(source, "price"), _time(source, "timestamp")
+        quantity, price, time_ms = said.amount(source, "amount"), said.amount(source, "price"), said.time_ms(source, "timestamp")
         if not quantity or not price or time_ms is None:
             raise Unreadable("a trade without its quantity, price or time")
         return Trade(
-            trade_id=_text(source, "id"), symbol=source["symbol"], exchange_order_id=_text(source, "order"), quantity=quantity, price=price, time_ms=time_ms,
-            fee=_fee(source.get("fee")),
+            trade_id=said.text(source, "id"), symbol=source["symbol"], exchange_order_id=said.text(source, "order"), quantity=quantity, price=price,
+            time_ms=time_ms, fee=said.fee(source.get("fee")),
         )
 
     def read_account(self, document: Any) -> str:
@@ -292,7 +295,7 @@ class _Spoken:
         if self.row.account_method is None:
             named = self.ccxt.walletAddress or self.ccxt.apiKey
             return f"key-{hashlib.sha256(str(named).encode()).hexdigest()[:16]}"
-        document = _step_down(document, self.row.account_number)
+        document = said.step_down(document, self.row.account_number)
         if not isinstance(document, str | int) or not str(document):
             raise Unreadable("the account's number can't be read")
         return str(document)
@@ -308,13 +311,13 @@ class _Spoken:
         amount, price, cost = (limits.get(name) or {} for name in ("amount", "price", "cost"))
         if self.ccxt.precisionMode != 4:
             steps = {}
-        symbol = _text(source, "symbol")
+        symbol = said.text(source, "symbol")
         return Market(id=symbol, rules=MarketRules(
-            symbol=symbol, base=_text(source, "base"), quote=_text(source, "quote"), active=source.get("active") is not False,
-            quantity_step=_amount(steps, "amount"), price_step=_amount(steps, "price"),
-            min_quantity=_amount(amount, "min"), max_quantity=_amount(amount, "max"), min_price=_amount(price, "min") or None,
-            max_price=_amount(price, "max") or None, min_notional=_amount(cost, "min") or None,
-            contract_size=_amount(source, "contractSize") if source.get("contract") else None,
+            symbol=symbol, base=said.text(source, "base"), quote=said.text(source, "quote"), active=source.get("active") is not False,
+            quantity_step=said.amount(steps, "amount"), price_step=said.amount(steps, "price"),
+            min_quantity=said.amount(amount, "min"), max_quantity=said.amount(amount, "max"), min_price=said.amount(price, "min") or None,
+            max_price=said.amount(price, "max") or None, min_notional=said.amount(cost, "min") or None,
+            contract_size=said.amount(source, "contractSize") if source.get("contract") else None,
         ))
 
 
@@ -327,17 +330,10 @@ def _carries(params: Any, written: str, quantity: str, price: str | None) -> Non
     values = [str(value) for value in _inside(params)]
     if written not in values:
         raise NotBuilt("ccxt would leave out our client order id")
-    numbers = set(filter(None, map(_number, values)))
+    numbers = set(filter(None, map(said.number_in, values)))
     for name, number in (("quantity", quantity), ("price", price)):
         if number is not None and Decimal(number) not in numbers:
             raise NotBuilt(f"ccxt would change the {name}: it is not on the grid that ccxt knows")
-
-
-def _number(text: str) -> Decimal | None:
-    try:
-        return abs(Decimal(text))
-    except InvalidOperation:
-        return None
 
 
 def _within(value: Any) -> Iterable[Any]:
@@ -349,57 +345,3 @@ def _inside(value: Any) -> Iterator[Any]:
     yield value
     for inner in _within(value):
         yield from _inside(inner)
-
-
-def _step_down(document: Any, steps: Iterable[str | int]) -> Any:
-    for step in steps:
-        try:
-            document = document[step]
-        except (KeyError, IndexError, TypeError):
-            raise Unreadable(f"{step} can't be read") from None
-    return document
-
-
-def _amount(source: Mapping[str, Any], name: str) -> Decimal | None:
-    value = source.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str | int) or isinstance(value, bool) or (number := _number(str(value))) is None or not number.is_finite():
-        raise Unreadable(f"{name} can't be read")
-    return number
-
-
-def _text(source: Mapping[str, Any], name: str) -> str:
-    value = source.get(name)
-    if not isinstance(value, str | int) or isinstance(value, bool) or not str(value):
-        raise Unreadable(f"{name} can't be read")
-    return str(value)
-
-
-def _side(source: Mapping[str, Any]) -> str:
-    side = {"buy": "Buy", "sell": "Sell"}.get(source.get("side") or "")
-    if side is None:
-        raise Unreadable("side can't be read")
-    return side
-
-
-def _time(source: Mapping[str, Any], name: str) -> int | None:
-    value = source.get(name)
-    if value is not None and (type(value) is not int or value < 0):
-        raise Unreadable(f"{name} can't be read")
-    return value
-
-
-def _fee(source: Any) -> Fee | None:
-    if not isinstance(source, dict) or source.get("cost") is None or not source.get("currency"):
-        return None
-    try:
-        return Fee(str(source["currency"]), Decimal(str(source["cost"])))
-    except InvalidOperation:
-        raise Unreadable("fee can't be read") from None
-
-
-def _read_clock(document: Any) -> int:
-    if type(document) is not int or document <= 0:
-        raise Unreadable("the venue's time can't be read")
-    return document

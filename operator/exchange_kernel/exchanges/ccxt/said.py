@@ -1,0 +1,79 @@
+"""Reading what ccxt parsed: the venue's digits, or nothing. The counterpart of `parsing.py`, which reads what venues write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from exchange_kernel.core.answers import Fee
+from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+
+
+def step_down(document: Any, steps: Iterable[str | int]) -> Any:
+    for step in steps:
+        try:
+            document = document[step]
+        except (KeyError, IndexError, TypeError):
+            raise Unreadable(f"{step} can't be read") from None
+    return document
+
+
+def amount(source: Mapping[str, Any], name: str) -> Decimal | None:
+    """None where the venue did not say; never from a float, and never negative."""
+    value = source.get(name)
+    if value is None or value == "":
+        return None
+    number = _decimal(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if number is None or not number.is_finite() or number < 0:
+        raise Unreadable(f"{name} can't be read")
+    return number
+
+
+def text(source: Mapping[str, Any], name: str) -> str:
+    value = source.get(name)
+    if not isinstance(value, str | int) or isinstance(value, bool) or not str(value):
+        raise Unreadable(f"{name} can't be read")
+    return str(value)
+
+
+def side(source: Mapping[str, Any]) -> str:
+    side = {"buy": "Buy", "sell": "Sell"}.get(source.get("side") or "")
+    if side is None:
+        raise Unreadable("side can't be read")
+    return side
+
+
+def time_ms(source: Mapping[str, Any], name: str) -> int | None:
+    value = source.get(name)
+    if value is not None and (type(value) is not int or value < 0):
+        raise Unreadable(f"{name} can't be read")
+    return value
+
+
+def fee(source: Any) -> Fee | None:
+    if not isinstance(source, dict) or source.get("cost") is None or not source.get("currency"):
+        return None
+    try:
+        return Fee(str(source["currency"]), Decimal(str(source["cost"])))
+    except InvalidOperation:
+        raise Unreadable("fee can't be read") from None
+
+
+def number_in(value: str) -> Decimal | None:
+    """Without its sign, which a short sale's quantity may have."""
+    number = _decimal(value)
+    return None if number is None else number.copy_abs()
+
+
+def _decimal(value: str | int) -> Decimal | None:
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        return None
+
+
+def read_clock(document: Any) -> int:
+    if type(document) is not int or document <= 0:
+        raise Unreadable("the venue's time can't be read")
+    return document
