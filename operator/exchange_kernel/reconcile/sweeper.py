@@ -99,6 +99,12 @@ class Sweeper:
                 session.wake(record.uid)
         return listing.complete
 
+    def _peers(self) -> list[OrderRecord]:
+        """All intents that may explain an order of this account: every one, so only for an order that nobody follows."""
+        session = self._session
+        accounts = [session.account, *same_account(session.account, session.accounts.all())]
+        return [record for account in accounts for record in session.store.of_account(account.namespace, account.name)]
+
     def _namespaces(self) -> list[str]:
         """Where intents may explain an order of this account: in its own namespace, and where another object on the same account is."""
         account = self._session.account
@@ -197,7 +203,6 @@ class Sweeper:
         if self._swept is not term and not self._placed(update.order.client_order_id):
             self._early.append(update)
             return
-        accounts = [session.account, *same_account(session.account, session.accounts.all())]
-        records = [record for account in accounts for record in session.store.of_account(account.namespace, account.name)]
-        self._take_in(term, [update], records, session.venue_ms())
+        known = self._placed(update.order.client_order_id) or not is_ours(update.order.client_order_id, session.owner)
+        self._take_in(term, [update], () if known else self._peers(), session.venue_ms())
         session.tell_unattributed()
