@@ -8,6 +8,7 @@ request, or anything else that must be waited for, is refused: one call of ours 
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -94,17 +95,28 @@ def read(ccxt: Any, document: Any, method: str, *arguments: Any) -> Any:
 def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method: str, arguments: tuple[Any, ...]) -> Any:
     token, loop = SCRIPT.set(script), asyncio._get_running_loop()
     stamp = STAMP.set(STAMP.get() or UNSTAMPED_MS)
-    coroutine = getattr(ccxt, method)(*arguments)
     asyncio._set_running_loop(NO_LOOP)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)      # of the coroutines that ccxt made to run and that never will
+        try:
+            waits, value = _run(getattr(ccxt, method)(*arguments))
+        finally:
+            asyncio._set_running_loop(loop)
+            STAMP.reset(stamp)
+            SCRIPT.reset(token)
+    if waits:
+        raise NotBuilt("ccxt waits for something else first")
+    return value
+
+
+def _run(coroutine: Any) -> tuple[bool, Any]:
+    """Whether it wants to wait for something, and what it returned if it does not."""
     try:
         coroutine.send(None)
     except StopIteration as returned:
-        return returned.value
+        return False, returned.value
     except _Waits:
         pass
     finally:
-        asyncio._set_running_loop(loop)
         coroutine.close()
-        STAMP.reset(stamp)
-        SCRIPT.reset(token)
-    raise NotBuilt("ccxt waits for something else first")
+    return True, None
