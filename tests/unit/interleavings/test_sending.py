@@ -54,7 +54,7 @@ def test_killed_before_a_word_was_written_and_changed_while_away(what, filled):
         if what == "deleted":
             await until(lambda: world.store.get("a") is None)
             assert the_order(world).status.ended
-            assert {"lookup", "cancel"} & set(world.exchange.calls), "it was found before it was let go"
+            assert {"lookup", "orders", "cancel"} & set(world.exchange.calls), "it was found before it was let go"
         elif what == "cancelled" or filled == "1":
             status = await finished(world)
             assert (status.state, str(status.filled_quantity)) == (OrderState.FILLED if filled == "1" else OrderState.CANCELED, filled)
