@@ -31,6 +31,8 @@ alone, **F** are failures of exchanges, networks, clusters and bookkeeping that 
 @pytest.mark.proves("rule 4", "H3", "F12")
 ```
 
+Where nothing is marked the table says why: *not built yet* names the part that it waits for, and *being built* that its test is on the way.
+
 `make lint` fails when a mode has neither a test nor a reason why not, when a mark names a mode that is not here, and when this page is not what the
 table and the marks give.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 
 import pytest
@@ -172,3 +173,29 @@ def test_trades_that_do_not_add_up_at_a_start_cost_no_order():
         assert [order.client_order_id for order in live(world)] == [client_order_id]
 
     story(tell)
+
+
+@pytest.mark.proves("rule 5", "H10", "F35")
+def test_down_for_longer_than_the_venue_remembers():
+    """Killed in a send; the order fills, and the venue has forgotten it when the operator is back. Nothing is guessed, and a person's word is the end."""
+
+    async def tell(world):
+        exchange = world.exchange
+        exchange.hold_reply = asyncio.Event()
+        world.store.create("a", a_spec(submitDeadlineSeconds=60))
+        await until(lambda: exchange.orders_by_id)
+        await world.crash()
+        exchange.hold_reply = None
+        exchange.orders_by_id.clear()
+        exchange.trades_of.clear()
+        await asyncio.sleep(3600)
+        await world.start()
+        await until(lambda: world.status("a").conditions and condition(world, "Stalled").status == "True")
+        await asyncio.sleep(600)
+        assert world.status("a").state is OrderState.UNKNOWN
+        assert (exchange.calls.count("submit"), world.status("a").completion_time) == (1, None)
+        world.store.annotate("a", json.dumps({"clientOrderId": the_id(), "outcome": "Filled", "filledQuantity": "1", "averagePrice": "50000"}))
+        status = await finished(world)
+        assert (status.state, status.filled_quantity) == (OrderState.FILLED, 1)
+
+    story(tell, retention_ms=1_800_000)

@@ -11,10 +11,11 @@ from exchange_kernel.api import OrderState
 from exchange_kernel.kube.client import Answer
 from exchange_kernel.stores.kubernetes import KubernetesIntentStore
 from exchange_kernel.stores.port import Snapshot, Unavailable
+from tests import scripted
 from tests.builders import a_spec
 from tests.processes import Processes, ProcessLoop
 from tests.scripted import until
-from tests.unit.interleavings.stories import orders_per_id
+from tests.unit.interleavings.stories import finished, open_order, orders_per_id, story
 from tests.virtual_time import run
 
 # ── The Lease ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,3 +112,20 @@ async def test_only_the_report_of_its_creation_makes_an_object_new():
     store.observe("ADDED", an_object(301, uid="uid-2"))
     store.observe("ADDED", an_object(400, uid="uid-2", labels={"team": "a"}))
     assert store.created_version("uid-2") == 301
+
+
+@pytest.mark.proves("rule 2", "H18")
+def test_a_recorded_id_is_used_as_it_was_written(monkeypatch):
+    """The next process makes other ids than the one that sent the order: what is recorded counts, and nothing is sent under a new one."""
+
+    async def tell(world):
+        first = await open_order(world)
+        await world.crash()
+        world.exchange.fill(first, "1", tell=False)
+        monkeypatch.setattr(scripted, "OWNER", "ffffff")
+        await world.start()
+        status = await finished(world)
+        assert (status.state, status.client_order_id) == (OrderState.FILLED, first)
+        assert world.exchange.calls.count("submit") == 1
+
+    story(tell)
