@@ -31,7 +31,7 @@ alone, **F** are failures of exchanges, networks, clusters and bookkeeping that 
 @pytest.mark.proves("rule 4", "H3", "F12")
 ```
 
-Where nothing is marked the table says why: *not built yet* names the part that it waits for, and *being built* that its test is on the way.
+Where nothing is marked the table says why: *not built yet* names the part that the design's answer waits for, and *being built* that its test is on the way.
 
 `make lint` fails when a mode has neither a test nor a reason why not, when a mark names a mode that is not here, and when this page is not what the
 table and the marks give.
@@ -57,7 +57,8 @@ def page(root: Path) -> str:
         parts += [f"## {title}\n", *([about + "\n"] if about else []), head, "|---|---|---|---|"]
         for mode in modes:
             entry = table[mode]
-            parts.append(f"| {mode.removeprefix('rule ')} | {entry['title']} | {entry['does']} | {_proof(entry, proofs.get(mode, []))} |")
+            does = entry["does"] if mode in proofs else f"As designed: {entry['does']}"
+            parts.append(f"| {mode.removeprefix('rule ')} | {entry['title']} | {does} | {_proof(entry, proofs.get(mode, []))} |")
         parts.append("")
     return "\n".join(parts)
 
