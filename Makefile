@@ -80,7 +80,7 @@ kind: $(READY) ## The chart on a real kubelet: image, kind cluster, Helm release
 	@PYTHON=$(BIN)/python hack/kind.sh
 
 .PHONY: generate
-generate: $(READY) ## Write crds/, the chart's CRDs and docs/reference/ from operator/exchange_kernel/api
+generate: $(READY) ## Write crds/, the chart's CRDs, docs/reference/ and docs/failure-modes.md from what they are made of
 	@$(BIN)/python hack/generate.py
 
 .PHONY: lock

@@ -408,13 +408,13 @@ def an_account_record(**spec) -> AccountRecord:
 class Desk:
     """One life of the operator process."""
 
-    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None) -> None:
+    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None, exchanges: dict[str, ScriptedExchange] | None = None) -> None:
         events, journal = events or NoEvents(), journal or NoJournal()
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         clock = LoopClock()
 
         def new_session(account, changed):
-            return AccountSession(account, opener=Keys(exchange), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
+            return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
                                   wake=self.intents.wake, changed=changed, events=events, journal=journal)
 
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
@@ -474,11 +474,12 @@ class World:
     def __init__(self, through: Callable[[object], object] = lambda room: room, **account_spec) -> None:
         self.exchange, self.accounts, self.desk, self._through = ScriptedExchange(), OneAccount(an_account_record(**account_spec)), None, through
         self.events, self.journal = None, None     # who is told, in all lives
+        self.exchanges: dict[str, ScriptedExchange] = {}      # of accounts that are at another one, by UID
         self.store = MemoryIntentStore(lambda uid: self.desk.intents.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal)
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal, self.exchanges)
         self.desk.boot()
         return self.desk
 

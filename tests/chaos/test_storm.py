@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.proves("F51")
 @pytest.mark.parametrize(("reason", "arguments"), [
     ("a sound operator: the ledger and every status agree", ["--seed", "1", "--intents", "120"]),
     ("rules 3 and 5 switched off: duplicates are found", ["--seed", "2", "--intents", "90", "--without-recovery"]),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support import eventually
 
 RESTS = {"type": "Limit", "price": "20000", "quantity": "0.01"}
@@ -22,6 +24,7 @@ def gone(trading, *what: str) -> bool:
     return trading.kubectl("--namespace", trading.namespace, "get", *what, check=False).returncode != 0
 
 
+@pytest.mark.proves("rule 11", "H25")
 def test_h25_a_namespace_that_is_deleted_secret_and_account_first_ends_with_its_orders_cancelled(desk, kube):
     trading = desk.trading
     desk.start()
@@ -49,6 +52,7 @@ def test_an_account_without_orders_goes_at_once(desk):
     eventually(lambda: gone(trading, "xa", "main"), within=15, what="the account is gone")
 
 
+@pytest.mark.proves("rule 13")
 def test_a_second_object_on_the_same_account_is_refused_until_the_first_is_gone(desk):
     trading = desk.trading
     desk.start()
@@ -64,6 +68,7 @@ def test_a_second_object_on_the_same_account_is_refused_until_the_first_is_gone(
     assert len(desk.exchange.orders()) == 1
 
 
+@pytest.mark.proves("rule 12")
 def test_an_order_that_was_left_behind_is_shown_as_an_orphan_and_cancelled_where_the_account_says_so(desk):
     trading = desk.trading
     desk.start()

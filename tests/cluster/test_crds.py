@@ -214,6 +214,7 @@ CHANGES_AFTER_THE_END = [
 ]
 
 
+@pytest.mark.proves("F50")
 @pytest.mark.parametrize("change", CHANGES_AFTER_THE_END, ids=lambda change: change.reason)
 def test_after_its_end(order, change):
     order.create()
@@ -240,6 +241,7 @@ def test_an_accounts_exchange_and_environment_and_market_are_fixed(kube, namespa
 
 # ── The finalizer ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 11", "F18")
 def test_an_order_has_the_finalizer_from_the_first_moment_and_nothing_takes_it_off(order):
     order.run("apply", "-f", "-", stdin=manifest(order.name, SPEC))
     assert order.finalizers() == [FINALIZER]

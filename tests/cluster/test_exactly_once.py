@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.support import eventually
 
 ORDER = {"method": "POST", "path": "/api/v3/order"}
@@ -13,6 +15,7 @@ def placed(exchange, known):
     return [order for order in exchange.orders() if order["clientOrderId"] not in known]
 
 
+@pytest.mark.proves("rule 3", "F8")
 def test_rule_3_killed_between_the_exchanges_acceptance_and_the_status_write(desk):
     trading, exchange = desk.trading, desk.exchange
     operator = desk.start()
@@ -32,6 +35,7 @@ def test_rule_3_killed_between_the_exchanges_acceptance_and_the_status_write(des
     assert len(exchange.orders()) == 1
 
 
+@pytest.mark.proves("rule 3", "H1")
 def test_h1_deleted_while_the_operator_was_dead_with_the_order_accepted(desk):
     trading, exchange = desk.trading, desk.exchange
     operator = desk.start()
@@ -47,6 +51,7 @@ def test_h1_deleted_while_the_operator_was_dead_with_the_order_accepted(desk):
     assert [order["status"] for order in exchange.orders()] == ["CANCELED"], "cancelled, not forgotten"
 
 
+@pytest.mark.proves("rule 1", "F4")
 def test_rule_1_a_silent_exchange_is_not_an_answer(desk):
     trading, exchange = desk.trading, desk.exchange
     desk.start()
@@ -65,6 +70,7 @@ def test_rule_1_a_silent_exchange_is_not_an_answer(desk):
     assert sorted(order["status"] for order in exchange.orders()) == ["FILLED", "FILLED"]
 
 
+@pytest.mark.proves("rule 7", "H3")
 def test_h3_an_operator_that_was_frozen_while_another_took_over_sends_nothing_when_it_thaws(desk):
     trading, exchange = desk.trading, desk.exchange
     frozen = desk.start()
@@ -81,6 +87,7 @@ def test_h3_an_operator_that_was_frozen_while_another_took_over_sends_nothing_wh
     assert len(exchange.orders()) == 2
 
 
+@pytest.mark.proves("rule 12")
 def test_the_timer_alone_brings_an_order_to_filled(desk):
     desk.start("--test-drop-events")
     desk.trading.await_account()
@@ -111,6 +118,7 @@ def test_without_recovery_the_same_crash_makes_two_orders(desk):
     eventually(lambda: len(exchange.orders()) == 2, within=40, what="a second order appears")
 
 
+@pytest.mark.proves("F18")
 def test_a_clean_stop_is_quick_and_leaves_the_orders(desk):
     operator = desk.start()
     desk.trading.await_account()

@@ -30,17 +30,20 @@ async def acquired(lease) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.proves("rule 7", "H5")
 async def test_rule_7_a_lease_we_created_is_waited_out(api, namespace):
     lease = a_lease(api, namespace, "a")
     assert await acquired(lease) >= TERM
     assert lease.held_until > time.monotonic()
 
 
+@pytest.mark.proves("rule 7", "H5")
 async def test_rule_7_our_own_name_from_before_a_restart_is_waited_out(api, namespace):
     await a_lease(api, namespace, "a").acquire()
     assert await acquired(a_lease(api, namespace, "a")) >= TERM
 
 
+@pytest.mark.proves("rule 7", "H7")
 async def test_rule_7_h7_a_released_lease_is_waited_out_too(api, namespace):
     first = a_lease(api, namespace, "a")
     await first.acquire()
@@ -48,6 +51,7 @@ async def test_rule_7_h7_a_released_lease_is_waited_out_too(api, namespace):
     assert await acquired(a_lease(api, namespace, "b")) >= TERM
 
 
+@pytest.mark.proves("rule 7")
 async def test_rule_7_anothers_lease_is_timed_from_our_own_first_sight(api, namespace):
     first = a_lease(api, namespace, "a")
     await first.acquire()
@@ -56,6 +60,7 @@ async def test_rule_7_anothers_lease_is_timed_from_our_own_first_sight(api, name
     assert not await first.renew(lambda _: None, lambda _: None), "the deposed holder learns of it"
 
 
+@pytest.mark.proves("rule 7")
 async def test_rule_7_a_renewed_lease_is_not_taken(api, namespace):
     first, second = a_lease(api, namespace, "a"), a_lease(api, namespace, "b")
     await first.acquire()
@@ -66,6 +71,7 @@ async def test_rule_7_a_renewed_lease_is_not_taken(api, namespace):
     holding.cancel()
 
 
+@pytest.mark.proves("rule 7", "H5")
 async def test_rule_7_h5_a_deleted_lease_is_a_lost_one(api, namespace):
     lease = a_lease(api, namespace, "a")
     await lease.acquire()
@@ -74,6 +80,7 @@ async def test_rule_7_h5_a_deleted_lease_is_a_lost_one(api, namespace):
     assert lease.held_until == 0.0
 
 
+@pytest.mark.proves("rule 7")
 async def test_rule_7_belief_starts_before_the_request_is_sent(api, namespace):
     lease = a_lease(api, namespace, "a")
     await lease.acquire()

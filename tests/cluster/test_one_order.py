@@ -6,6 +6,8 @@ import json
 from datetime import datetime
 from decimal import Decimal
 
+import pytest
+
 from tests.support import eventually
 
 REST = {"type": "Limit", "price": "20000", "quantity": "0.01"}      # far below the market: it rests
@@ -49,6 +51,7 @@ def test_a_limit_order_rests_fills_in_part_and_then_whole(trading):
     assert (status["state"], status["filledQuantity"], len(status["fills"])) == ("Filled", "0.01", 2)
 
 
+@pytest.mark.proves("rule 10", "F13")
 def test_a_changed_price_is_a_new_order_for_the_rest_and_never_both_at_once(trading):
     trading.place("change", **REST)
     first = trading.await_state("change", "Open")
@@ -73,6 +76,7 @@ def test_desired_state_canceled_cancels_at_the_exchange(trading):
     assert trading.exchange.orders(status["clientOrderId"])[0]["status"] == "CANCELED"
 
 
+@pytest.mark.proves("rule 11", "F18")
 def test_a_deleted_intent_is_cancelled_before_it_disappears(trading):
     trading.place("delete", **REST)
     status = trading.await_state("delete", "Open")

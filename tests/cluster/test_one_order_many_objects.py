@@ -6,6 +6,8 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.cluster.operating import intent
 from tests.support import eventually
 
@@ -20,6 +22,7 @@ def soon(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
 
 
+@pytest.mark.proves("rule 2", "H2")
 def test_h2_the_same_manifest_applied_again_finds_the_same_order(trading):
     keyed = {**REST, "idempotencyKey": "entry-2026-11-24", "submitDeadlineTime": soon(3600), "deletionPolicy": "Orphan"}
     trading.place("keyed", **keyed)
@@ -37,6 +40,7 @@ def test_h2_the_same_manifest_applied_again_finds_the_same_order(trading):
     trading.wait("keyed", "Finished")
 
 
+@pytest.mark.proves("rule 7", "H21")
 def test_h21_an_object_that_a_backup_tool_made_is_held_until_its_label_goes(trading):
     restored = intent("restored", **REST)
     restored["metadata"]["labels"] = {"velero.io/restore-name": "nightly"}

@@ -151,6 +151,7 @@ async def test_an_order_is_written_as_the_venue_takes_it_and_never_past_the_limi
     assert "x-" not in sent.body
 
 
+@pytest.mark.proves("rule 4")
 async def test_the_request_is_signed_with_the_stamp_and_the_window_that_the_proofs_count_on() -> None:
     async with connected() as (exchange, venue):
         venue.on(*ORDER, submitted())
@@ -164,6 +165,7 @@ async def test_the_request_is_signed_with_the_stamp_and_the_window_that_the_proo
     assert sent.headers["x-mbx-apikey"] == API_KEY
 
 
+@pytest.mark.proves("rule 4", "H3")
 @pytest.mark.parametrize("verb", ["submit", "cancel"])
 async def test_nothing_is_awaited_between_the_gate_and_the_first_byte(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
@@ -182,6 +184,7 @@ async def test_nothing_is_awaited_between_the_gate_and_the_first_byte(verb: str,
     assert events[:4] == ["stamp", "check", "written", "the loop turned"]
 
 
+@pytest.mark.proves("rule 4")
 @pytest.mark.parametrize("verb", ["submit", "cancel"])
 @pytest.mark.parametrize("gate", [Gate(closed_at_stamp="the lease is lost"), Gate(closed_at_check="the lease is lost")], ids=["stamp", "check"])
 async def test_a_shut_gate_lets_no_byte_through(verb: str, gate: Gate) -> None:
@@ -194,6 +197,7 @@ async def test_a_shut_gate_lets_no_byte_through(verb: str, gate: Gate) -> None:
         assert isinstance(await exchange.submit(a_request(), Gate()), Accepted)      # and the adapter is none the worse for it
 
 
+@pytest.mark.proves("F7", "F37")
 @pytest.mark.parametrize(("request_", "reason"), [
     (a_request(reduce_only=True), "reduce-only is a promise, not a hint"),
     (a_request(type="StopLimit"), "a type this adapter doesn't speak"),
@@ -264,6 +268,7 @@ GARBAGE: list[tuple[Answer, str]] = [
 ]
 
 
+@pytest.mark.proves("rule 1", "F3")
 @pytest.mark.parametrize(("answer", "reason"), GARBAGE, ids=lambda value: value if isinstance(value, str) else "")
 async def test_what_proves_nothing_is_unknown_or_unreachable(answer: Answer, reason: str) -> None:
     async with connected() as (exchange, venue):
@@ -279,6 +284,7 @@ async def test_what_proves_nothing_is_unknown_or_unreachable(answer: Answer, rea
         assert len(venue.calls(*ORDER)) == len(venue.calls(*CANCEL)) == 1, "and nothing was sent twice"
 
 
+@pytest.mark.proves("rule 1", "F1")
 async def test_no_answer_in_time_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "TIMEOUT_S", 0.2)
     async with connected() as (exchange, venue):
@@ -289,6 +295,7 @@ async def test_no_answer_in_time_is_unknown(monkeypatch: pytest.MonkeyPatch) -> 
         assert await exchange.lookup(REF) == Unreachable("no answer came in time")
 
 
+@pytest.mark.proves("rule 1", "rule 14", "F1")
 @pytest.mark.parametrize("verb", ["submit", "cancel", "lookup"])
 async def test_a_dead_keep_alive_connection_gets_one_request_and_no_resend(verb: str) -> None:
     async with connected() as (exchange, venue):
@@ -307,6 +314,7 @@ async def test_a_dead_keep_alive_connection_gets_one_request_and_no_resend(verb:
         assert len(venue.calls(*ORDER)) + len(venue.calls(*CANCEL)) + len(venue.calls(*LOOKUP)) == 1
 
 
+@pytest.mark.proves("rule 1", "H23")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_an_answer_and_not_a_way(status: int) -> None:
     async with connected() as (exchange, venue), fake_venue() as elsewhere:
@@ -319,6 +327,7 @@ async def test_a_redirect_is_an_answer_and_not_a_way(status: int) -> None:
         assert not elsewhere.received
 
 
+@pytest.mark.proves("rule 1")
 @pytest.mark.parametrize("rest", ["http://127.0.0.1:1", "http://no-such-host.invalid:80"], ids=["refused", "no such name"])
 async def test_where_no_connection_could_be_made_nothing_was_sent(rest: str) -> None:
     async with connected() as (exchange, _):
@@ -332,6 +341,7 @@ async def test_where_no_connection_could_be_made_nothing_was_sent(rest: str) -> 
         assert await exchange.lookup(REF) == Unreachable("no connection could be made")
 
 
+@pytest.mark.proves("rule 1", "H23", "F2")
 @pytest.mark.parametrize(("answer", "outcome", "reason"), [
     (error(400, -2010, "Account has insufficient balance for requested action."),
      Refused("-2010", "Account has insufficient balance for requested action"), "no funds, no order"),
@@ -353,6 +363,7 @@ async def test_a_definite_answer_needs_its_code_and_its_words(answer: Answer, ou
         assert await exchange.submit(a_request(), Gate()) == outcome, reason
 
 
+@pytest.mark.proves("rule 9", "F9")
 @pytest.mark.parametrize(("answer", "outcome", "reason"), [
     (error(400, -2011, "Unknown order sent."), UnknownOrder("-2011"), "filled, not visible yet, or never there: look it up"),
     (error(400, -2011, "Order was not canceled due to cancel restrictions."), Refused("-2011", "Order was not canceled due to cancel restrictions"), "a no"),
@@ -366,6 +377,7 @@ async def test_a_cancel_that_was_not_taken(answer: Answer, outcome: object, reas
         assert await exchange.cancel(REF, Gate()) == outcome, reason
 
 
+@pytest.mark.proves("rule 1", "H23")
 @pytest.mark.parametrize(("answer", "outcome", "reason"), [
     (error(400, -2013, "Order does not exist."), NotFound(), "the one sentence that is evidence"),
     (error(500, -2013, "Order does not exist."), Unreachable("the venue answered with error -2013"), "but not from a venue that is in trouble"),
@@ -395,6 +407,7 @@ async def test_a_lookup_reads_the_venues_own_numbers() -> None:
     assert (by_theirs.params.get("origClientOrderId"), by_theirs.params.get("orderId")) == (None, "28")
 
 
+@pytest.mark.proves("rule 14", "F46")
 @pytest.mark.parametrize(("status", "headers", "seconds"), [(429, {"Retry-After": "30"}, 30.0), (418, {"Retry-After": "120"}, 120.0), (418, {}, 120.0)])
 async def test_the_venues_stay_away_holds_for_the_whole_account(status: int, headers: dict[str, str], seconds: float) -> None:
     async with connected() as (exchange, venue):
@@ -421,6 +434,7 @@ async def test_a_code_for_too_many_requests_means_the_same_without_the_status() 
 
 # ── Callers that go away ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("H6")
 async def test_a_caller_that_leaves_after_the_first_byte_loses_no_answer() -> None:
     async with connected() as (exchange, venue):
         answer = asyncio.Event()
@@ -528,6 +542,7 @@ async def test_the_clock_is_read_between_two_monotonic_moments() -> None:
     assert before <= reading.sent_at < reading.received_at <= after
 
 
+@pytest.mark.proves("F47")
 async def test_reads_are_signed_with_the_venues_time_and_ask_again_when_it_was_refused() -> None:
     async with connected() as (exchange, venue):
         venue.on("GET", "/api/v3/time", says(200, {"serverTime": 1_900_000_000_000}))
@@ -582,6 +597,7 @@ async def test_all_open_orders_of_all_markets_come_in_one_call() -> None:
     assert one.params["symbol"] == "BTCUSDT"
 
 
+@pytest.mark.proves("rule 14", "F38")
 async def test_an_entry_that_cannot_be_read_costs_the_completeness_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     async with connected() as (exchange, venue):
         venue.on("GET", "/api/v3/openOrders", says(200, [an_order(orderId=1), an_order(orderId=2, status="DANCING"), "what", an_order(orderId=3)]))
@@ -649,6 +665,7 @@ def serves_pages(entries: list[dict[str, Any]], id_key: str, from_key: str) -> A
     return answer
 
 
+@pytest.mark.proves("F39")
 async def test_orders_since_a_time_are_paged_through_to_the_last() -> None:
     now = int(time.time() * 1000)
     hour = 3600 * 1000
@@ -668,6 +685,7 @@ async def test_orders_since_a_time_are_paged_through_to_the_last() -> None:
         assert len(venue.calls("GET", "/api/v3/allOrders")) == 1, "even of the future it is the venue that says there is nothing"
 
 
+@pytest.mark.proves("F39")
 async def test_a_listing_that_breaks_off_in_the_middle_is_no_listing() -> None:
     orders = [an_order(orderId=number, time=int(time.time() * 1000)) for number in range(1000)]
     async with connected() as (exchange, venue):
@@ -675,6 +693,7 @@ async def test_a_listing_that_breaks_off_in_the_middle_is_no_listing() -> None:
         assert isinstance(await exchange.orders("BTC/USDT", int(time.time() * 1000) - 1000), Unreachable)
 
 
+@pytest.mark.proves("F39")
 async def test_a_listing_without_end_is_marked_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exchange_kernel.exchanges.ccxt.adapter.MAX_PAGES", 3)
     now = int(time.time() * 1000)
@@ -686,6 +705,7 @@ async def test_a_listing_without_end_is_marked_incomplete(monkeypatch: pytest.Mo
     assert (len(listing.items), listing.complete) == (3000, False)
 
 
+@pytest.mark.proves("F39")
 async def test_trades_of_an_order_and_since_a_time_are_paged_through_to_the_last() -> None:
     now = int(time.time() * 1000)
     trades = [a_trade(id=number, time=now - 2_000_000 + number) for number in range(1500)]

@@ -174,6 +174,7 @@ async def _update(facts: AsyncIterator[StreamFact]) -> OrderUpdate:
     return fact
 
 
+@pytest.mark.proves("F28")
 async def test_a_market_order_by_quote_quantity_is_filled_with_its_trades_in_the_answer(venue: Venue) -> None:
     seller = a_request(side="Sell", quantity=Decimal("1"))
     await accepted(venue, seller)
@@ -205,6 +206,7 @@ async def test_a_post_only_order_that_would_take_is_refused(venue: Venue) -> Non
     await venue.exchange.cancel(ref_of(seller), Gate())
 
 
+@pytest.mark.proves("F2")
 async def test_a_second_order_under_a_living_id_is_a_duplicate_and_the_first_is_untouched(venue: Venue) -> None:
     facts = venue.exchange.stream()
     assert await anext(facts) is Gap.SUBSCRIBED
@@ -230,6 +232,7 @@ async def test_what_is_not_to_be_had_at_once_expires(venue: Venue, time_in_force
     await venue.exchange.cancel(ref_of(seller), Gate())
 
 
+@pytest.mark.proves("rule 4", "F47")
 async def test_a_request_older_than_its_window_is_refused_by_the_venue_and_makes_no_order(venue: Venue) -> None:
     request = a_request()
     assert await venue.exchange.submit(request, Gate(late_by_s=3.5)) == TimeRefused("Timestamp for this request is outside of the recvWindow")
@@ -239,6 +242,7 @@ async def test_a_request_older_than_its_window_is_refused_by_the_venue_and_makes
     assert await venue.ledger(request.client_order_id) == []
 
 
+@pytest.mark.proves("rule 4")
 async def test_a_request_that_waits_in_front_of_the_engine_past_its_window_makes_no_order(venue: Venue) -> None:
     request = a_request()
     await venue.exchange.markets()
@@ -248,6 +252,7 @@ async def test_a_request_that_waits_in_front_of_the_engine_past_its_window_makes
     assert await venue.ledger(request.client_order_id) == []
 
 
+@pytest.mark.proves("rule 1", "F1")
 @pytest.mark.parametrize(("fault", "lives", "reason"), [
     ({"do": "drop-reply"}, True, "taken, and no answer"),
     ({"do": "truncate"}, True, "taken, and half an answer"),
@@ -298,6 +303,7 @@ async def test_a_venue_that_nobody_listens_for_got_nothing(venue: Venue) -> None
     await venue.exchange.cancel(ref_of(request), Gate())
 
 
+@pytest.mark.proves("F5")
 async def test_an_accepted_order_may_be_hidden_from_lookups_for_a_while(venue: Venue) -> None:
     await venue.faults(do="visibility-delay", ms=60_000)
     request = a_request()

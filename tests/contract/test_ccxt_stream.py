@@ -106,6 +106,7 @@ async def test_a_burst_reaches_a_reader_that_is_slow_or_away_whole_and_in_order(
     assert seen == [str(number) for number in range(1200)]
 
 
+@pytest.mark.proves("F30")
 async def test_a_lost_connection_is_a_gap_and_so_is_the_new_subscription() -> None:
     async with streaming() as (facts, venue, _):
         await anext(facts)
@@ -122,6 +123,7 @@ async def test_a_lost_connection_is_a_gap_and_so_is_the_new_subscription() -> No
     assert (fact.order.client_order_id, fact.order.status) == (ID, OrderStatus.CANCELED), "the order's own id is in C"
 
 
+@pytest.mark.proves("F30")
 @pytest.mark.parametrize("event", ["eventStreamTerminated", "serverShutdown"])
 async def test_the_venue_may_end_the_subscription_and_leave_the_socket_open(event: str) -> None:
     async with streaming() as (facts, venue, _):
@@ -132,6 +134,7 @@ async def test_the_venue_may_end_the_subscription_and_leave_the_socket_open(even
         assert await anext(facts) is Gap.SUBSCRIBED
 
 
+@pytest.mark.proves("F31")
 async def test_silence_is_a_gap_even_while_the_gateway_pings() -> None:
     async with streaming(StreamTiming(heartbeat_s=0.1, first_retry_s=0.01, last_retry_s=0.05)) as (facts, venue, _):
         venue.on_ping = lambda message: None
@@ -170,6 +173,7 @@ async def test_a_quiet_stream_that_answers_is_alive() -> None:
         assert isinstance(await anext(facts), OrderUpdate), "no gap came between"
 
 
+@pytest.mark.proves("F30", "F38")
 @pytest.mark.parametrize(("message", "reason"), [
     ("this is no JSON", "not JSON"),
     ("[]", "not an object"),

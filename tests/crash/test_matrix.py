@@ -158,6 +158,7 @@ def _by_number(number: int) -> Tally:
     return die_at_each_point(SCENARIOS[number])
 
 
+@pytest.mark.proves("rule 3", "rule 6", "rule 10", "H12", "H14", "F51")
 def test_every_crash_point_of_every_path():
     tally = Tally()
     with ProcessPoolExecutor(mp_context=get_context("fork")) as workers:

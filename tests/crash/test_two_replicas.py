@@ -75,6 +75,7 @@ async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool
     return passed, problems
 
 
+@pytest.mark.proves("rule 4", "rule 7", "H3", "H5", "F8")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_holder_is_killed_or_stopped_at_each_point(name):
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)

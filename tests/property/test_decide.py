@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +68,7 @@ def cases(draw):
     return order, draw(sights(order)), at(draw(times))
 
 
+@pytest.mark.proves("rule 3", "rule 9", "rule 10", "rule 11")
 @settings(max_examples=1500, deadline=None)
 @given(cases())
 def test_every_decision_keeps_the_rules(case):

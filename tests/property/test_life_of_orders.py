@@ -389,6 +389,7 @@ def quiet():
     structlog.reset_defaults()
 
 
+@pytest.mark.proves("rule 3", "rule 8", "rule 10")
 @pytest.mark.timeout(0 if EXAMPLES > 100 else 300)
 def test_the_life_of_orders():
     machine = LifeOfOrders if SEED is None else seed(int(SEED))(LifeOfOrders)

@@ -10,6 +10,7 @@ from tests.builders import a_send, a_venue
 E = 10_000
 
 
+@pytest.mark.proves("rule 5")
 @pytest.mark.parametrize(("reason", "passes", "venue", "want"), [
     ("two passes after E, lookupDelay apart", (E, E + 1000), {}, True),
     ("one pass is not two", (E,), {}, False),
@@ -24,6 +25,7 @@ def test_rule_5_proved(reason, passes, venue, want):
     assert proved(Evidence(passes), quiet_ms=E, first_possible_send_ms=0, venue=a_venue(**venue)) is want
 
 
+@pytest.mark.proves("rule 5", "H9")
 def test_rule_5_quiet_counts_what_the_venue_accepts_ahead_its_window_and_its_lookup_delay():
     venue = a_venue(accepts_ahead_ms=1000, request_window_ms=3000, lookup_delay_ms=700)
     assert quiet_from(None, E, venue) == E + 4700
@@ -36,6 +38,7 @@ def test_rule_5_the_next_pass_comes_at_e_and_then_lookup_delay_later():
     assert next_pass_at(Evidence((E - 500, E + 10)), E, a_venue()) == E + 1010
 
 
+@pytest.mark.proves("rule 5", "H10")
 def test_h10_beyond_retention_nothing_can_be_proved():
     assert beyond_retention(5000, 0, a_venue(retention_ms=5000))
     assert not beyond_retention(4999, 0, a_venue(retention_ms=5000))

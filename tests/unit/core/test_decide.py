@@ -60,6 +60,7 @@ CANCEL = a_spec(desiredState="Canceled")
 KEYED = an_order(spec=a_spec(idempotencyKey="k", submitDeadlineTime="2027-01-15T08:10:00Z"))
 
 
+@pytest.mark.proves("rule 3")
 @table(
     Case("created after the fence and never handed to an adapter: sent at once", seen=a_sight(new=True), action=Submit, number=1),
     Case("listed at start with an empty status: it may have been sent by a predecessor (H1)", action=ProveAbsence, number=1, waiting="OutcomeUnknown"),
@@ -99,6 +100,7 @@ def test_rule_5_proof_of_absence(case):
     check(case)
 
 
+@pytest.mark.proves("rule 6", "H19")
 @table(
     Case("proved absent: sent again, but written first", seen=a_sight(sends={1: a_send(SendStage.ABSENT)}), after_ms=9000, action=WriteAhead, number=1),
     Case("written ahead in this session: sent", seen=a_sight(sends={1: a_send(SendStage.PREPARED)}), action=Submit, number=1),
@@ -119,6 +121,7 @@ def test_rule_6_the_two_ways_to_send(case):
 NEW = {"new": True}
 
 
+@pytest.mark.proves("rule 4", "F37")
 @table(
     Case("suspended: waits", order=an_order(spec=a_spec(suspend=True)), seen=a_sight(**NEW), waiting="Suspended"),
     Case("suspended does not run out of time", order=an_order(spec=a_spec(suspend=True)), seen=a_sight(**NEW), after_ms=900_000, waiting="Suspended"),
@@ -152,6 +155,7 @@ OPEN = {"orders": {1: a_report()}}
 DONE = {1: T0}
 
 
+@pytest.mark.proves("rule 9")
 @table(
     Case("never sent: canceled without the exchange", order=an_order(spec=CANCEL), seen=a_sight(new=True), verdict="CanceledAsAsked"),
     Case("proved absent: the same", order=an_order(spec=CANCEL), seen=a_sight(sends={1: a_send(SendStage.ABSENT)}), verdict="CanceledAsAsked"),
@@ -172,6 +176,7 @@ def test_rule_9_cancel(case):
 CHANGED = a_spec(price="49000")
 
 
+@pytest.mark.proves("rule 10")
 @table(
     Case("the price differs: the next attempt is written first", order=an_order(spec=CHANGED, attempts=LIVE), seen=a_sight(**OPEN), action=WriteAhead, number=2),
     Case("then this one is cancelled", order=an_order(spec=CHANGED, attempts=[*LIVE, an_attempt(2, "Prepared")]), seen=a_sight(**OPEN, sends={2: a_send(SendStage.PREPARED, 2)}), action=Cancel, number=1),
@@ -196,6 +201,7 @@ def test_rule_10_the_remainder_is_the_target_less_what_filled():
     assert (decision.action.request.quantity, decision.action.request.price) == (Decimal("0.6"), Decimal("49000"))
 
 
+@pytest.mark.proves("rule 11")
 @table(
     Case("whole: final at once", order=an_order(attempts=LIVE), seen=a_sight(orders={1: a_report(status=OrderStatus.FILLED, filled="1")}, trades={1: (a_trade("1", "0.5"), a_trade("2", "0.5"))}), verdict="Filled"),
     Case("whole, but its trades are not known: read", order=an_order(attempts=LIVE), seen=a_sight(orders={1: a_report(status=OrderStatus.FILLED, filled="1")}), after_ms=2000, action=Settle),
@@ -215,6 +221,7 @@ def test_rule_11_finish_and_delete(case):
 PINNED = {"account": {"uid": "account-1", "fingerprint": "another", "exchange": "binance"}}
 
 
+@pytest.mark.proves("rule 13", "H17")
 @table(
     Case("an order that may have been sent is not looked for on another account", order=an_order(attempts=[an_attempt(1, "Prepared")], status=PINNED), after_ms=60_000, waiting="AnotherAccount"),
     Case("a deleted one is not let go", order=an_order(attempts=LIVE, status=PINNED, deleting=True), waiting="AnotherAccount"),
@@ -225,6 +232,7 @@ def test_rule_13_h17_the_right_account(case):
     check(case)
 
 
+@pytest.mark.proves("rule 8", "rule 12")
 @table(
     Case("recorded as live and not seen since the start: asked for", order=an_order(attempts=LIVE), action=Lookup),
     Case("missing from a complete list: asked for, not believed gone", order=an_order(attempts=LIVE), seen=a_sight(**OPEN, missing=frozenset({1})), action=Lookup),
@@ -235,6 +243,7 @@ def test_rules_8_and_12_what_is_not_known_is_read(case):
     check(case)
 
 
+@pytest.mark.proves("rule 8", "F24")
 @table(
     Case("the venue shows less filled than it did: shown, and never believed", order=an_order(attempts=[an_attempt(1, "Live", exchangeOrderId="1001", filledQuantity="0.5")]),
          seen=a_sight(orders={1: a_report(filled="0.2")}), waiting="FillsDisagree"),

@@ -45,6 +45,7 @@ CASES = (
 )
 
 
+@pytest.mark.proves("rule 12", "H16", "H18")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason)
 def test_which_intent_explains_an_order(case):
     records = [an_order(**case.intent)] if case.intent is not None else []
@@ -63,6 +64,7 @@ def test_only_what_carries_our_prefix_is_ours():
     assert (found.unexplained, found.external) == ((ours,), 1)
 
 
+@pytest.mark.proves("rule 12", "H16")
 def test_an_orphan_is_what_two_sweeps_in_a_row_could_not_explain():
     order = a_report()
     suspected, lost = confirm({}, [order], T0, 1000)

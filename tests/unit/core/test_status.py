@@ -33,6 +33,7 @@ def test_a_market_order_is_written_once_with_all_there_is_to_say():
     assert conditions(status)["Finished"] == conditions(status)["Succeeded"] == ("True", "Filled")
 
 
+@pytest.mark.proves("rule 8", "F22")
 def test_rule_8_what_trades_do_not_explain_is_inferred_and_later_replaced():
     order, guessed = an_order(attempts=[an_attempt()]), None
     guessed = written(order, a_sight(orders={1: a_report(filled="0.5")}, trades={1: (a_trade("1", "0.2"),)}))
@@ -45,6 +46,7 @@ def test_rule_8_what_trades_do_not_explain_is_inferred_and_later_replaced():
     assert known.filled_quantity == Decimal("0.5")
 
 
+@pytest.mark.proves("H15")
 def test_h15_fees_of_trades_that_are_no_longer_listed_are_not_counted_twice():
     trades = tuple(a_trade(str(number), "0.01") for number in range(1, 26))
     ended = an_attempt(1, "Ended", outcome="Canceled", exchangeOrderId="1001", filledQuantity="0.2", filledQuoteQuantity="10000")
@@ -56,6 +58,7 @@ def test_h15_fees_of_trades_that_are_no_longer_listed_are_not_counted_twice():
     assert second.fees[0].amount == Decimal("0.026")
 
 
+@pytest.mark.proves("rule 8", "F24")
 def test_rule_8_the_recorded_fill_never_falls():
     order = an_order(attempts=[an_attempt(filledQuantity="0.7", filledQuoteQuantity="35000")], status={"state": "PartiallyFilled"})
     assert written(order, a_sight(orders={1: a_report(filled="0.2")})).filled_quantity == Decimal("0.7")

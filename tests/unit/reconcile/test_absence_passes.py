@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
 from exchange_kernel.api import OrderState
 from exchange_kernel.core.answers import Fee, NotFound, OrderStatus, Trade
 from exchange_kernel.core.venue import OrderRequest
@@ -75,6 +77,7 @@ def test_a_trade_of_an_older_order_is_explained_by_asking_for_it():
     story(tell)
 
 
+@pytest.mark.proves("rule 5", "H8")
 def test_h8_a_trade_that_nothing_explains_may_be_the_missing_order_s():
     async def tell(world):
         somebody_else_s_trade(world, known=False)

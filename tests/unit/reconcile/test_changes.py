@@ -44,6 +44,7 @@ async def at_rest(world, *, price: str, quantity: str = "1"):
 
 # ── Amend ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 10")
 def test_rule_10_an_order_is_amended_in_place_where_quantity_means_its_total():
     async def tell(world):
         world.exchange.fill(the_order(world).client_order_id, "0.4")
@@ -57,6 +58,7 @@ def test_rule_10_an_order_is_amended_in_place_where_quantity_means_its_total():
     story(tell, **AMENDS)
 
 
+@pytest.mark.proves("rule 6")
 def test_rule_6_an_amend_is_written_before_it_is_asked():
     async def tell(world):
         seen = []
@@ -74,6 +76,7 @@ def test_rule_6_an_amend_is_written_before_it_is_asked():
     story(tell, **AMENDS)
 
 
+@pytest.mark.proves("rule 10", "H24")
 def test_h24_an_amend_without_an_answer_is_settled_before_the_next_one_is_asked():
     """A times out and the order still shows the old price: until A's window has closed it may still arrive, so B waits."""
 
@@ -106,6 +109,7 @@ def test_h24_an_amend_without_an_answer_is_settled_before_the_next_one_is_asked(
     story(tell, **AMENDS)
 
 
+@pytest.mark.proves("rule 10", "H24")
 def test_h24_an_amend_that_never_arrived_is_asked_again_once_its_window_has_closed():
     async def tell(world):
         async def lost(ref, request, clearance):
@@ -251,6 +255,7 @@ def test_an_edit_of_a_drifted_order_is_carried_out():
     story(tell)
 
 
+@pytest.mark.proves("rule 10", "H24")
 def test_our_own_late_amend_is_no_drift_and_is_corrected():
     """At a venue without expiry an old amend may arrive whenever it likes: after a newer one, it is ours to correct."""
 
@@ -267,6 +272,7 @@ def test_our_own_late_amend_is_no_drift_and_is_corrected():
 
 # ── Cancel and replace in one request ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 10", "H13")
 @pytest.mark.parametrize(("reason", "venue", "filled", "calls"), [
     ("the venue minds what fills meanwhile, and nothing has", {"replace": ReplaceKind.FILL_AWARE}, None, ["replace"]),
     ("something has filled already: one after the other", {"replace": ReplaceKind.FILL_AWARE}, "0.4", ["cancel", "submit"]),
@@ -287,6 +293,7 @@ def test_rule_10_an_atomic_replace_only_where_it_is_fill_aware_and_nothing_is_fi
     story(tell, **venue)
 
 
+@pytest.mark.proves("H13", "F13")
 def test_h13_a_fill_during_an_atomic_replace_is_taken_off_the_replacement():
     async def tell(world):
         world.exchange.late_fill = "0.4"

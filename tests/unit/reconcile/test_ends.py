@@ -174,6 +174,7 @@ def funds_locked_for(world, refusals: int) -> None:
     world.exchange.submit = tight
 
 
+@pytest.mark.proves("F16")
 def test_a_replacement_refused_while_funds_are_locked_is_offered_again_and_goes_through():
     async def tell(world):
         world.store.create("a", a_spec())
@@ -188,6 +189,7 @@ def test_a_replacement_refused_while_funds_are_locked_is_offered_again_and_goes_
     story(tell)
 
 
+@pytest.mark.proves("F14", "F16")
 def test_a_replacement_that_stays_refused_is_surfaced_after_a_bounded_number_of_offers():
     async def tell(world):
         world.store.create("a", a_spec())
@@ -239,6 +241,7 @@ def resolve(world, **said) -> None:
     world.store.annotate("a", json.dumps(said))
 
 
+@pytest.mark.proves("rule 5", "H11")
 def test_a_person_says_that_it_was_filled():
     async def tell(world):
         client_order_id = await unknown_forever(world)
@@ -250,6 +253,7 @@ def test_a_person_says_that_it_was_filled():
     story(tell)
 
 
+@pytest.mark.proves("rule 5", "H11")
 def test_a_person_says_that_it_never_arrived_and_it_is_cancelled():
     async def tell(world):
         client_order_id = await unknown_forever(world)
@@ -304,6 +308,7 @@ def test_what_the_exchange_shows_counts_for_more_than_a_person_s_word():
 
 # ── Two orders under one id ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 2", "H26")
 def test_h26_two_orders_under_one_id_are_shown_counted_and_cancelled_together():
     async def tell(world):
         world.store.create("a", a_spec())
@@ -340,6 +345,7 @@ def test_deleting_without_an_account_names_the_two_ways_out_and_orphan_is_one():
 
 # ── An execution that is taken back ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 8", "F27")
 def test_rule_8_a_bust_is_the_one_way_for_a_fill_to_fall():
     async def tell(world):
         world.store.create("a", a_spec())

@@ -56,6 +56,7 @@ def test_nothing_of_an_account_is_used_before_its_finalizer_is_on():
     story(tell)
 
 
+@pytest.mark.proves("rule 11", "H25")
 def test_a_deleted_account_stays_while_an_intent_uses_it_sends_nothing_and_goes_once_it_is_cancelled():
     async def tell(world):
         await world.start()
@@ -124,6 +125,7 @@ def rival(world, age_ms: int, uid: str = "bbbb-rival", **changes) -> str:
     return uid
 
 
+@pytest.mark.proves("rule 13")
 @pytest.mark.parametrize("at_once", [True, False], ids=["both at once", "one after the other"])
 def test_the_older_of_two_objects_on_one_account_stays_and_the_other_recovers_when_it_is_gone(at_once):
     async def tell(world):
@@ -214,6 +216,7 @@ def test_refused_keys_end_the_session_and_it_begins_again_once_the_secret_has_go
     story(tell)
 
 
+@pytest.mark.proves("rule 13", "H17")
 def test_h17_keys_of_another_account_stop_everything_until_the_old_ones_are_back():
     async def tell(world):
         await world.start()

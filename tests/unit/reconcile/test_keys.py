@@ -38,6 +38,7 @@ async def open_order(world, uid: str = "a", spec=None) -> str:
     return world.status(uid).client_order_id
 
 
+@pytest.mark.proves("rule 2", "H2")
 def test_h2_deleted_and_created_again_with_its_key_finds_the_same_order():
     """The object goes past its finalizer with the order live; the same manifest is applied again."""
 
@@ -51,6 +52,7 @@ def test_h2_deleted_and_created_again_with_its_key_finds_the_same_order():
     story(tell)
 
 
+@pytest.mark.proves("rule 2", "H2")
 @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
 def test_h2_what_the_key_bought_before_is_not_bought_again(restarted):
     """Sent, filled, finished, deleted, applied again: Binance would take the id a second time."""
@@ -72,6 +74,7 @@ def test_h2_what_the_key_bought_before_is_not_bought_again(restarted):
     story(tell)
 
 
+@pytest.mark.proves("H2")
 def test_h2_a_key_whose_order_was_replaced_is_followed_to_the_last_attempt():
     """Attempt 1 was cancelled for a change and attempt 2 is live: what was cancelled is not the end of it."""
 
@@ -88,6 +91,7 @@ def test_h2_a_key_whose_order_was_replaced_is_followed_to_the_last_attempt():
     story(tell)
 
 
+@pytest.mark.proves("rule 2")
 def test_the_second_holder_of_a_key_only_says_so_and_takes_over_when_the_first_is_gone():
     async def tell(world):
         first = await open_order(world)
@@ -116,6 +120,7 @@ def test_deleting_the_second_holder_cancels_nothing():
     story(tell)
 
 
+@pytest.mark.proves("rule 2")
 def test_a_key_that_was_used_for_another_order_adopts_nothing():
     async def tell(world):
         first = await open_order(world, spec=keyed(deletionPolicy="Orphan"))
@@ -129,6 +134,7 @@ def test_a_key_that_was_used_for_another_order_adopts_nothing():
     story(tell)
 
 
+@pytest.mark.proves("rule 7", "H21")
 def test_h21_restored_without_status_nothing_is_sent_until_a_person_says_so():
     """A backup tool creates the object again, with a new UID and time: it looks as if it had never been sent."""
 
@@ -142,6 +148,7 @@ def test_h21_restored_without_status_nothing_is_sent_until_a_person_says_so():
     story(tell)
 
 
+@pytest.mark.proves("rule 7", "H21")
 def test_h21_restored_with_a_key_finds_its_order_while_it_is_held():
     async def tell(world):
         first = await open_order(world, spec=keyed(deletionPolicy="Orphan"))

@@ -26,6 +26,7 @@ def scenario(test):
     return in_virtual_time
 
 
+@pytest.mark.proves("rule 6")
 @scenario
 async def test_a_market_order_is_sent_first_and_written_twice_at_most():
     async with a_world() as world:
@@ -37,6 +38,7 @@ async def test_a_market_order_is_sent_first_and_written_twice_at_most():
         assert world.exchange.calls.count("submit") == 1
 
 
+@pytest.mark.proves("rule 3")
 @scenario
 async def test_rule_3_killed_before_the_answer_and_restarted():
     async with a_world() as world:
@@ -66,6 +68,7 @@ async def test_a_restart_long_after_the_deadline_finds_the_open_order_and_leaves
         assert [order.status for order in world.exchange.orders_by_id.values()] == [OrderStatus.OPEN]
 
 
+@pytest.mark.proves("rule 3", "H1")
 @scenario
 async def test_h1_killed_before_the_answer_then_deleted_while_away():
     async with a_world() as world:
@@ -81,6 +84,7 @@ async def test_h1_killed_before_the_answer_then_deleted_while_away():
         assert [order.status for order in world.exchange.orders_by_id.values()] == [OrderStatus.CANCELED]
 
 
+@pytest.mark.proves("rule 5", "F1")
 @scenario
 async def test_rule_5_a_send_that_never_arrived_is_proved_absent_and_sent_again():
     async with a_world() as world:
@@ -96,6 +100,7 @@ async def test_rule_5_a_send_that_never_arrived_is_proved_absent_and_sent_again(
         assert world.status("a").attempts[0].prepared_time is not None, "a resend is written first"
 
 
+@pytest.mark.proves("rule 1", "F2")
 @pytest.mark.parametrize("reply", [lambda order: Unknown("garbage"), lambda order: Duplicate("-2010")], ids=["garbage", "duplicate"])
 def test_rule_1_an_answer_that_is_none_is_looked_up(reply):
     async def story():
@@ -109,6 +114,7 @@ def test_rule_1_an_answer_that_is_none_is_looked_up(reply):
     run(story())
 
 
+@pytest.mark.proves("rule 4", "F47")
 @scenario
 async def test_rule_4_a_time_refusal_ends_the_session_and_nothing_is_sent_before_a_new_one():
     async with a_world() as world:
@@ -121,6 +127,7 @@ async def test_rule_4_a_time_refusal_ends_the_session_and_nothing_is_sent_before
         assert "time of a request" in term.why
 
 
+@pytest.mark.proves("rule 4")
 @scenario
 async def test_rule_4_what_changes_between_the_decision_and_the_wire_stops_the_send():
     async with a_world() as world:
@@ -141,6 +148,7 @@ async def test_rule_4_what_changes_between_the_decision_and_the_wire_stops_the_s
         assert world.exchange.orders_by_id == {}
 
 
+@pytest.mark.proves("rule 4")
 @scenario
 async def test_rule_4_a_send_that_was_held_up_past_its_deadline_is_not_sent():
     async with a_world() as world:
@@ -160,6 +168,7 @@ async def test_rule_4_a_send_that_was_held_up_past_its_deadline_is_not_sent():
         assert world.exchange.orders_by_id == {}
 
 
+@pytest.mark.proves("rule 7")
 @scenario
 async def test_rule_7_without_renewals_nothing_is_sent():
     async with a_world() as world:
@@ -173,6 +182,7 @@ async def test_rule_7_without_renewals_nothing_is_sent():
         await until(lambda: world.status("a").state is OrderState.OPEN)
 
 
+@pytest.mark.proves("rule 6", "rule 7")
 @scenario
 async def test_rule_7_what_was_created_before_the_new_fence_is_not_sent_first():
     async with a_world() as world:
@@ -186,6 +196,7 @@ async def test_rule_7_what_was_created_before_the_new_fence_is_not_sent_first():
         assert world.status("a").attempts[0].prepared_time is not None
 
 
+@pytest.mark.proves("rule 7")
 @scenario
 async def test_rule_7_what_was_provably_not_sent_may_have_been_sent_by_another_holder_since():
     async with a_world() as world:
@@ -219,6 +230,7 @@ class Anyone:
         return None
 
 
+@pytest.mark.proves("rule 9", "F9")
 @scenario
 async def test_rule_9_a_cancel_that_meets_a_fill_tells_of_the_fill():
     async with a_world() as world:
@@ -231,6 +243,7 @@ async def test_rule_9_a_cancel_that_meets_a_fill_tells_of_the_fill():
         assert (world.status("a").state, world.status("a").filled_quantity) == (OrderState.FILLED, Decimal(1))
 
 
+@pytest.mark.proves("rule 10", "F50")
 @scenario
 async def test_rule_10_edits_while_a_change_is_under_way_lead_to_the_newest_and_never_to_two_live_orders():
     async with a_world() as world:
@@ -248,6 +261,7 @@ async def test_rule_10_edits_while_a_change_is_under_way_lead_to_the_newest_and_
         assert world.status("a").filled_quantity == Decimal("0.25")
 
 
+@pytest.mark.proves("rule 11")
 @scenario
 async def test_rule_11_a_force_deleted_intent_with_a_live_order_is_cancelled_from_memory():
     async with a_world() as world:
@@ -258,6 +272,7 @@ async def test_rule_11_a_force_deleted_intent_with_a_live_order_is_cancelled_fro
         await until(lambda: all(order.status.ended for order in world.exchange.orders_by_id.values()))
 
 
+@pytest.mark.proves("rule 12", "F31")
 @scenario
 async def test_rule_12_a_fill_that_the_stream_lost_is_found_by_the_sweep():
     async with a_world() as world:

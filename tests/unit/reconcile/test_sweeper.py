@@ -57,6 +57,7 @@ async def open_order(world, uid: str = "a", **spec) -> str:
 
 # ── Orphans and others' orders ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 12")
 def test_an_order_that_no_intent_explains_is_shown_and_left_alone():
     async def tell(world):
         put(world, STRAY)
@@ -71,6 +72,7 @@ def test_an_order_that_no_intent_explains_is_shown_and_left_alone():
     story(tell)
 
 
+@pytest.mark.proves("rule 12", "F17", "F36")
 def test_with_orphan_policy_cancel_it_is_cancelled_after_the_second_sweep_and_others_orders_are_not():
     async def tell(world):
         policy(world, orphanPolicy="Cancel")
@@ -86,6 +88,7 @@ def test_with_orphan_policy_cancel_it_is_cancelled_after_the_second_sweep_and_ot
     story(tell)
 
 
+@pytest.mark.proves("rule 12", "H16")
 def test_h16_an_order_whose_sender_died_before_it_wrote_a_word_is_no_orphan():
     async def tell(world):
         policy(world, orphanPolicy="Cancel")
@@ -102,6 +105,7 @@ def test_h16_an_order_whose_sender_died_before_it_wrote_a_word_is_no_orphan():
     story(tell)
 
 
+@pytest.mark.proves("rule 12", "H16", "F39")
 @pytest.mark.parametrize("lack", ["the venue's list is truncated", "an intent can't be read", "the intents can't be listed"])
 def test_an_incomplete_reading_proves_nothing(lack):
     async def tell(world):
@@ -153,6 +157,7 @@ def late(world, quantity: str, trade_id: str | None, times: int = 1) -> None:
             stream.put_nowait(OrderUpdate(order, trade))
 
 
+@pytest.mark.proves("rule 11", "H20")
 @pytest.mark.parametrize("restarted", [False, True], ids=["same process", "after a restart"])
 @pytest.mark.parametrize("gone", [False, True], ids=["the object is kept", "the object is gone"])
 def test_h20_a_fill_after_the_end_is_counted_once(gone, restarted):
@@ -257,6 +262,7 @@ def test_what_the_stream_tells_before_the_first_sweep_waits_for_it():
 
 # ── When it sweeps ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 12", "F30")
 def test_it_sweeps_at_start_then_with_jitter_and_at_once_after_a_gap():
     async def tell(world):
         policy(world, resyncSeconds=60)
@@ -291,6 +297,7 @@ def test_accounts_do_not_sweep_in_step():
     story(tell)
 
 
+@pytest.mark.proves("F33")
 def test_a_list_that_was_read_before_a_cancel_does_not_bring_its_order_back():
     async def tell(world):
         client_order_id = await open_order(world)
@@ -313,6 +320,7 @@ def test_a_list_that_was_read_before_a_cancel_does_not_bring_its_order_back():
     story(tell)
 
 
+@pytest.mark.proves("F33")
 def test_a_list_that_was_read_before_an_order_was_sent_says_nothing_about_it():
     async def tell(world):
         listed, held, asked = world.exchange.open_orders, asyncio.Event(), asyncio.Event()

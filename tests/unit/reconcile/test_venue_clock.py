@@ -1,5 +1,7 @@
 """Rule 4: the stamp is the venue's time as of the last renewal plus time that only passes while this process lives."""
 
+import pytest
+
 from exchange_kernel.exchanges.port import ClockReading
 from exchange_kernel.reconcile.venue_clock import VenueClock
 
@@ -19,6 +21,7 @@ def reading(clock: HandClock, venue_ms: int, round_trip: float = 0.1) -> ClockRe
     return ClockReading(venue_time_ms=venue_ms, sent_at=clock.seconds - round_trip, received_at=clock.seconds)
 
 
+@pytest.mark.proves("rule 4")
 def test_rule_4_there_is_no_stamp_before_a_renewal_succeeded():
     clock = HandClock()
     venue = VenueClock(clock)
@@ -31,6 +34,7 @@ def test_rule_4_there_is_no_stamp_before_a_renewal_succeeded():
     assert venue.stamp_ms() == 5_001_500
 
 
+@pytest.mark.proves("rule 4", "H4")
 def test_rule_4_h4_after_a_pause_that_stopped_the_clock_the_stamp_is_old_however_fresh_the_reading():
     clock = HandClock()
     venue = VenueClock(clock)

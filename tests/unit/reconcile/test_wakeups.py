@@ -1,5 +1,7 @@
 import asyncio
 
+import pytest
+
 from exchange_kernel.reconcile.wakeups import Wakeups
 
 
@@ -22,6 +24,7 @@ async def test_calls_of_one_key_are_serial_and_a_wake_meanwhile_means_one_more()
     assert calls == 2
 
 
+@pytest.mark.proves("rule 14")
 async def test_rule_14_a_key_that_fails_does_not_stop_another():
     done = []
 

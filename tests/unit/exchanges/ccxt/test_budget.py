@@ -88,6 +88,7 @@ async def test_while_there_are_tokens_nobody_waits() -> None:
     assert len(queue.granted) == 90
 
 
+@pytest.mark.proves("F46")
 async def test_the_reserve_is_for_cancels() -> None:
     queue = Queue(a_budget(VirtualTime()))
     await queue.ask("everything but the reserve", 90, Priority.LISTING)
@@ -179,6 +180,7 @@ async def test_a_short_stay_away_is_waited_out_by_all_cancels_too() -> None:
     assert queue.granted == ["cancel", "submit"]
 
 
+@pytest.mark.proves("F46")
 async def test_a_long_stay_away_sends_everybody_home_with_its_length() -> None:
     time = VirtualTime()
     queue = Queue(a_budget(time))

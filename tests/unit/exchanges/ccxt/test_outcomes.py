@@ -82,6 +82,7 @@ CASES = [
 ]
 
 
+@pytest.mark.proves("rule 1", "H23")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.code} {case.reason}")
 def test_a_word_proves_what_the_venue_documents_and_no_more(case: Case) -> None:
     said = VenueError(400, case.code, case.message)
@@ -90,6 +91,7 @@ def test_a_word_proves_what_the_venue_documents_and_no_more(case: Case) -> None:
     assert isinstance(lookup(said), case.lookup), case.reason
 
 
+@pytest.mark.proves("rule 1", "F3")
 @pytest.mark.parametrize("status", [200, 302, 418, 429, 500, 502, 503, 504, 599])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.code)
 def test_a_status_that_can_prove_nothing_takes_the_proof_from_every_word(case: Case, status: int) -> None:
@@ -120,6 +122,7 @@ def test_a_lookup_that_was_never_written_is_unreachable_all_the_same() -> None:
     assert lookup(Silence(False, "no connection could be made")) == Unreachable("no connection could be made")
 
 
+@pytest.mark.proves("rule 1", "H23")
 @pytest.mark.parametrize(("document", "found", "reason"), [
     (an_order(), True, "ours"),
     (an_order(clientOrderId="b" * 32), False, "another client order id"),

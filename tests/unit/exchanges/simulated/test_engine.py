@@ -22,6 +22,7 @@ def asks(engine: Engine, *levels: tuple[str, str]) -> None:
         engine.place(account, an_order("SELL", quantity, price))
 
 
+@pytest.mark.proves("F49")
 def test_the_better_price_trades_first_and_at_one_price_the_older_order():
     engine, makers, taker = an_engine(), an_account(1), an_account(2)
     late, early = engine.place(makers, an_order("SELL", "1", "50010")), engine.place(makers, an_order("SELL", "1", "50000"))
@@ -39,6 +40,7 @@ def test_a_trade_is_at_the_resting_price_and_what_the_limit_had_locked_beyond_it
     assert (taker.balances["USDT"].free, taker.balances["USDT"].locked) == (D(10000), D(0))
 
 
+@pytest.mark.proves("F49")
 def test_fees_are_taken_from_what_is_received_and_differ_for_maker_and_taker():
     engine, buyer, seller = an_engine(maker_fee="0.001", taker_fee="0.002"), an_account(1), an_account(2)
     bought, sold = engine.place(buyer, an_order("BUY", "1", "50000")), engine.place(seller, an_order("SELL", "1", "50000"))

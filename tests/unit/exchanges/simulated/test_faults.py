@@ -126,6 +126,7 @@ async def test_without_a_count_left_it_goes_on_until_it_is_lifted(venue):
     assert (await send(venue))[0] == 200
 
 
+@pytest.mark.proves("F49")
 async def test_an_accepted_order_is_hidden_from_lookups_and_from_nothing_else():
     clock = StoppedClock()
     async with a_venue(clock) as venue:
@@ -149,6 +150,7 @@ async def test_a_hidden_order_can_be_cancelled_and_its_id_is_taken(venue):
     assert (await venue.call("GET", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="mine"))["status"] == "CANCELED", "lifted, it shows"
 
 
+@pytest.mark.proves("F49")
 async def test_a_silent_venue_answers_nobody_until_it_is_lifted(venue):
     await fault(venue, do="silence")
     asked = [asyncio.create_task(venue.public("/api/v3/time")), asyncio.create_task(send(venue))]

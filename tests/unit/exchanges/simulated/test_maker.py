@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from exchange_kernel.exchanges.simulated import Settings, SimulatedExchange
 from exchange_kernel.exchanges.simulated.orders import Side
 from tests.unit.exchanges.simulated.client import BTC_USDT, StoppedClock, an_order
@@ -49,6 +51,7 @@ def test_prices_wander_and_are_traded_at():
     assert tape.high > tape.low
 
 
+@pytest.mark.proves("F49")
 def test_a_resting_order_of_the_user_is_filled_partly_and_then_wholly():
     exchange = an_exchange()
     order = exchange.engine.place(exchange.user, an_order("BUY", "1", "60011"))      # the best bid by far
