@@ -120,6 +120,9 @@ def test_credentials_the_exchange_refuses_are_said_on_the_account_and_on_its_int
     assert "spec.credentialsSecretRef" in trading.run("get", "xa", "wrong", "-o", "yaml")
     trading.place("keyless", accountRef={"name": "wrong"})
     eventually(lambda: trading.condition("keyless", "Ready").get("reason") == "AccountNotReady", within=10, what="the intent says that its account is not ready")
+    # An account stays until its intents are let go: this one is by its own word, since nothing can be proved of it.
+    trading.patch("keyless", deletionPolicy="Orphan")
+    trading.run("delete", "oi/keyless", "--timeout=20s")
     trading.run("delete", "xa/wrong", "--timeout=20s")
 
 

@@ -84,9 +84,9 @@ def test_a_word_that_can_t_be_read_or_is_not_needed_changes_nothing(trading):
 
 
 def test_deleting_an_intent_without_an_account_names_the_two_ways_out(trading):
-    trading.place("nowhere", accountRef={"name": "no-such-account"})
-    eventually(lambda: reason(trading, "nowhere") == "AccountNotFound", within=20, what="the account is missed")
-    trading.run("delete", "oi", "nowhere", "--wait=false")
-    eventually(lambda: "deletionPolicy: Orphan" in trading.condition("nowhere", "Stalled").get("message", ""), within=20, what="the ways out are named")
-    trading.patch("nowhere", deletionPolicy="Orphan")
-    trading.await_gone("nowhere")
+    trading.place("without-account", accountRef={"name": "no-such-account"})
+    eventually(lambda: reason(trading, "without-account") == "AccountNotFound", within=20, what="the account is missed")
+    trading.run("delete", "oi", "without-account", "--wait=false")
+    eventually(lambda: "deletionPolicy: Orphan" in trading.condition("without-account", "Stalled").get("message", ""), within=20, what="the ways out are named")
+    trading.patch("without-account", deletionPolicy="Orphan")
+    trading.await_gone("without-account")
