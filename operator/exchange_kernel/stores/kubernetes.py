@@ -214,7 +214,8 @@ class KubernetesAccountStore:
     def observe(self, kind: str | None, raw: Body) -> str | None:
         metadata = raw["metadata"]
         uid = str(metadata["uid"])
-        if kind == "DELETED":
+        if kind == "DELETED" or ("deletionTimestamp" in metadata and not metadata.get("finalizers")):
+            # The answer to the write that took the last finalizer off may come after the watch's word of its end.
             return uid if self._drop(uid) else None
         known = self._records.get(uid)
         if known is not None and int(known.resource_version) >= int(metadata["resourceVersion"]):
@@ -240,6 +241,10 @@ class KubernetesAccountStore:
             for raw in answer.body.get("items", ()):
                 listed.add(str(raw["metadata"]["uid"]))
                 self.observe(None, raw)
+            version = int(answer.body["metadata"]["resourceVersion"])
+            for uid, record in list(self._records.items()):
+                if namespace in (None, record.namespace) and uid not in listed and int(record.resource_version) <= version:
+                    self._drop(uid)
         return tuple(record for uid, record in self._records.items() if uid in listed)
 
     def all(self) -> Iterable[AccountRecord]:

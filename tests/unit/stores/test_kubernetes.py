@@ -1,0 +1,51 @@
+"""What the cache of accounts makes of answers and events in any order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exchange_kernel.kube.client import Answer
+from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore
+
+
+def an_account(version: int, finalizers: list[str] | None = None, *, deleting: bool = False) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": "main", "namespace": "default", "uid": "u-1", "resourceVersion": str(version), "generation": 1,
+                                "creationTimestamp": "2026-01-31T12:00:00Z", "finalizers": finalizers or []}
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-01-31T12:01:00Z"
+    spec = {"exchange": "binance", "environment": "Simulated", "endpoint": {"rest": "http://sim"}, "credentialsSecretRef": {"name": "keys"}}
+    return {"metadata": metadata, "spec": spec}
+
+
+class Api:
+    """An API server that has no account any more, and whose answer to the last write comes after the watch's word of the end."""
+
+    store: KubernetesAccountStore
+
+    async def patch(self, path: str, body: dict[str, Any]) -> Answer:
+        self.store.observe("DELETED", an_account(12, deleting=True))
+        return Answer(200, an_account(12, self.left, deleting=True))
+
+    async def get(self, path: str) -> Answer:
+        return Answer(200, {"metadata": {"resourceVersion": "20"}, "items": []})
+
+    def __init__(self, left: list[str]) -> None:
+        self.left = left
+
+
+async def test_the_answer_that_takes_the_last_finalizer_off_brings_no_account_back():
+    api = Api(left=[])
+    store = api.store = KubernetesAccountStore(api)
+    store.observe("ADDED", an_account(10, [ACCOUNT_FINALIZER], deleting=True))
+    assert await store.remove_finalizer(store.get("u-1"))
+    assert list(store.all()) == []
+
+
+async def test_what_is_gone_from_a_list_is_gone_from_the_cache():
+    api = Api(left=["somebody/else"])
+    store = api.store = KubernetesAccountStore(api)
+    store.observe("ADDED", an_account(10, [ACCOUNT_FINALIZER, "somebody/else"], deleting=True))
+    assert await store.remove_finalizer(store.get("u-1"))
+    assert [record.name for record in store.all()] == ["main"], "as far as the answer knows"
+    assert await store.list_all() == ()
+    assert list(store.all()) == []
