@@ -156,9 +156,7 @@ class Facts:
         """Cumulative fill of one attempt: the most that the venue, its trades or our record ever said, and how much of it trades have explained."""
         if (told := self._told(number)) is not None:
             return fills.Filled(told.filled_quantity, multiply(told.filled_quantity, told.average), told.filled_quantity)
-        found = self.seen.orders.get(number)
-        orders = (found, *self.seen.duplicates.get(number, ())) if found is not None else ()
-        seen = fills.filled(orders, self.seen.trades.get(number, ()))
+        seen = self._shown(number)
         recorded = self.recorded(number)
         if recorded is None or recorded.filled_quantity is None:
             return seen
@@ -171,11 +169,13 @@ class Facts:
 
     def shows_less(self, number: int) -> bool:
         """Whether the venue shows less filled than it once did, with no execution reported as taken back: ours stays (rule 8)."""
+        return number in self.seen.orders and self._shown(number).quantity < self.filled(number).quantity
+
+    def _shown(self, number: int) -> fills.Filled:
+        """What the venue shows as filled under one attempt's id."""
         found = self.seen.orders.get(number)
-        if found is None:
-            return False
-        shown = fills.filled((found, *self.seen.duplicates.get(number, ())), self.seen.trades.get(number, ()))
-        return shown.quantity < self.filled(number).quantity
+        orders = (found, *self.seen.duplicates.get(number, ())) if found is not None else ()
+        return fills.filled(orders, self.seen.trades.get(number, ()))
 
     def busted(self, number: int) -> Decimal:
         """How much of this attempt's fills its venue took back, as far as it is recorded or was seen."""

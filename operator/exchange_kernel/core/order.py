@@ -38,6 +38,10 @@ class OrderRecord:
     def attempts(self) -> tuple[Attempt, ...]:
         return tuple(self.status.attempts)
 
+    def attempt_of(self, client_order_id: str) -> Attempt | None:
+        """The recorded attempt that has this id."""
+        return next((attempt for attempt in self.attempts if attempt.client_order_id == client_order_id), None)
+
     @property
     def finished(self) -> bool:
         return self.status.completion_time is not None

@@ -196,7 +196,6 @@ class Memory:
 
 def told_of(record: OrderRecord, client_order_id: str) -> Decimal | None:
     """How much of this id's fills the intent's status tells; None if it is not known by itself: an attempt that is summed up with others."""
-    for attempt in record.attempts:
-        if attempt.client_order_id == client_order_id:
-            return attempt.filled_quantity or ZERO
+    if (attempt := record.attempt_of(client_order_id)) is not None:
+        return attempt.filled_quantity or ZERO
     return ZERO if record.status.earlier_attempts is None else None

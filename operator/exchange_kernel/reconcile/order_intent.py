@@ -79,7 +79,6 @@ class OrderIntentReconciler:
                 return
         log.error("an order did not come to rest", intent=uid)
         self._wake_after(uid, 5.0)
-        return
 
     async def _perform(self, decision: Decision, record: OrderRecord, seen: Seen, session: AccountSession) -> Step:
         """Carry out one action, or write what there is to say and rest."""
@@ -111,7 +110,7 @@ class OrderIntentReconciler:
                 if (step := await self._write(record, seen, decision, session.now())) is Step.REST:
                     return step
                 current = self._store.get(record.uid)
-                if current is not None and current.resource_version != version and _holds(current, seen.ids[number]):
+                if current is not None and current.resource_version != version and current.attempt_of(seen.ids[number]) is not None:
                     known = self._memory.of(seen.ids[number])
                     refusals = known.send.refusals if known.send is not None else 0
                     known.send = SendRecord(seen.ids[number], SendStage.PREPARED, quantity=request.quantity, price=request.price, refusals=refusals)
@@ -234,7 +233,3 @@ class OrderIntentReconciler:
         current = self._store.get(uid)
         (self._unknown.add if current is not None and current.status.state is OrderState.UNKNOWN else self._unknown.discard)(uid)
         metrics.UNKNOWN_ORDERS.set(len(self._unknown))
-
-
-def _holds(record: OrderRecord, client_order_id: str) -> bool:
-    return any(attempt.client_order_id == client_order_id for attempt in record.attempts)

@@ -51,5 +51,5 @@ async def settle(session: AccountSession, record: OrderRecord, client_order_id: 
 
 def _ref(session: AccountSession, record: OrderRecord, client_order_id: str) -> OrderRef:
     known = session.memory.peek(client_order_id)
-    recorded = next((attempt.exchange_order_id for attempt in record.attempts if attempt.client_order_id == client_order_id), None)
-    return OrderRef(record.spec.symbol, client_order_id, known.order.exchange_order_id if known is not None and known.order is not None else recorded)
+    named = known.order if known is not None and known.order is not None else record.attempt_of(client_order_id)
+    return OrderRef(record.spec.symbol, client_order_id, named.exchange_order_id if named is not None else None)

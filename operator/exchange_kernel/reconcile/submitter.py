@@ -226,8 +226,5 @@ def _ref(session: AccountSession, record: OrderRecord, client_order_id: str) -> 
     """How to name an attempt's order to its venue: the one that lives, where there are several under its id."""
     known = session.memory.of(client_order_id)
     live = next((order.exchange_order_id for order in (known.order, *known.others.values()) if order is not None and not order.status.ended), None)
-    return OrderRef(record.spec.symbol, client_order_id, live or _recorded_id(record, client_order_id))
-
-
-def _recorded_id(record: OrderRecord, client_order_id: str) -> str | None:
-    return next((attempt.exchange_order_id for attempt in record.attempts if attempt.client_order_id == client_order_id), None)
+    recorded = record.attempt_of(client_order_id)
+    return OrderRef(record.spec.symbol, client_order_id, live or (recorded.exchange_order_id if recorded is not None else None))
