@@ -11,6 +11,7 @@ import structlog
 
 from exchange_kernel.core.answers import (
     Accepted,
+    AmendOutcome,
     CancelOutcome,
     Duplicate,
     NotSent,
@@ -90,7 +91,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
             # An adapter that raises has a bug; whether bytes left is not known.
             log.error("submit failed in the adapter", client_order_id=client_order_id, exc_info=error)
             outcome = Unknown("The adapter failed.")
-        _remember_submit(session, send, outcome)
+        _remember_send(session, send, outcome)
         metrics.SUBMITS.labels(account=session.label, outcome=type(outcome).__name__).inc()
         metrics.SUBMIT_SECONDS.labels(account=session.label).observe(session.clock.monotonic() - began)
         log.info("submitted", client_order_id=client_order_id, outcome=type(outcome).__name__, symbol=request.symbol)
@@ -98,7 +99,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
     await asyncio.shield(session.track(send_and_remember()))
 
 
-def _remember_submit(session: AccountSession, send: SendRecord, outcome: SubmitOutcome) -> None:
+def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOutcome | AmendOutcome) -> None:
     match outcome:
         case Accepted(order=order, trades=trades):
             send.stage = SendStage.ACCEPTED
@@ -114,6 +115,8 @@ def _remember_submit(session: AccountSession, send: SendRecord, outcome: SubmitO
             session.end_term(f"The exchange refused the time of a request: {reason}")
         case Unknown(reason=reason):
             send.stage, send.reason = SendStage.UNKNOWN, reason
+        case UnknownOrder():
+            send.stage = SendStage.UNKNOWN  # an amend of an order that may have ended: what it is by then, is read
 
 
 async def replace(session: AccountSession, record: OrderRecord, old: str, request: OrderRequest, unchanged: Callable[[], Closed | None]) -> None:
@@ -135,7 +138,7 @@ async def replace(session: AccountSession, record: OrderRecord, old: str, reques
             log.error("replace failed in the adapter", client_order_id=request.client_order_id, exc_info=error)
             outcome = Replaced(Unknown("The adapter failed."), Unknown("The adapter failed."))
         _remember_cancel(session, old, outcome.cancelled)
-        _remember_submit(session, send, outcome.submitted)
+        _remember_send(session, send, outcome.submitted)
         names = f"{type(outcome.cancelled).__name__}, {type(outcome.submitted).__name__}"
         metrics.SUBMITS.labels(account=session.label, outcome=type(outcome.submitted).__name__).inc()
         log.info("replaced", client_order_id=request.client_order_id, replaces=old, outcome=names)
@@ -156,24 +159,12 @@ async def amend(session: AccountSession, record: OrderRecord, client_order_id: s
     ref = _ref(session, record, client_order_id)
 
     async def amend_and_remember() -> None:
-        outcome: object = None
+        outcome: AmendOutcome = Unknown("The adapter failed.")
         try:
             outcome = await exchange.amend(ref, request, SendClearance(session, term, send, unchanged))
         except BaseException as error:
             log.error("amend failed in the adapter", client_order_id=client_order_id, exc_info=error)
-        match outcome:
-            case Accepted(order=order, trades=trades):
-                send.stage = SendStage.ACCEPTED
-                session.memory.learn(order, trades, session.venue_ms())
-            case Refused(code=code, reason=reason):
-                send.stage, send.code, send.reason = SendStage.REFUSED, code, reason
-            case NotSent(reason=reason):
-                send.stage, send.reason = SendStage.NOT_SENT, reason
-            case TimeRefused(reason=reason):
-                send.stage, send.reason = SendStage.NOT_SENT, reason
-                session.end_term(f"The exchange refused the time of a request: {reason}")
-            case _:
-                send.stage = SendStage.UNKNOWN
+        _remember_send(session, send, outcome)
         metrics.AMENDS.labels(account=session.label, outcome=type(outcome).__name__).inc()
         log.info("amend asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
 
