@@ -185,6 +185,10 @@ class AccountCapabilities(Status):
     times_in_force: list[Word] = field("Values of spec.timeInForce that can be used.", max_items=16, unique=True)
     post_only: StrictBool = field("Whether executionPolicy PostOnly can be used.")
     reduce_only: StrictBool = field("Whether positionEffect ReduceOnly can be used.")
+    trigger_price_types: list[Word] = field("Values of spec.triggerPriceType that can be used.", max_items=8, unique=True)
+    trailing_units: list[Word] = field("Values of spec.trailing.unit that can be used.", max_items=8, unique=True)
+    hedge_mode: StrictBool = field("Whether orders say by spec.positionSide which of a market's two positions they act on.", default=False)
+    native_groups: list[Word] = field("Modes of an OrderGroup that the exchange keeps itself.", max_items=8, unique=True)
 
 
 class ExchangeAccountStatus(Status):

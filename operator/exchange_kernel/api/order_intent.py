@@ -221,7 +221,8 @@ class OrderIntentSpec(Spec):
                   "desiredState never goes back to Working: create a new OrderIntent", at="desiredState"),
         *immutable("accountRef", "symbol", "side", "positionSide", "type", "idempotencyKey", instead="create a new OrderIntent"),
         # No exchange changes these of a live order, and an edit that is taken and not carried out would be a lie.
-        *immutable("quoteQuantity", "timeInForce", "expireTime", "executionPolicy", "positionEffect", instead="create a new OrderIntent"),
+        *immutable("quoteQuantity", "triggerPriceType", "trailing", "timeInForce", "expireTime", "executionPolicy", "positionEffect",
+                   instead="create a new OrderIntent"),
     )
 
 
@@ -299,6 +300,7 @@ class Attempt(Status):
     quantity: NonNegativeDecimal | None = field("Quantity asked for, on the market's grid.", default=None)
     quote_quantity: NonNegativeDecimal | None = field("Quote quantity asked for.", default=None)
     price: NonNegativeDecimal | None = field("Price asked for, on the market's grid.", default=None)
+    trigger_price: NonNegativeDecimal | None = field("Trigger price asked for, on the market's grid.", default=None)
     stage: AttemptStage = field(
         "How far it is known to have come. Prepared: it may be sent from now on. Sent: it was, and no answer is known. Live: the exchange has it. "
         "Ended: it had it. Refused: it said no. Absent: proved never to have arrived.")
@@ -318,6 +320,7 @@ class AmendTarget(Status):
 
     quantity: NonNegativeDecimal | None = field("Its new total, filled part included.", default=None)
     price: NonNegativeDecimal | None = field("Its new price.", default=None)
+    trigger_price: NonNegativeDecimal | None = field("Its new trigger price.", default=None)
     prepared_time: Time = field("When it was written here before it was asked.")
 
 

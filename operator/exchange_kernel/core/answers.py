@@ -60,6 +60,8 @@ class ExchangeOrder:
     filled_quantity: Decimal
     filled_quote_quantity: Decimal | None = None
     price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    trigger_time_ms: int | None = None  # when its trigger fired (venue time)
     update_time_ms: int | None = None  # the venue's time of the last change; orders two reports of equal fill
     created_time_ms: int | None = None
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState
 from exchange_kernel.core import absence, fills, resolution
 from exchange_kernel.core.answers import OrderStatus
-from exchange_kernel.core.market_rules import request_for
+from exchange_kernel.core.market_rules import TRIGGERED, request_for
 from exchange_kernel.core.money import ZERO, add, multiply, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import Resolution
@@ -40,7 +40,7 @@ class Facts:
 
     def recorded_terms(self, number: int) -> Terms | None:
         recorded = self.recorded(number)
-        return Terms(recorded.quantity, recorded.price) if recorded is not None else None
+        return Terms.of(recorded) if recorded is not None else None
 
     def send(self, number: int) -> SendRecord | None:
         return self.seen.sends.get(number)
@@ -235,6 +235,12 @@ class Facts:
         return "Replacing" if len(self.numbers) > 1 and self.nothing_at_exchange(self.numbers[-1]) else None
 
     @property
+    def awake(self) -> bool:
+        """Whether nothing holds the order back any more: it has no trigger, or its trigger fired."""
+        fired = self.order.status.trigger_time is not None or any(found.trigger_time_ms is not None for found in self.seen.orders.values())
+        return fired or self.spec.type not in TRIGGERED or self.filled_total() > 0
+
+    @property
     def unwanted(self) -> bool:
         """Whether the user wants the order gone from the exchange."""
         if self.spec.desired_state is DesiredState.CANCELED:
@@ -254,24 +260,25 @@ class Facts:
         if (amend := self.seen.amends.get(number)) is not None and amend.stage is SendStage.ACCEPTED:
             return amend.terms
         if recorded is not None and recorded.quantity is not None:
-            target = Terms(recorded.amend.quantity, recorded.amend.price) if recorded.amend is not None else None
-            return target if target is not None and self.has(number, target) else Terms(recorded.quantity, recorded.price)
-        return send.terms if send is not None and send.quantity is not None else Terms(live.quantity, live.price)
+            target = Terms.of(recorded.amend) if recorded.amend is not None else None
+            return target if target is not None and self.has(number, target) else Terms.of(recorded)
+        return send.terms if send is not None and send.quantity is not None else Terms.of(live)
 
     def has(self, number: int, terms: Terms) -> bool:
         """Whether this attempt's order at the exchange is on these terms, as far as both say."""
         live = self.seen.orders[number]
-        return all(one is None or other is None or one == other for one, other in ((terms.quantity, live.quantity), (terms.price, live.price)))
+        pairs = (terms.quantity, live.quantity), (terms.price, live.price), (terms.trigger_price, live.trigger_price)
+        return all(one is None or other is None or one == other for one, other in pairs)
 
     def matches(self, number: int) -> bool:
         """Whether this attempt's order at the exchange is what spec asks for."""
         wanted = self.wanted(number)
-        return number not in self.seen.orders or wanted is None or self.has(number, Terms(wanted.quantity, wanted.price))
+        return number not in self.seen.orders or wanted is None or self.has(number, Terms.of(wanted))
 
     def drifted(self, number: int) -> bool:
         """10: whether somebody else changed the order: spec asks for what we asked for, and the exchange has something else."""
         wanted = self.wanted(number)
-        return wanted is not None and not self.matches(number) and self.asked(number) == Terms(wanted.quantity, wanted.price)
+        return wanted is not None and not self.matches(number) and self.asked(number) == Terms.of(wanted)
 
     def late(self, number: int) -> bool:
         """10: whether the order is as one of our own earlier requests wanted it, which came late."""
@@ -282,12 +289,12 @@ class Facts:
         recorded, record = self.recorded(number), self.seen.amends.get(number)
         if recorded is None or recorded.amend is None or not self.live(number) or number not in self.seen.orders:
             return None
-        terms = Terms(recorded.amend.quantity, recorded.amend.price)
+        terms = Terms.of(recorded.amend)
         if self.has(number, terms) or (record is not None and record.stage in (SendStage.ACCEPTED, SendStage.REFUSED)):
             return None
         if record is not None and record.stage in (SendStage.PREPARED, SendStage.NOT_SENT):
             wanted = self.wanted(number)
-            return terms if wanted is not None and terms == Terms(wanted.quantity, wanted.price) else None  # not on the wire, and not wanted any more
+            return terms if wanted is not None and terms == Terms.of(wanted) else None  # not on the wire, and not wanted any more
         read = self.seen.settle_read_ms.get(number)
         return None if read is not None and read >= self.amend_quiet_from(number) else terms
 

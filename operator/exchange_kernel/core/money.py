@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 from exchange_kernel.api import plain as plain
 
@@ -20,6 +20,11 @@ def quantise_quantity(quantity: Decimal, step: Decimal | None) -> Decimal:
 def quantise_price(price: Decimal, step: Decimal | None, side: str) -> Decimal:
     """The nearest price on the grid that is no worse than the limit: down for a Buy, up for a Sell."""
     return _to_step(price, step, ROUND_FLOOR if side == "Buy" else ROUND_CEILING)
+
+
+def quantise_trigger(price: Decimal, step: Decimal | None) -> Decimal:
+    """The nearest price on the grid: a trigger is where an order wakes, and neither side of it is worse."""
+    return _to_step(price, step, ROUND_HALF_EVEN)
 
 
 def _to_step(value: Decimal, step: Decimal | None, rounding: str) -> Decimal:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol
+
+from exchange_kernel.core.venue import OrderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,24 @@ class Terms:
 
     quantity: Decimal | None  # its total, filled part included
     price: Decimal | None
+    trigger_price: Decimal | None = None
+
+    @classmethod
+    def of(cls, source: HasTerms) -> Terms:
+        return cls(source.quantity, source.price, source.trigger_price)
+
+
+class HasTerms(Protocol):
+    """Whatever says them: a request, an order at the exchange, a record."""
+
+    @property
+    def quantity(self) -> Decimal | None: ...
+
+    @property
+    def price(self) -> Decimal | None: ...
+
+    @property
+    def trigger_price(self) -> Decimal | None: ...
 
 
 class SendStage(StrEnum):
@@ -37,12 +58,20 @@ class SendRecord:
     reason: str = ""
     quantity: Decimal | None = None  # as handed to the adapter, quantised
     price: Decimal | None = None
+    trigger_price: Decimal | None = None
     tried_ms: int | None = None  # when the adapter was last called (venue time)
     refusals: int = 0  # how often the venue has refused it by now
 
+    @classmethod
+    def of(cls, stage: SendStage, request: OrderRequest, *, tried_ms: int | None = None, refusals: int = 0) -> SendRecord:
+        return cls(
+            request.client_order_id, stage, quantity=request.quantity, price=request.price, trigger_price=request.trigger_price,
+            tried_ms=tried_ms, refusals=refusals,
+        )
+
     @property
     def terms(self) -> Terms:
-        return Terms(self.quantity, self.price)
+        return Terms.of(self)
 
     @property
     def open_ended(self) -> bool:

@@ -87,7 +87,7 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Ord
         market=old.market or (_market(seen) if attempts else None),
         submit_time=old.submit_time or (_first_send(seen, live, now) if sent else None),
         acknowledge_time=old.acknowledge_time or (_time(live.created_time_ms or now.venue_ms) if live is not None else None),
-        trigger_time=old.trigger_time,
+        trigger_time=old.trigger_time or (_time(live.trigger_time_ms) if live is not None and live.trigger_time_ms is not None else None),
         suspend_time=suspension[0],
         suspended_seconds=suspension[1],
         completion_time=old.completion_time or (at if verdict is not None else None),
@@ -119,10 +119,10 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amen
     found, send, amount = facts.seen.orders.get(number), facts.send(number), facts.filled(number)
     stage, reason, outcome = _stage(facts, number, ahead)
     if ahead is not None:
-        terms = Terms(ahead.request.quantity, ahead.request.price)
+        terms = Terms.of(ahead.request)
     elif found is not None:
         # What was asked, and not what somebody else made of it, until spec asks for that too.
-        terms = Terms(found.quantity, found.price) if facts.matches(number) else facts.asked(number)
+        terms = Terms.of(found) if facts.matches(number) else facts.asked(number)
     else:
         terms = send.terms if send is not None else Terms(None, None)
     return Attempt(
@@ -132,6 +132,7 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amen
         quantity=terms.quantity if terms.quantity is not None else old.quantity if old is not None else None,
         quote_quantity=facts.spec.quote_quantity,
         price=terms.price if terms.price is not None else old.price if old is not None else None,
+        trigger_price=terms.trigger_price if terms.trigger_price is not None else old.trigger_price if old is not None else None,
         amend=_target(facts, number, now, amend),
         stage=stage,
         outcome=outcome,
@@ -154,7 +155,12 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amen
 def _target(facts: Facts, number: int, now: Now, amend: WriteAmend | None) -> AmendTarget | None:
     """What the attempt's order is being amended to, for as long as that is under way."""
     if amend is not None and amend.number == number:
-        return AmendTarget(quantity=amend.request.quantity, price=amend.request.price, prepared_time=_time(now.wall_ms))
+        return AmendTarget(
+            quantity=amend.request.quantity,
+            price=amend.request.price,
+            trigger_price=amend.request.trigger_price,
+            prepared_time=_time(now.wall_ms),
+        )
     recorded = facts.recorded(number)
     return recorded.amend if recorded is not None and facts.amending(number) is not None else None
 

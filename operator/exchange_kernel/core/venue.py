@@ -31,6 +31,10 @@ class Capabilities:
     times_in_force: frozenset[str]
     post_only: bool
     reduce_only: bool
+    trigger_prices: frozenset[str] = frozenset()  # which prices a trigger may be compared with; those of the API's TriggerPriceType
+    trailing_units: frozenset[str] = frozenset()
+    hedge_mode: bool = False  # orders say which of the two positions of a market they act on
+    native_groups: frozenset[str] = frozenset()  # modes of an OrderGroup that the venue keeps itself
     max_open_orders_listed: int | None = None  # a listing of exactly so many is taken as truncated
 
     @property
@@ -74,10 +78,15 @@ class OrderRequest:
     client_order_id: str
     symbol: str  # ccxt unified
     side: str  # Buy | Sell
-    type: str  # Market | Limit (more with the ccxt dialects)
+    type: str  # an OrderIntent's type
     quantity: Decimal | None  # base units on spot, contracts on derivatives
     quote_quantity: Decimal | None = None
     price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    trigger_price_type: str | None = None  # Last | Mark | Index; None without a trigger
+    trailing_offset: Decimal | None = None  # in trailing_unit
+    trailing_unit: str | None = None  # Price | BasisPoints
+    position_side: str | None = None  # Long | Short, in hedge mode
     time_in_force: str | None = None  # GTC | IOC | FOK | GTD; None on Market
     expire_time_ms: int | None = None  # when a GTD order ends
     post_only: bool = False

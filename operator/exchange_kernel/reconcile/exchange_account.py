@@ -288,4 +288,8 @@ def _capabilities(venue: Capabilities) -> AccountCapabilities:
         times_in_force=sorted(venue.times_in_force),
         post_only=venue.post_only,
         reduce_only=venue.reduce_only,
+        trigger_price_types=sorted(venue.trigger_prices),
+        trailing_units=sorted(venue.trailing_units),
+        hedge_mode=venue.hedge_mode,
+        native_groups=sorted(venue.native_groups),
     )

@@ -101,8 +101,7 @@ class OrderIntentReconciler:
                     return step
                 current = self._store.get(record.uid)
                 if current is not None and current.resource_version != version:
-                    prepared = SendRecord(seen.ids[number], SendStage.PREPARED, quantity=request.quantity, price=request.price)
-                    self._memory.of(seen.ids[number]).amend = prepared
+                    self._memory.of(seen.ids[number]).amend = SendRecord.of(SendStage.PREPARED, request)
             case actions.Cancel(number=number):
                 await submitter.cancel(session, record, seen.ids[number])
             case actions.WriteAhead(number=number, request=request):
@@ -113,7 +112,7 @@ class OrderIntentReconciler:
                 if current is not None and current.resource_version != version and current.attempt_of(seen.ids[number]) is not None:
                     known = self._memory.of(seen.ids[number])
                     refusals = known.send.refusals if known.send is not None else 0
-                    known.send = SendRecord(seen.ids[number], SendStage.PREPARED, quantity=request.quantity, price=request.price, refusals=refusals)
+                    known.send = SendRecord.of(SendStage.PREPARED, request, refusals=refusals)
             case actions.Lookup(number=number):
                 if await self._say_unknown(record, seen, decision, session):
                     await resolver.lookup(session, record, seen.ids[number])

@@ -73,13 +73,8 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
     if term is None or exchange is None:
         return
     known = session.memory.of(client_order_id)
-    send = known.send = SendRecord(
-        client_order_id,
-        SendStage.IN_FLIGHT,
-        quantity=request.quantity,
-        price=request.price,
-        tried_ms=session.venue_ms(),
-        refusals=known.send.refusals if known.send is not None else 0,
+    send = known.send = SendRecord.of(
+        SendStage.IN_FLIGHT, request, tried_ms=session.venue_ms(), refusals=known.send.refusals if known.send is not None else 0
     )
     known.asked.add(send.terms)
 
@@ -125,9 +120,7 @@ async def replace(session: AccountSession, record: OrderRecord, old: str, reques
     if term is None or exchange is None:
         return
     known = session.memory.of(request.client_order_id)
-    send = known.send = SendRecord(
-        request.client_order_id, SendStage.IN_FLIGHT, quantity=request.quantity, price=request.price, tried_ms=session.venue_ms()
-    )
+    send = known.send = SendRecord.of(SendStage.IN_FLIGHT, request, tried_ms=session.venue_ms())
     known.asked.add(send.terms)
     session.memory.cancelling(old, in_flight=True, asked_ms=session.venue_ms())
 
@@ -152,10 +145,8 @@ async def amend(session: AccountSession, record: OrderRecord, client_order_id: s
     if term is None or exchange is None:
         return
     known = session.memory.of(client_order_id)
-    known.asked.add(Terms(request.quantity, request.price))
-    send = known.amend = SendRecord(
-        client_order_id, SendStage.IN_FLIGHT, quantity=request.quantity, price=request.price, tried_ms=session.venue_ms()
-    )
+    known.asked.add(Terms.of(request))
+    send = known.amend = SendRecord.of(SendStage.IN_FLIGHT, request, tried_ms=session.venue_ms())
     ref = _ref(session, record, client_order_id)
 
     async def amend_and_remember() -> None:

@@ -67,7 +67,7 @@ def _amend(facts: Facts, number: int) -> Decision | None:
     only = facts.spec.modify_policy is ModifyPolicy.AMEND_ONLY
     if wanted is None or facts.seen.account.capabilities.amend is not AmendQuantity.TOTAL:
         return Decision(waiting=Waiting("ModifyNotPermitted", CANT_AMEND)) if only else None
-    terms = Terms(wanted.quantity, wanted.price)
+    terms = Terms.of(wanted)
     if record is not None and record.stage is SendStage.REFUSED and record.terms == terms:
         return Decision(waiting=Waiting("AmendRefused", f"The exchange refused to amend the order: {record.reason}.", person=True)) if only else None
     if (refused := _change_refused(facts, wanted, wanted.quantity or ZERO)) is not None:
@@ -87,4 +87,4 @@ def replace_in_one_request(facts: Facts, number: int) -> Decision | None:
     if send is None or send.stage is not SendStage.PREPARED or not send.quantity or may_not_send(facts) is not None or facts.seen.market is None:
         return None
     request = request_for(facts.spec, facts.seen.ids[number + 1], facts.seen.market, quantity=facts.remaining())
-    return Decision(Replace(number, request), operation="Replacing") if send.terms == Terms(request.quantity, request.price) else None
+    return Decision(Replace(number, request), operation="Replacing") if send.terms == Terms.of(request) else None

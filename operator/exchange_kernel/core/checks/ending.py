@@ -131,8 +131,8 @@ def _filled(facts: Facts) -> Verdict:
 
 def _ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
     """Canceled or Expired by cause, never by the venue's word for it: one venue expires what another cancels."""
-    immediate = facts.spec.type == "Market" or facts.spec.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
     partly = facts.filled_total() > 0
+    immediate = facts.awake and (facts.spec.price is None or facts.spec.time_in_force in (TimeInForce.IOC, TimeInForce.FOK))
     if status is OrderStatus.REJECTED:
         return Verdict(OrderState.REJECTED, "RejectedByExchange", "The exchange refused the order after it had taken it.")
     if immediate:

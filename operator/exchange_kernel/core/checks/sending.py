@@ -82,7 +82,7 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
         return Decision(
             waiting=Waiting("NotSent", NOT_SENT), operation=facts.operation, again_ms=RETRY_MS
         )
-    written = facts.recorded_stage(number) is AttemptStage.PREPARED and facts.recorded_terms(number) == Terms(request.quantity, request.price)
+    written = facts.recorded_stage(number) is AttemptStage.PREPARED and facts.recorded_terms(number) == Terms.of(request)
     if send is not None and (send.stage is SendStage.PREPARED or (send.stage is SendStage.NOT_SENT and written)):
         return Decision(Submit(number, request), operation=facts.operation)
     if _sends_first(facts):
