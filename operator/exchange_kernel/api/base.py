@@ -140,6 +140,14 @@ class Model(BaseModel):
             value, before = getattr(self, name), getattr(old, name, None)
             if isinstance(value, Model):
                 yield from value._broken(before if isinstance(before, Model) else None)
+            elif isinstance(value, list):
+                # Items are told apart by name, as the API server tells those of a list by key.
+                named = {item.name: item for item in before or () if isinstance(item, Named)}
+                if len(names := [item.name for item in value if isinstance(item, Named)]) > len(set(names)):
+                    yield "Duplicate value: names are unique in their list"
+                for item in value:
+                    if isinstance(item, Model):
+                        yield from item._broken(named.get(item.name) if isinstance(item, Named) else None)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -147,6 +155,12 @@ class Model(BaseModel):
         if cls.rules:
             schema["x-kubernetes-validations"] = [rule.document() for rule in cls.rules]
         return schema
+
+
+class Named(Model):
+    """An item of a list by `name`."""
+
+    name: str
 
 
 class Spec(Model):

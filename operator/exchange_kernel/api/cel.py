@@ -1,17 +1,18 @@
 """The part of CEL that our rules are written in, evaluated in Python: so that one rule serves the API server and a caller that has none.
 
-Booleans, `==`, `!=`, `in`, `has()`, `?:`, lists, texts, numbers, fields and `.matches()`. Rules that need more of the language are the server's alone.
+Booleans, comparisons, `in`, `has()`, `?:`, lists, texts, numbers, fields, `.matches()`, `.size()` and the macros `.all()`, `.exists()`, `.filter()`.
+Rules that need more of the language are the server's alone.
 https://github.com/google/cel-spec/blob/master/doc/langdef.md
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
-_TOKEN = re.compile(r"\s*(?:(?P<text>r?'[^'\\]*'|r'[^']*')|(?P<number>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||==|!=|[!?:.,()\[\]]))")
+_TOKEN = re.compile(r"\s*(?:(?P<text>r?'[^'\\]*'|r'[^']*')|(?P<number>\d+)|(?P<name>[A-Za-z_]\w*)|(?P<sign>&&|\|\||[=!<>]=|[!?:.,()\[\]<>]))")
 
 Scope: TypeAlias = Mapping[str, Any]
 Evaluate: TypeAlias = Callable[[Scope], Any]
@@ -83,15 +84,9 @@ class _Parser:
 
     def _relation(self) -> Evaluate:
         left = self._negation()
-        if self._take("=="):
-            right = self._negation()
-            return lambda scope: left(scope) == right(scope)
-        if self._take("!="):
-            right = self._negation()
-            return lambda scope: left(scope) != right(scope)
-        if self._take("in"):
-            right = self._negation()
-            return lambda scope: left(scope) in right(scope)
+        for sign, compare in _RELATIONS.items():
+            if self._take(sign):
+                return _related(left, compare, self._negation())
         return left
 
     def _negation(self) -> Evaluate:
@@ -103,8 +98,24 @@ class _Parser:
     def _member(self, value: Evaluate) -> Evaluate:
         while self._take("."):
             name = self._name()
-            value = self._matches(value) if name == "matches" else _field(value, name)
+            if name in _MACROS:
+                value = self._macro(value, _MACROS[name])
+            elif name == "size":
+                self.expect("(")
+                self.expect(")")
+                value = _size(value)
+            else:
+                value = self._matches(value) if name == "matches" else _field(value, name)
         return value
+
+    def _macro(self, items: Evaluate, gather: Callable[[Iterable[tuple[Any, bool]]], Any]) -> Evaluate:
+        """`items.all(x, …)`: the rest is evaluated once for each item, as x."""
+        self.expect("(")
+        variable = self._name()
+        self.expect(",")
+        condition = self.ternary()
+        self.expect(")")
+        return lambda scope: gather((item, condition({**scope, variable: item})) for item in items(scope))
 
     def _matches(self, value: Evaluate) -> Evaluate:
         self.expect("(")
@@ -168,6 +179,32 @@ class _Parser:
         if self._kind != "text":
             raise NotOurCel(f"expected text, found {self._token!r} in {self._expression}")
         return self._advance().removeprefix("r")[1:-1]
+
+
+#: What gathers an item and whether the condition holds for it.
+_MACROS: Mapping[str, Callable[[Iterable[tuple[Any, bool]]], Any]] = {
+    "all": lambda items: all(holds for _, holds in items),
+    "exists": lambda items: any(holds for _, holds in items),
+    "filter": lambda items: [item for item, holds in items if holds],
+}
+
+_RELATIONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": lambda left, right: bool(left == right),
+    "!=": lambda left, right: bool(left != right),
+    "<=": lambda left, right: bool(left <= right),
+    ">=": lambda left, right: bool(left >= right),
+    "<": lambda left, right: bool(left < right),
+    ">": lambda left, right: bool(left > right),
+    "in": lambda left, right: left in right,
+}
+
+
+def _related(left: Evaluate, compare: Callable[[Any, Any], bool], right: Evaluate) -> Evaluate:
+    return lambda scope: compare(left(scope), right(scope))
+
+
+def _size(value: Evaluate) -> Evaluate:
+    return lambda scope: len(value(scope))
 
 
 def _field(value: Evaluate, name: str) -> Evaluate:

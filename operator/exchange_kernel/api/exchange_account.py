@@ -22,7 +22,7 @@ from exchange_kernel.api.base import (
     required,
 )
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
-from exchange_kernel.api.order_intent import Symbol
+from exchange_kernel.api.order_terms import Symbol
 
 ExchangeId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[a-z0-9]+$")]
 RestAddress = Annotated[str, StringConstraints(max_length=512, pattern="^https?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StringConstraints
+from pydantic import StrictBool, StrictInt, StringConstraints
 
 from exchange_kernel.api.base import (
     INT32_MAX,
@@ -24,88 +24,21 @@ from exchange_kernel.api.base import (
     Time,
     field,
     forbidden,
-    immutable,
     required,
     unchanged,
 )
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
-from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal, SignedDecimal
+from exchange_kernel.api.money import NonNegativeDecimal, SignedDecimal
+from exchange_kernel.api.order_terms import OrderTerms, fixed_terms
 
 MAX_FILLS = 20
 MAX_ATTEMPTS = 9
 
-Symbol = Annotated[str, StringConstraints(min_length=3, max_length=64, pattern="^[^/: \\t\\r\\n]+/[^/: \\t\\r\\n]+(:[^/: \\t\\r\\n]+)?$")]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-ParameterValue = Annotated[str, StringConstraints(max_length=256)]
-JsonText = Annotated[str, StringConstraints(max_length=1024)]
+MemberName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 
 
 # ── What is wanted ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-class Side(StrEnum):
-    BUY = "Buy"
-    SELL = "Sell"
-
-
-class PositionSide(StrEnum):
-    LONG = "Long"
-    SHORT = "Short"
-
-
-class OrderType(StrEnum):
-    MARKET = "Market"
-    LIMIT = "Limit"
-    STOP_MARKET = "StopMarket"
-    STOP_LIMIT = "StopLimit"
-    TAKE_PROFIT_MARKET = "TakeProfitMarket"
-    TAKE_PROFIT_LIMIT = "TakeProfitLimit"
-    TRAILING_STOP = "TrailingStop"
-
-
-class TriggerPriceType(StrEnum):
-    LAST = "Last"
-    MARK = "Mark"
-    INDEX = "Index"
-
-
-class TrailingUnit(StrEnum):
-    PRICE = "Price"
-    BASIS_POINTS = "BasisPoints"
-
-
-class TimeInForce(StrEnum):
-    GTC = "GTC"
-    IOC = "IOC"
-    FOK = "FOK"
-    GTD = "GTD"
-
-
-class ExecutionPolicy(StrEnum):
-    ANY = "Any"
-    POST_ONLY = "PostOnly"
-
-
-class PositionEffect(StrEnum):
-    ANY = "Any"
-    REDUCE_ONLY = "ReduceOnly"
-
-
-class DesiredState(StrEnum):
-    WORKING = "Working"
-    CANCELED = "Canceled"
-
-
-class ModifyPolicy(StrEnum):
-    AMEND_OR_REPLACE = "AmendOrReplace"
-    AMEND_ONLY = "AmendOnly"
-    REJECT = "Reject"
-
-
-class DriftPolicy(StrEnum):
-    REPORT = "Report"
-    ENFORCE = "Enforce"
-
 
 class DeletionPolicy(StrEnum):
     CANCEL = "Cancel"
@@ -118,60 +51,21 @@ class AccountRef(Spec):
     name: ObjectName = field("Name of an ExchangeAccount in the same namespace.", examples=["simulated"])
 
 
-class Trailing(Spec):
-    """How a TrailingStop follows the market."""
+class GroupRef(Spec):
+    """The OrderGroup that an order is a member of."""
 
-    offset: PositiveDecimal = field("Distance from the best price reached.", examples=["50"])
-    unit: TrailingUnit = field("Price: offset is in the quote currency. BasisPoints: in hundredths of a percent.")
-
-
-LIMIT_TYPES = "['Limit', 'StopLimit', 'TakeProfitLimit']"
-TRIGGERED_TYPES = "['StopMarket', 'StopLimit', 'TakeProfitMarket', 'TakeProfitLimit']"
+    name: ObjectName = field("Name of the OrderGroup.")
+    uid: Identifier = field("metadata.uid of the OrderGroup.")
+    member: MemberName = field("The member's name in it.")
 
 
-class OrderIntentSpec(Spec):
+class OrderIntentSpec(OrderTerms):
     """The order that is wanted. Change it and the operator changes the order; what can't be changed says so."""
 
     account_ref: AccountRef = field("The ExchangeAccount to trade on. Can't be changed.")
-    symbol: Symbol = field("Market to trade, as ccxt writes it. Can't be changed.", examples=["BTC/USDT", "ETH/USDT:USDT"])
-    side: Side = field("Buy or Sell. Can't be changed.")
-    position_side: PositionSide | None = field(
-        "Position to act on, for accounts in hedge mode; absent: the account has one position per market. Can't be changed.", default=None)
-    type: OrderType = field(
-        "Market takes what the book offers; Limit names the worst price. Stop and TakeProfit types wait for triggerPrice, TrailingStop follows the market "
-        "by trailing.offset. Types that the exchange's adapter does not offer end as Denied. Can't be changed.")
-    quantity: PositiveDecimal | None = field(
-        "How much, in the unit that the market trades in: base units on spot, contracts on derivatives. Rounded down to the market's step. "
-        "Exactly one of quantity and quoteQuantity is given.", default=None, examples=["0.01"])
-    quote_quantity: PositiveDecimal | None = field("How much to spend or raise, in the quote currency; for type Market only.", default=None, examples=["250"])
-    price: PositiveDecimal | None = field(
-        "Worst price, in the quote currency; for limit types. Rounded to the market's step, never past the limit.", default=None, examples=["42000.50"])
-    trigger_price: PositiveDecimal | None = field(
-        "Price at which a Stop or TakeProfit order becomes active, in the quote currency; for TrailingStop, from where it begins to follow.", default=None)
-    trigger_price_type: TriggerPriceType | None = field("Which price is compared with triggerPrice; absent: Last, the last trade's.", default=None)
-    trailing: Trailing | None = field("How a TrailingStop follows the market.", default=None)
-    time_in_force: TimeInForce | None = field(
-        "How long the order works: GTC until it is cancelled, IOC only against what is there now, FOK the same but whole or not at all, GTD until "
-        "expireTime. Absent: GTC. Not allowed with type Market, which takes what is there.", default=None)
-    expire_time: Time | None = field("When a GTD order ends. Can't be changed.", default=None)
-    execution_policy: ExecutionPolicy = field("PostOnly: the exchange refuses the order rather than let it take liquidity.", default=ExecutionPolicy.ANY)
-    position_effect: PositionEffect = field("ReduceOnly: the order may make a position smaller, never larger or reversed.", default=PositionEffect.ANY)
-    desired_state: DesiredState = field(
-        "Working: the order is to be at the exchange until it ends. Canceled: it is not, or no longer; there is no way back.", default=DesiredState.WORKING)
-    modify_policy: ModifyPolicy = field(
-        "What a change of quantity or price may do. AmendOrReplace: amend the order in place where the exchange can, else cancel it and send the rest anew. "
-        "AmendOnly: never replace, which would lose the place in the queue. Reject: leave the order as it is.", default=ModifyPolicy.AMEND_OR_REPLACE)
-    drift_policy: DriftPolicy = field(
-        "What to do when the order was changed at the exchange by someone else. Report: show it. Enforce: change it back.", default=DriftPolicy.REPORT)
     deletion_policy: DeletionPolicy = field(
         "What deleting this object does to a live order. Cancel: cancel it, and wait until it is proved gone. Orphan: leave it working, unattended.",
         default=DeletionPolicy.CANCEL)
-    submit_deadline_seconds: StrictInt = field(
-        "The first submission never happens later than this many seconds after creation; the order is Denied instead. Time suspended does not count; "
-        "0 means no deadline. submitDeadlineTime replaces it.", default=300, minimum=0, maximum=INT32_MAX)
-    submit_deadline_time: Time | None = field(
-        "The first submission never happens after this time. Replaces submitDeadlineSeconds, and unlike it holds for an object that is restored or "
-        "created again.", default=None)
     idempotency_key: IdempotencyKey | None = field(
         "Names this order across delete and create, restore, and moves between clusters: the same key on the same exchange account and namespace finds the "
         "same order instead of placing another, for as long as the exchange remembers it. Needs submitDeadlineTime. Can't be changed.", default=None)
@@ -179,50 +73,17 @@ class OrderIntentSpec(Spec):
     ttl_seconds_after_finished: StrictInt | None = field(
         "Delete this object so many seconds after it finished; absent: keep it. Not for objects that something else would create again.",
         default=None, minimum=0, maximum=INT32_MAX)
-    exchange_parameters: Annotated[dict[Name, ParameterValue], Field(max_length=16)] | None = field(
-        "Parameters of this exchange only, as its adapter names and allows them.", default=None)
-    metadata: Annotated[dict[Name, JsonText], Field(max_length=32)] | None = field(
-        "The strategy's own notes; values are JSON text. The operator does not read them.", default=None)
+    group_ref: GroupRef | None = field(
+        "The OrderGroup that this order is a member of: its group decides when it is sent, how large it is and when it is cancelled. Written by the operator "
+        "when it makes the member; not for people. Can't be changed.", default=None)
 
     rules = (
-        required(f"!(self.type in {LIMIT_TYPES}) || has(self.price)",
-                 "price is required for limit types: set spec.price, or use type: Market", at="price"),
-        forbidden(f"self.type in {LIMIT_TYPES} || !has(self.price)",
-                  "price is for limit types only: remove spec.price, or use type: Limit", at="price"),
-        required(f"!(self.type in {TRIGGERED_TYPES}) || has(self.triggerPrice)",
-                 "triggerPrice is required for Stop and TakeProfit types: set spec.triggerPrice, or use type: Market or Limit", at="triggerPrice"),
-        forbidden("!(self.type in ['Market', 'Limit']) || !has(self.triggerPrice)",
-                  "triggerPrice is not allowed for Market and Limit: remove spec.triggerPrice, or use a Stop or TakeProfit type", at="triggerPrice"),
-        forbidden("has(self.triggerPrice) || self.type == 'TrailingStop' || !has(self.triggerPriceType)",
-                  "triggerPriceType needs something to trigger: set spec.triggerPrice, or remove spec.triggerPriceType", at="triggerPriceType"),
-        required("self.type != 'TrailingStop' || has(self.trailing)",
-                 "trailing is required for TrailingStop: set spec.trailing.offset and spec.trailing.unit", at="trailing"),
-        forbidden("self.type == 'TrailingStop' || !has(self.trailing)",
-                  "trailing is for TrailingStop only: remove spec.trailing, or use type: TrailingStop", at="trailing"),
-        required("has(self.quantity) || has(self.quoteQuantity)",
-                 "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity"),
-        forbidden("!has(self.quantity) || !has(self.quoteQuantity)",
-                  "quantity and quoteQuantity exclude each other: remove one of them", at="quoteQuantity"),
-        forbidden("self.type == 'Market' || !has(self.quoteQuantity)",
-                  "quoteQuantity is for type Market only: set spec.quantity instead", at="quoteQuantity"),
-        forbidden("self.type != 'Market' || !has(self.timeInForce)",
-                  "timeInForce is not allowed with type Market, which takes what is there: remove spec.timeInForce, or use type: Limit", at="timeInForce"),
-        required("!has(self.timeInForce) || self.timeInForce != 'GTD' || has(self.expireTime)",
-                 "expireTime is required with timeInForce GTD: set spec.expireTime, or use GTC", at="expireTime"),
-        forbidden("!has(self.expireTime) || (has(self.timeInForce) && self.timeInForce == 'GTD')",
-                  "expireTime needs timeInForce: GTD: set it, or remove spec.expireTime", at="expireTime"),
-        forbidden("self.executionPolicy != 'PostOnly' || self.type == 'Limit'",
-                  "PostOnly is for type Limit only: set spec.executionPolicy: Any, or use type: Limit", at="executionPolicy"),
-        forbidden("self.executionPolicy != 'PostOnly' || !has(self.timeInForce) || !(self.timeInForce in ['IOC', 'FOK'])",
-                  "PostOnly excludes IOC and FOK, which only take: set spec.executionPolicy: Any, or use GTC or GTD", at="executionPolicy"),
+        *OrderTerms.rules,
         required("!has(self.idempotencyKey) || has(self.submitDeadlineTime)",
                  "idempotencyKey needs submitDeadlineTime, which holds when the object is created again: set spec.submitDeadlineTime", at="submitDeadlineTime"),
-        forbidden("oldSelf.desiredState != 'Canceled' || self.desiredState == 'Canceled'",
-                  "desiredState never goes back to Working: create a new OrderIntent", at="desiredState"),
-        *immutable("accountRef", "symbol", "side", "positionSide", "type", "idempotencyKey", instead="create a new OrderIntent"),
-        # No exchange changes these of a live order, and an edit that is taken and not carried out would be a lie.
-        *immutable("quoteQuantity", "triggerPriceType", "trailing", "timeInForce", "expireTime", "executionPolicy", "positionEffect",
-                   instead="create a new OrderIntent"),
+        forbidden("!has(self.groupRef) || !has(self.idempotencyKey)",
+                  "a group's member has no idempotencyKey: its id is made from the group's", at="idempotencyKey"),
+        *fixed_terms("accountRef", "idempotencyKey", "groupRef", instead="create a new OrderIntent"),
     )
 
 

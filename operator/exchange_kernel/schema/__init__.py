@@ -3,9 +3,14 @@
 from exchange_kernel.api import (
     DriftPolicy,
     ExecutionPolicy,
+    FailurePolicy,
+    GroupMode,
     MarketType,
+    MemberRole,
     ModifyPolicy,
+    NativePolicy,
     OrderType,
+    PartialFillPolicy,
     PositionEffect,
     PositionSide,
     Side,
@@ -15,12 +20,7 @@ from exchange_kernel.api import (
     TriggerPriceType,
 )
 from exchange_kernel.schema.order_spec import (
-    FailurePolicy,
     GroupMember,
-    GroupMode,
-    MemberRole,
-    NativePolicy,
-    PartialFillPolicy,
     StandardOrder,
     StandardOrderGroup,
     SymbolMetadata,

@@ -6,20 +6,24 @@ text), never float: `quantity` exactly as ccxt means `amount` for that market, b
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from exchange_kernel.api import (
     DriftPolicy,
     ExecutionPolicy,
+    FailurePolicy,
+    GroupMode,
     MarketType,
+    MemberRole,
     Model,
     ModifyPolicy,
+    NativePolicy,
     NonNegativeDecimal,
     OrderIntentSpec,
     OrderType,
+    PartialFillPolicy,
     PositionEffect,
     PositionSide,
     PositiveDecimal,
@@ -31,11 +35,9 @@ from exchange_kernel.api import (
     TriggerPriceType,
 )
 from exchange_kernel.api.base import INT32_MAX, Asset, Time
-from exchange_kernel.api.order_intent import IdempotencyKey, Name, ParameterValue, Symbol
-
-MAX_MEMBERS = 20
-
-MemberName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+from exchange_kernel.api.order_group import MAX_MEMBERS
+from exchange_kernel.api.order_intent import IdempotencyKey, MemberName
+from exchange_kernel.api.order_terms import Name, ParameterValue, Symbol
 
 
 class StandardOrder(Spec):
@@ -77,36 +79,6 @@ class StandardOrder(Spec):
 
 
 # ── Groups ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class GroupMode(StrEnum):
-    ONE_CANCELS_OTHER = "OneCancelsOther"
-    ONE_TRIGGERS_OTHER = "OneTriggersOther"
-    BRACKET = "Bracket"
-    BASKET = "Basket"
-
-
-class MemberRole(StrEnum):
-    ENTRY = "Entry"
-    TAKE_PROFIT = "TakeProfit"
-    STOP_LOSS = "StopLoss"
-    LEG = "Leg"
-
-
-class NativePolicy(StrEnum):
-    PREFER = "Prefer"
-    REQUIRE = "Require"
-    NEVER = "Never"
-
-
-class PartialFillPolicy(StrEnum):
-    CANCEL = "Cancel"
-    REDUCE = "Reduce"
-
-
-class FailurePolicy(StrEnum):
-    CANCEL_ALL = "CancelAll"
-    CONTINUE = "Continue"
 
 
 class GroupMember(Spec):

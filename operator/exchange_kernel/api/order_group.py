@@ -1,0 +1,218 @@
+"""OrderGroup: orders that depend on each other (`spec`), and how they stand (`status`).
+
+Each member is an OrderIntent of its own; what a group wants of them is `core/groups.py`'s.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool, StrictInt
+
+from exchange_kernel.api.base import (
+    INT32_MAX,
+    Column,
+    Identifier,
+    Kind,
+    Message,
+    Named,
+    ObjectName,
+    Reason,
+    Resource,
+    Spec,
+    Status,
+    Time,
+    field,
+    forbidden,
+    immutable,
+    required,
+)
+from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
+from exchange_kernel.api.money import NonNegativeDecimal
+from exchange_kernel.api.order_intent import AccountRef, MemberName, OrderState
+from exchange_kernel.api.order_terms import DesiredState, OrderTerms, PositionEffect, fixed_terms
+
+MAX_MEMBERS = 20
+
+
+# ── What is wanted ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class GroupMode(StrEnum):
+    ONE_CANCELS_OTHER = "OneCancelsOther"
+    ONE_TRIGGERS_OTHER = "OneTriggersOther"
+    BRACKET = "Bracket"
+    BASKET = "Basket"
+
+
+class MemberRole(StrEnum):
+    ENTRY = "Entry"
+    TAKE_PROFIT = "TakeProfit"
+    STOP_LOSS = "StopLoss"
+    LEG = "Leg"
+
+
+class NativePolicy(StrEnum):
+    PREFER = "Prefer"
+    REQUIRE = "Require"
+    NEVER = "Never"
+
+
+class PartialFillPolicy(StrEnum):
+    CANCEL = "Cancel"
+    REDUCE = "Reduce"
+
+
+class FailurePolicy(StrEnum):
+    CANCEL_ALL = "CancelAll"
+    CONTINUE = "Continue"
+
+
+class GroupDeletionPolicy(StrEnum):
+    CANCEL_ENTRIES = "CancelEntries"
+    CANCEL_ALL = "CancelAll"
+    ORPHAN = "Orphan"
+
+
+class GroupMember(OrderTerms, Named):
+    """One order of a group. Its OrderIntent is named <group>-<name>."""
+
+    name: MemberName = field("Unique in the group.")
+    role: MemberRole = field(
+        "What the member is for. Entry opens a position, StopLoss and TakeProfit close it, Leg is any other order.", default=MemberRole.LEG)
+    position_effect: PositionEffect | None = field(  # type: ignore[assignment]  # absent means something else here than Any
+        "ReduceOnly: the order may make a position smaller, never larger or reversed. Absent: ReduceOnly for StopLoss and TakeProfit on derivatives, else Any.",
+        default=None)
+
+    rules = (
+        *OrderTerms.rules,
+        forbidden("self.role != 'StopLoss' || self.type in ['StopMarket', 'StopLimit', 'TrailingStop']",
+                  "a StopLoss waits for its price: use type: StopMarket, StopLimit or TrailingStop", at="type"),
+        forbidden("self.role != 'TakeProfit' || self.type in ['Limit', 'TakeProfitMarket', 'TakeProfitLimit']",
+                  "a TakeProfit waits for its price: use type: Limit, TakeProfitMarket or TakeProfitLimit", at="type"),
+        *fixed_terms("role", instead="create a new OrderGroup"),
+    )
+
+
+class OrderGroupSpec(Spec):
+    """The orders that are wanted, and how they depend on each other."""
+
+    account_ref: AccountRef = field("The ExchangeAccount to trade on, all members of it. Can't be changed.")
+    mode: GroupMode = field(
+        "OneCancelsOther: what one member fills, the others are cancelled for or made smaller by. OneTriggersOther: the other members are placed once the "
+        "Entry fills, as much as it has filled. Bracket: an Entry, and then a StopLoss and a TakeProfit for what it has filled, of which one cancels the "
+        "other. Basket: orders that are placed together. Can't be changed.")
+    members: Annotated[list[GroupMember], Field(
+        min_length=1, max_length=MAX_MEMBERS,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )] = Field(description="The orders. Their names and roles can't be changed, nor can there be more or fewer later; their order means nothing.")
+    native_policy: NativePolicy = field(
+        "Whether the exchange's own order lists are used. Prefer: where it has a list that keeps onPartialFill. Require: or else the group is not placed. "
+        "Never: the operator keeps the group. Can't be changed.", default=NativePolicy.PREFER)
+    on_partial_fill: PartialFillPolicy | None = field(
+        "What a fill of one does to the others. Cancel: they are cancelled. Reduce: they are made smaller by its share. Absent: Cancel for OneCancelsOther, "
+        "Reduce for the exits of a Bracket. Can't be changed.", default=None)
+    failure_policy: FailurePolicy = field(
+        "What happens once a member is refused. CancelAll: the others are cancelled, and what is filled stays. Continue: they go on. A stop of an open "
+        "position is never cancelled for it.", default=FailurePolicy.CANCEL_ALL)
+    desired_state: DesiredState = field(
+        "Working: the group is to work until it ends. Canceled: entries and legs are cancelled; what is done with exits of an open position is "
+        "deletionPolicy's to say. There is no way back.", default=DesiredState.WORKING)
+    suspend: StrictBool = field("True: nothing is sent or changed until it is false. Cancels, deletes and lookups go on.", default=False)
+    deletion_policy: GroupDeletionPolicy = field(
+        "What deleting this object, or desiredState Canceled, does to live orders. CancelEntries: all are cancelled but the stop of an open position, which "
+        "stays as an OrderIntent of its own. CancelAll: all. Orphan: none, and nobody attends to them.", default=GroupDeletionPolicy.CANCEL_ENTRIES)
+    ttl_seconds_after_finished: StrictInt | None = field(
+        "Delete this object and its members so many seconds after it finished; absent: keep them.", default=None, minimum=0, maximum=INT32_MAX)
+
+    rules = (
+        required("self.mode != 'OneCancelsOther' || (self.members.size() >= 2 && self.members.all(m, m.role != 'Entry'))",
+                 "OneCancelsOther has two members or more, and no Entry: add one, or correct spec.members[].role", at="members"),
+        required("self.mode != 'OneTriggersOther' || (self.members.size() >= 2 && self.members.filter(m, m.role == 'Entry').size() == 1)",
+                 "OneTriggersOther has exactly one Entry and at least one other member: correct spec.members[].role", at="members"),
+        required("self.mode != 'Bracket' || (self.members.filter(m, m.role == 'Entry').size() == 1 && self.members.filter(m, m.role == 'StopLoss').size() == 1 "
+                 "&& self.members.filter(m, m.role == 'TakeProfit').size() <= 1 && self.members.all(m, m.role != 'Leg'))",
+                 "a Bracket has one Entry, one StopLoss and at most one TakeProfit: correct spec.members[].role", at="members"),
+        forbidden("self.mode != 'Bracket' || self.members.all(m, self.members.all(n, m.symbol == n.symbol && "
+                  "((m.role == 'Entry') == (n.role == 'Entry')) == (m.side == n.side)))",
+                  "the exits of a Bracket are on the Entry's symbol and the other side: correct spec.members[].symbol and side", at="members"),
+        forbidden("self.mode != 'Basket' || self.members.all(m, m.role == 'Leg')",
+                  "the members of a Basket are Legs: remove spec.members[].role, or use another mode", at="members"),
+        forbidden("self.mode == 'Basket' || self.members.all(m, has(m.quantity))",
+                  "members whose size depends on another's fills have a quantity: set spec.members[].quantity instead of quoteQuantity", at="members"),
+        forbidden("self.mode in ['OneCancelsOther', 'Bracket'] || !has(self.onPartialFill)",
+                  "onPartialFill is for OneCancelsOther and Bracket: remove it", at="onPartialFill"),
+        forbidden("self.members.size() == oldSelf.members.size() && self.members.all(m, oldSelf.members.exists(o, o.name == m.name))",
+                  "members can't be added or removed: create a new OrderGroup", at="members"),
+        forbidden("oldSelf.desiredState != 'Canceled' || self.desiredState == 'Canceled'",
+                  "desiredState never goes back to Working: create a new OrderGroup", at="desiredState"),
+        *immutable("accountRef", "mode", "nativePolicy", "onPartialFill", instead="create a new OrderGroup"),
+    )
+
+
+# ── What is ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class MemberStatus(Status, Named):
+    """One member, as it stands."""
+
+    name: MemberName = field("The member's name in the group.")
+    intent_name: ObjectName = field("Its OrderIntent, if there is or was one.")
+    uid: Identifier | None = field("metadata.uid of its OrderIntent. A member that has one is never created again.", default=None)
+    state: OrderState = field("Where its order stands, as on an OrderIntent. Pending: not created, or not sent.", default=OrderState.PENDING)
+    finished: StrictBool = field("Whether nothing about it can change any more.", default=False)
+    gone: StrictBool = field("Whether its OrderIntent is gone: deleted by somebody, or at the end of its time. It is not created again.", default=False)
+    quantity: NonNegativeDecimal | None = field("Its quantity as the group wants it now: an exit's follows the Entry's fills.", default=None)
+    filled_quantity: NonNegativeDecimal | None = field("Filled so far.", default=None)
+    average_price: NonNegativeDecimal | None = field("Average price of the fills.", default=None)
+    reason: Reason | None = field("Why it is as it is, in one word for programs.", default=None)
+    message: Message | None = field("The same in a sentence for people.", default=None)
+
+
+class MemberCounts(Status):
+    """How many members there are in each state."""
+
+    total: StrictInt = field("All of them.", minimum=0, maximum=MAX_MEMBERS)
+    open: StrictInt = field("Working at the exchange.", minimum=0, maximum=MAX_MEMBERS)
+    filled: StrictInt = field("Filled.", minimum=0, maximum=MAX_MEMBERS)
+    ended: StrictInt = field("Ended otherwise.", minimum=0, maximum=MAX_MEMBERS)
+    unknown: StrictInt = field("Those whose outcome is being found out.", minimum=0, maximum=MAX_MEMBERS)
+
+
+class OrderGroupStatus(Status):
+    """The group as it stands."""
+
+    observed_generation: StrictInt = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
+    members: list[MemberStatus] = field("The members, by name.", max_items=MAX_MEMBERS, key="name")
+    counts: MemberCounts | None = field("How many members there are in each state.", default=None)
+    completion_time: Time | None = field("When the last member's end was settled.", default=None)
+    conditions: list[Condition] = field(
+        "Finished (every member reached a settled end), Succeeded (the end asked for), Ready (every member is as spec says), Stalled (a person is needed) and "
+        "Protected (the StopLoss works for as long as there is a position).", max_items=MAX_CONDITIONS, key="type")
+
+
+# ── The kind ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class OrderGroup(Kind):
+    """Orders that depend on each other: one cancels the other, one triggers the other, a bracket, or a basket."""
+
+    kind: Literal["OrderGroup"] = "OrderGroup"
+    spec: OrderGroupSpec = field("The orders that are wanted, and how they depend on each other.")
+    status: OrderGroupStatus = field("The group as it stands.", default=OrderGroupStatus())
+
+    resource = Resource(
+        plural="ordergroups", singular="ordergroup", short_names=("og",),
+        columns=(
+            Column("Mode", ".spec.mode", "How the members depend on each other."),
+            Column("Members", ".status.counts.total", "How many members it has.", type="integer"),
+            Column("Open", ".status.counts.open", "Members that work at the exchange.", type="integer"),
+            Column("Filled", ".status.counts.filled", "Members that are filled.", type="integer"),
+            Column("Succeeded", '.status.conditions[?(@.type=="Succeeded")].status', "Whether it came to the end asked for."),
+            Column("Reason", '.status.conditions[?(@.type=="Succeeded")].reason', "Why, or what it is doing."),
+            Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date"),
+            Column("Account", ".spec.accountRef.name", "ExchangeAccount it is on.", wide=True),
+            Column("Finished", '.status.conditions[?(@.type=="Finished")].status', "Whether every member reached its end.", wide=True),
+            Column("Protected", '.status.conditions[?(@.type=="Protected")].status', "Whether the stop works while there is a position.", wide=True),
+            Column("Unknown", ".status.counts.unknown", "Members whose outcome is being found out.", type="integer", wide=True),
+        ),
+        selectable=(".spec.accountRef.name", ".spec.mode"),
+    )
