@@ -94,6 +94,101 @@ async def test_times_in_force(binance, params, status):
     assert (created["status"], created["filled"]) == (status, 0.0)
 
 
+# ── Contingent orders and lists ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def trade_at(venue: Served, *prices: str) -> None:
+    """Others trade at these prices."""
+    for price in prices:
+        venue.exchange.engine.observe(venue.exchange.engine.market("BTCUSDT").symbol, Decimal(price))
+
+
+@pytest.mark.parametrize(("kind", "side", "price", "params", "raw_type", "trigger"), [
+    ("market", "sell", None, {"stopLossPrice": 59000}, "STOP_LOSS", "59000"),
+    ("limit", "sell", 58900, {"stopLossPrice": 59000}, "STOP_LOSS_LIMIT", "59000"),
+    ("market", "sell", None, {"takeProfitPrice": 61000}, "TAKE_PROFIT", "61000"),
+    ("limit", "sell", 61000, {"takeProfitPrice": 61000}, "TAKE_PROFIT_LIMIT", "61000"),
+    ("limit", "buy", 61100, {"triggerPrice": 61000}, "STOP_LOSS_LIMIT", "61000"),
+    ("market", "buy", None, {"triggerPrice": 61000}, "STOP_LOSS", "61000"),
+])
+async def test_a_contingent_order_waits_for_its_price(venue, binance, kind, side, price, params, raw_type, trigger):
+    created = await binance.create_order(SYMBOL, kind, side, 1, price, params)
+    fetched = await binance.fetch_order(created["id"], SYMBOL)
+    assert (fetched["status"], fetched["triggerPrice"], fetched["info"]["type"], fetched["info"]["isWorking"]) == ("open", float(trigger), raw_type, False)
+    assert [order["id"] for order in await binance.fetch_open_orders(SYMBOL)] == [created["id"]]
+    trade_at(venue, trigger)
+    fetched = await binance.fetch_order(created["id"], SYMBOL)
+    assert (fetched["status"], fetched["info"]["isWorking"]) == ("open" if kind == "limit" else "expired", True)
+
+
+async def test_a_trailing_order_follows_the_price(venue, binance):
+    created = await binance.create_order(SYMBOL, "limit", "sell", 1, 50000, {"trailingPercent": 5, "stopLossOrTakeProfit": "stopLoss"})
+    trade_at(venue, "70000", "66500.01")
+    assert (await binance.fetch_order(created["id"], SYMBOL))["info"]["isWorking"] is False
+    trade_at(venue, "66500")
+    fetched = await binance.fetch_order(created["id"], SYMBOL)
+    assert (fetched["info"]["isWorking"], fetched["info"]["trailingDelta"], fetched["status"]) == (True, 500, "open")
+
+
+async def test_a_contingent_order_is_cancelled(binance):
+    created = await binance.create_order(SYMBOL, "market", "sell", 1, None, {"stopLossPrice": 59000})
+    assert (await binance.cancel_order(created["id"], SYMBOL))["status"] == "canceled"
+
+
+PAIR = {
+    "symbol": "BTCUSDT", "side": "SELL", "quantity": "1", "listClientOrderId": "pair", "aboveType": "LIMIT_MAKER", "abovePrice": "61000",
+    "aboveClientOrderId": "profit", "belowType": "STOP_LOSS", "belowStopPrice": "59000", "belowClientOrderId": "stop",
+}
+
+
+async def test_one_of_a_pair_cancels_the_other(venue, binance):
+    answer = await binance.private_post_orderlist_oco(PAIR)
+    assert (answer["listOrderStatus"], [order["clientOrderId"] for order in answer["orders"]]) == ("EXECUTING", ["stop", "profit"])
+    assert [order["clientOrderId"] for order in await binance.fetch_open_orders(SYMBOL)] == ["stop", "profit"]
+    fill(venue, {"id": answer["orders"][1]["orderId"]})
+    assert {order["clientOrderId"]: order["status"] for order in await binance.fetch_orders(SYMBOL)} == {"stop": "expired", "profit": "closed"}
+    assert (await binance.private_get_orderlist({"origClientOrderId": "pair"}))["listOrderStatus"] == "ALL_DONE"
+
+
+async def test_a_pair_is_cancelled_as_one(binance):
+    answer = await binance.private_post_orderlist_oco(PAIR)
+    cancelled = await binance.private_delete_orderlist({"symbol": "BTCUSDT", "orderListId": answer["orderListId"]})
+    assert [order["status"] for order in cancelled["orderReports"]] == ["CANCELED", "CANCELED"]
+    assert await binance.private_get_openorderlist() == []
+    assert [one["listClientOrderId"] for one in await binance.private_get_allorderlist()] == ["pair"]
+
+
+async def test_an_entry_releases_its_pair(venue, binance):
+    answer = await binance.private_post_orderlist_otoco({
+        "symbol": "BTCUSDT", "workingType": "LIMIT", "workingSide": "BUY", "workingPrice": "60000", "workingQuantity": "1", "workingTimeInForce": "GTC",
+        "workingClientOrderId": "entry", "pendingSide": "SELL", "pendingQuantity": "1", "pendingAboveType": "LIMIT_MAKER", "pendingAbovePrice": "61000",
+        "pendingAboveClientOrderId": "profit", "pendingBelowType": "STOP_LOSS_LIMIT", "pendingBelowPrice": "58900", "pendingBelowStopPrice": "59000",
+        "pendingBelowTimeInForce": "GTC", "pendingBelowClientOrderId": "stop",
+    })
+    assert [order["status"] for order in answer["orderReports"]] == ["NEW", "PENDING_NEW", "PENDING_NEW"]
+    fill(venue, {"id": answer["orders"][0]["orderId"]})
+    assert {order["clientOrderId"]: order["status"] for order in await binance.fetch_orders(SYMBOL)} == {"entry": "closed", "stop": "open", "profit": "open"}
+
+
+async def test_an_entry_releases_one_order(venue, binance):
+    answer = await binance.private_post_orderlist_oto({
+        "symbol": "BTCUSDT", "workingType": "LIMIT_MAKER", "workingSide": "BUY", "workingPrice": "60000", "workingQuantity": "1",
+        "pendingType": "LIMIT", "pendingSide": "SELL", "pendingPrice": "61000", "pendingQuantity": "1", "pendingTimeInForce": "GTC",
+    })
+    fill(venue, {"id": answer["orders"][0]["orderId"]})
+    assert [(order["side"], order["price"]) for order in await binance.fetch_open_orders(SYMBOL)] == [("sell", 61000.0)]
+
+
+async def test_the_stream_tells_ccxt_of_a_triggered_stop(venue, binance):
+    watching = asyncio.create_task(binance.watch_orders(SYMBOL))
+    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=10, what="the subscription is done")
+    await binance.create_order(SYMBOL, "limit", "sell", 1, 58900, {"stopLossPrice": 59000, "clientOrderId": "mine"})
+    assert _told(await watching) == ("mine", "open", 0.0)
+    watching = asyncio.create_task(binance.watch_orders(SYMBOL))
+    await asyncio.sleep(0)          # ccxt wakes only who waits
+    trade_at(venue, "59000")
+    assert _told(await watching) == ("mine", "open", 0.0)
+
+
 async def test_an_edit_is_a_cancel_and_a_new_order(binance):
     created = await binance.create_order(SYMBOL, "limit", "buy", 1, 50000)
     edited = await binance.edit_order(created["id"], SYMBOL, "limit", "buy", 1, 49000)
@@ -135,6 +230,9 @@ REFUSALS = [
     ("off the lot", lambda b: b.private_post_order(raw(quantity="0.000001")), ccxt.InvalidOrder, "lot size"),
     ("off the tick", lambda b: b.private_post_order(raw(price="50000.001")), ccxt.InvalidOrder, "order price is invalid"),
     ("would take", lambda b: b.create_order(SYMBOL, "limit", "sell", 1, 49000, {"postOnly": True}), ccxt.OrderImmediatelyFillable, "immediately match"),
+    ("a stop that would trigger", lambda b: b.create_order(SYMBOL, "limit", "sell", 1, 60000, {"stopLossPrice": 60500}), ccxt.OrderImmediatelyFillable, "trigger immediately"),
+    ("a pair the wrong way round", lambda b: b.private_post_orderlist_oco({**PAIR, "abovePrice": "59500"}), ccxt.InvalidOrder, "relationship of the prices"),
+    ("no such list", lambda b: b.private_get_orderlist({"orderListId": 99}), ccxt.OrderNotFound, "-2013"),
     ("no such order", lambda b: b.fetch_order("99", SYMBOL), ccxt.OrderNotFound, "-2013"),
     ("nothing to cancel", lambda b: b.cancel_order("99", SYMBOL), ccxt.OrderNotFound, "-2011"),
     ("no such market", lambda b: b.private_post_order(raw(symbol="NOSUCH")), ccxt.BadSymbol, "-1121"),

@@ -6,10 +6,14 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from exchange_kernel.exchanges.simulated.errors import insufficient_balance
-from exchange_kernel.exchanges.simulated.orders import ZERO, Execution, Listener, Order
+from exchange_kernel.exchanges.simulated.orders import ZERO, Execution, Listener, Order, Prevented
 from exchange_kernel.exchanges.simulated.symbols import Symbol
+
+if TYPE_CHECKING:
+    from exchange_kernel.exchanges.simulated.order_lists import OrderList
 
 
 @dataclass(slots=True)
@@ -38,6 +42,9 @@ class Account:
         self.open: dict[int, Order] = {}
         self.orders: defaultdict[str, list[Order]] = defaultdict(list)              # by symbol, by order id
         self.executions: defaultdict[str, list[Execution]] = defaultdict(list)      # by symbol, by trade id
+        self.open_lists: dict[int, OrderList] = {}
+        self.lists: list[OrderList] = []        # by list id
+        self.prevented: list[Prevented] = []    # trades with itself that were not made
         self.listeners: list[Listener] = []
         self._keeps_history = keeps_history
         self._open_by_client_id: dict[str, Order] = {}
@@ -51,6 +58,17 @@ class Account:
             self.orders[order.symbol.name].append(order)
             self._by_id[order.order_id] = order
             self._latest_by_client_id[order.symbol.name, order.client_order_id] = order
+
+    def accept_list(self, order_list: OrderList) -> None:
+        self.open_lists[order_list.list_id] = order_list
+        if self._keeps_history:
+            self.lists.append(order_list)
+
+    def close_list(self, order_list: OrderList) -> None:
+        del self.open_lists[order_list.list_id]
+
+    def has_open_list(self, client_order_id: str) -> bool:
+        return any(order_list.client_order_id == client_order_id for order_list in self.open_lists.values())
 
     def rename(self, order: Order, client_order_id: str) -> None:
         del self._open_by_client_id[order.client_order_id]
@@ -87,3 +105,10 @@ class Account:
             return None if client_order_id is None else self._latest_by_client_id.get((symbol.name, client_order_id))
         order = self._by_id.get(order_id)
         return order if order is not None and order.symbol == symbol else None
+
+    def find_list(self, list_id: int | None, client_order_id: str | None, *, open_only: bool = False) -> OrderList | None:
+        """By its id where that is given, and then under the client id if that is given too. By a client id alone: the latest that had it."""
+        for order_list in reversed(list(self.open_lists.values()) if open_only else self.lists):
+            if list_id in (None, order_list.list_id) and client_order_id in (None, order_list.client_order_id):
+                return order_list
+        return None

@@ -73,6 +73,12 @@ class Book:
         if not level.orders:
             del levels[order.price]
 
+    def discard(self, order: Order) -> None:
+        """It has ended: it rests no more, if it did."""
+        level = self._sides[order.side].get(order.price)
+        if level is not None and order.order_id in level.orders:
+            self.remove(order)
+
 
 def crosses(side: Side, limit: Decimal | None, price: Decimal) -> bool:
     if limit is None:

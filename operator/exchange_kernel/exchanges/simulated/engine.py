@@ -1,30 +1,32 @@
-"""The matching engine: price-time priority, balances with locks, fees. Pure: no I/O, and time comes from the clock it is given.
+"""The matching engine: price-time priority, contingent orders and order lists. Pure: no I/O, and time comes from the clock it is given.
 
-Self-trade prevention is left out: an account may trade with itself. So are contingent orders, icebergs and order lists.
+Money moves in `clearing.py`, prices wait in `triggers.py`, what orders of a list do to each other is in `contingencies.py`. Icebergs are left out.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import replace
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from itertools import count
 
+from exchange_kernel.exchanges.simulated import admission, contingencies, liquidity
 from exchange_kernel.exchanges.simulated.accounts import Account
-from exchange_kernel.exchanges.simulated.book import Book
+from exchange_kernel.exchanges.simulated.clearing import Clearing
 from exchange_kernel.exchanges.simulated.errors import (
-    VenueError,
     amend_rejected,
     bad_symbol,
     duplicate_order,
     insufficient_balance,
     invalid,
-    no_liquidity,
     restricted_cancel,
+    unknown_list,
     unknown_order,
-    would_take,
 )
+from exchange_kernel.exchanges.simulated.market import Market
+from exchange_kernel.exchanges.simulated.order_lists import ListStatus, NewOrderList, OrderList
 from exchange_kernel.exchanges.simulated.orders import (
     ZERO,
     Execution,
@@ -32,24 +34,14 @@ from exchange_kernel.exchanges.simulated.orders import (
     NewOrder,
     Order,
     OrderType,
-    Rejection,
-    Report,
     Side,
     Status,
     TimeInForce,
 )
-from exchange_kernel.exchanges.simulated.symbols import DECIMALS, Symbol
-from exchange_kernel.exchanges.simulated.tape import Tape
+from exchange_kernel.exchanges.simulated.prevention import prevent
+from exchange_kernel.exchanges.simulated.symbols import Symbol
 
-SMALLEST = Decimal(1).scaleb(-DECIMALS)
-
-
-class Market:
-    def __init__(self, symbol: Symbol, now: int) -> None:
-        self.symbol = symbol
-        self.book = Book()
-        self.tape = Tape.starting(symbol.start_price, now)
-        self.trade_ids = count(1)
+__all__ = ["Engine", "Market"]
 
 
 class Engine:
@@ -60,11 +52,12 @@ class Engine:
         self.now = now
         self.maker_fee, self.taker_fee = maker_fee, taker_fee
         self.markets = {symbol.name: Market(symbol, now()) for symbol in symbols}
-        self.fees: defaultdict[str, Decimal] = defaultdict(Decimal)     # what the venue earned, by asset
+        self._clearing = Clearing(now, maker_fee=maker_fee, taker_fee=taker_fee, ended=self._ended)
+        self.fees = self._clearing.fees         # what the venue earned, by asset
         self._order_ids = count(1)
-        self._report_ids = count(1)
+        self._list_ids = count(1)
         self._names = count(1)
-        self._touched: defaultdict[Account, set[str]] = defaultdict(set)
+        self._released: deque[OrderList] = deque()      # their working orders are filled
 
     def market(self, name: str) -> Market:
         if (market := self.markets.get(name)) is None:
@@ -74,61 +67,88 @@ class Engine:
     # ── Commands ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def check(self, new: NewOrder) -> None:
-        """The market's filters. MARKET orders are valued at the last price. [filters.md, NOTIONAL with avgPriceMins 0]"""
-        symbol, market = new.symbol, new.type is OrderType.MARKET
-        if new.price is not None:
-            symbol.check_price(new.price)
-        if new.quantity is not None:
-            symbol.check_quantity(new.quantity, market=market)
-            price = new.price if new.price is not None else self.markets[symbol.name].tape.last
-            symbol.check_notional(price * new.quantity, market=market)
-        elif new.quote_quantity is not None:
-            symbol.check_notional(new.quote_quantity, market=market)
+        """The market's filters."""
+        admission.check(self.markets[new.symbol.name], new)
 
     def place(self, account: Account, new: NewOrder) -> Order:
         self.check(new)
         market = self.markets[new.symbol.name]
-        try:
-            order = self._admitted(account, market, new)
-        except VenueError as refused:
-            if refused.reason:
-                rejection = Rejection(new, next(self._report_ids), self.now(), refused.reason)
-                for listener in account.listeners:
-                    listener.rejected(rejection)
-            raise
-        account.accept(order)
-        self._touched[account].add(order.gives)
-        self._report(ExecutionType.NEW, order)
-        if order.time_in_force is not TimeInForce.FOK or self._available(market, order) >= order.quantity:
-            self._match(market, order)
-        self._end_or_rest(market, order)
-        self._tell_balances()
+        with admission.told(self._clearing, account, new):
+            admission.admit(market, account, new)
+            order = self._order(account, market, new)
+            needed = liquidity.cost(market.book, order.quantity) if new.type is OrderType.MARKET and new.side is Side.BUY else order.reserve(order.quantity)
+            self._clearing.lock(order, needed)
+        self._accept(order)
+        self._start(market, order)
+        self._settle()
         return order
+
+    def place_list(self, account: Account, new: NewOrderList) -> tuple[OrderList, list[Order]]:
+        """The list, and copies of its orders as the answer shows them: a pending order of a list whose working order filled at once is still pending."""
+        for leg in new.legs:
+            self.check(leg)
+        market = self.markets[new.symbol.name]
+        with admission.told(self._clearing, account, *new.legs):
+            admission.admit_list(market, account, new)
+            order_list = OrderList(
+                account=account, symbol=new.symbol, list_id=0, client_order_id=new.client_order_id or self._name(), contingency=new.contingency,
+                time=self.now(),
+            )
+            order_list.orders = [self._order(account, market, leg, order_list) for leg in new.legs]
+            starting = order_list.others if order_list.working is None else [order_list.working]
+            needs = contingencies.pair_needs(starting)
+            if account.balances[starting[0].gives].free < sum(needs.values()):
+                raise insufficient_balance()
+            order_list.list_id = next(self._list_ids)
+        account.accept_list(order_list)
+        for order in order_list.orders:
+            if order in needs:
+                self._clearing.lock(order, needs[order])
+            else:
+                order.status = Status.PENDING_NEW
+            self._accept(order)
+        self._clearing.report_list(order_list, ListStatus.EXEC_STARTED)
+        for order in starting:
+            self._start(market, order)
+        answered = [copy(order) for order in order_list.orders]
+        self._settle()
+        return order_list, answered
 
     def cancel(self, account: Account, symbol: Symbol, *, order_id: int | None = None, client_order_id: str | None = None,
                name: str | None = None, only: Status | None = None) -> tuple[Order, str]:
-        """The cancelled order, and the name of the cancel. `only`: refuse unless the order is in this state."""
+        """The cancelled order, and the name of the cancel. The others of its list go with it. `only`: refuse unless the order is in this state."""
         order = account.find_open(symbol, order_id, client_order_id)
         if order is None:
             raise unknown_order()
         if only not in (None, order.status):
             raise restricted_cancel()
         name = name or self._name()
-        self.markets[symbol.name].book.remove(order)
-        self._end(order, Status.CANCELED, ExecutionType.CANCELED, name=name)
-        self._tell_balances()
+        self._cancel([order] if order.order_list is None else order.order_list.orders, name)
         return order, name
+
+    def cancel_list(self, account: Account, symbol: Symbol, *, list_id: int | None = None, client_order_id: str | None = None,
+                    name: str | None = None) -> tuple[OrderList, str]:
+        order_list = account.find_list(list_id, client_order_id, open_only=True)
+        if order_list is None or order_list.symbol != symbol:
+            raise unknown_list()
+        name = name or self._name()
+        self._cancel(order_list.orders, name)
+        return order_list, name
 
     def cancel_all(self, account: Account, symbol: Symbol) -> list[tuple[Order, str]]:
         orders = [order for order in account.open.values() if order.symbol == symbol]
         if not orders:
             raise unknown_order()
         name = self._name()
-        return [self.cancel(account, symbol, order_id=order.order_id, name=name) for order in orders]
+        self._cancel(orders, name)
+        return [(order, name) for order in orders]
 
     def amend(self, account: Account, symbol: Symbol, quantity: Decimal, *, order_id: int | None = None, client_order_id: str | None = None,
               name: str | None = None) -> tuple[Order, str, int]:
-        """Less of an order, in its old place: the order, its former name, and the report's id. [faqs/order_amend_keep_priority.md]"""
+        """Less of an order, in its old place: the order, its former name, and the report's id. [faqs/order_amend_keep_priority.md]
+
+        The two of a pair always have one quantity, so the other is amended with it.
+        """
         order = account.find_open(symbol, order_id, client_order_id)
         if order is None:
             raise unknown_order()
@@ -142,182 +162,191 @@ class Engine:
             if account.has_open(name):
                 raise duplicate_order()
             account.rename(order, name)
-        less = order.quantity - quantity
-        self.markets[symbol.name].book.reduce(order, less)
-        order.quantity = quantity
-        order.update_time = self.now()
-        self._unlock(order, order.reserve(less))
-        report_id = self._report(ExecutionType.REPLACED, order, original=former)
-        self._tell_balances()
+        sibling = order.order_list.sibling(order) if order.order_list is not None else None
+        report_id = self._reduce(order, quantity, former)
+        if sibling is not None:
+            self._reduce(sibling, quantity, "")
+        if order.order_list is not None and name != former:
+            self._clearing.report_list(order.order_list, ListStatus.UPDATED)
+        self._clearing.tell_balances()
         return order, former, report_id
 
     def fill(self, counterparty: Account, order: Order, quantity: Decimal | None = None) -> Execution:
         """Trade with this very order, whatever stands before it in the queue: for fills on cue."""
         quantity = order.remaining if quantity is None else quantity
-        if not order.status.open:
+        if not order.status.open or order.waits:
             raise unknown_order()
         if not 0 < quantity <= order.remaining or quantity % order.symbol.step:
             raise invalid("quantity")
         new = NewOrder(symbol=order.symbol, side=order.side.opposite, type=OrderType.LIMIT, quantity=quantity, price=order.price,
                        time_in_force=TimeInForce.IOC)
         market = self.markets[order.symbol.name]
-        taker = self._admitted(counterparty, market, new)
+        taker = self._order(counterparty, market, new)
+        self._clearing.lock(taker, taker.reserve(quantity))
+        taker.order_id, taker.working_time = next(self._order_ids), self.now()
         counterparty.accept(taker)
         execution = self._trade(market, taker, order, quantity)
         self._end_or_rest(market, taker)
-        self._tell_balances()
+        self._settle()
         return execution
 
-    # ── Admission ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def observe(self, symbol: Symbol, price: Decimal) -> None:
+        """Others traded at this price, outside of the book: the last price, and the contingent orders that waited for it."""
+        market = self.markets[symbol.name]
+        market.traded(price, symbol.min_quantity, self.now())
+        self._settle()
 
-    def _admitted(self, account: Account, market: Market, new: NewOrder) -> Order:
-        if new.client_order_id is not None and account.has_open(new.client_order_id):
-            raise duplicate_order()
-        if new.type is OrderType.LIMIT_MAKER and next(market.book.crossed(new.side, new.price), None) is not None:
-            raise would_take()
-        sized = new if new.quantity is not None else replace(new, quantity=self._sized(market, new))
-        quantity, now = sized.quantity or ZERO, self.now()
-        order = Order(
+    # ── The life of an order ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _order(self, account: Account, market: Market, new: NewOrder, order_list: OrderList | None = None) -> Order:
+        sized = new if new.quantity is not None else replace(new, quantity=liquidity.sized(market.book, new))
+        now = self.now()
+        return Order(
             account=account, symbol=new.symbol, order_id=0, client_order_id=new.client_order_id or self._name(), side=new.side, type=new.type,
-            time_in_force=new.time_in_force, quantity=quantity, quote_quantity=new.quote_quantity or ZERO, price=new.price or ZERO,
-            time=now, update_time=now,
+            time_in_force=new.time_in_force, quantity=sized.quantity or ZERO, quote_quantity=new.quote_quantity or ZERO, price=new.price or ZERO,
+            time=now, update_time=now, stop_price=new.stop_price, trailing_delta=new.trailing_delta, order_list=order_list,
+            lock_price=new.stop_price or market.tape.last,
+            self_trade_prevention=new.symbol.self_trade_prevention if new.self_trade_prevention is None else new.self_trade_prevention,
         )
-        needed = order.reserve(quantity) if new.price is not None or new.side is Side.SELL else self._cost(market, quantity)
-        if account.balances[order.gives].free < needed:
-            raise insufficient_balance()
-        account.balances[order.gives].lock(needed)
-        order.locked = needed
+
+    def _accept(self, order: Order) -> None:
         order.order_id = next(self._order_ids)
-        return order
+        if order.status is Status.NEW and not order.type.contingent:
+            order.working_time = order.time
+        order.account.accept(order)
+        self._clearing.report(ExecutionType.NEW, order)
 
-    def _sized(self, market: Market, new: NewOrder) -> Decimal:
-        """How much base so much quote buys or sells now, in whole steps. [rest-api.md, New order, quoteOrderQty]"""
-        left, quantity, step = new.quote_quantity or ZERO, ZERO, new.symbol.step
-        for level in market.book.crossed(new.side, None):
-            if (whole := level.price * level.quantity) > left:
-                quantity += left // (level.price * step) * step
-                break
-            quantity += level.quantity
-            left -= whole
-        if quantity < new.symbol.min_quantity:
-            raise no_liquidity()
-        return quantity
+    def _start(self, market: Market, order: Order) -> None:
+        """A contingent order begins to wait, any other to work."""
+        if order.type.contingent:
+            market.triggers.arm(order, market.tape.last, self.now())
+        else:
+            self._work(market, order)
 
-    def _cost(self, market: Market, quantity: Decimal) -> Decimal:
-        """What a MARKET order to buy will spend, as far as the book reaches."""
-        cost = ZERO
-        for level in market.book.crossed(Side.BUY, None):
-            taken = min(quantity, level.quantity)
-            cost += taken * level.price
-            quantity -= taken
-            if not quantity:
-                break
-        return cost
-
-    def _available(self, market: Market, order: Order) -> Decimal:
-        available = ZERO
-        for level in market.book.crossed(order.side, order.limit):
-            available += level.quantity
-            if available >= order.quantity:
-                break
-        return available
-
-    # ── Matching ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _work(self, market: Market, order: Order) -> None:
+        if order.time_in_force is not TimeInForce.FOK or liquidity.fills_whole(market.book, order):
+            self._match(market, order)
+        self._end_or_rest(market, order)
 
     def _match(self, market: Market, taker: Order) -> None:
-        while taker.remaining and (maker := market.book.counterpart(taker)) is not None:
-            self._trade(market, taker, maker, min(taker.remaining, maker.remaining))
+        while taker.status.open and (maker := market.book.counterpart(taker)) is not None:
+            if prevent(market, taker, maker, self._clearing):
+                continue
+            quantity = min(taker.remaining, maker.remaining)
+            if taker.type.at_market and taker.side is Side.BUY and not self._afford(taker, quantity * maker.price):
+                break       # what it was to take at better prices was its own and expired
+            self._trade(market, taker, maker, quantity)
 
     def _trade(self, market: Market, taker: Order, maker: Order, quantity: Decimal) -> Execution:
         """At the price of the order that rested, and at the moment when the other came. The maker's side of it is returned."""
-        price, trade_id, now = maker.price, next(market.trade_ids), taker.time
-        quote_quantity = price * quantity
+        price, trade_id, now = maker.price, market.next_trade_id(), taker.working_time or taker.time
+        contingencies.goes_alone(maker, self._clearing)
         if quantity == maker.remaining:
             market.book.remove(maker)
         else:
             market.book.reduce(maker, quantity)
-        self._execute(taker, trade_id, price, quantity, quote_quantity, self.taker_fee, now, is_maker=False)
-        execution = self._execute(maker, trade_id, price, quantity, quote_quantity, self.maker_fee, now, is_maker=True)
-        market.tape.traded(price, quantity, quote_quantity, now)
-        return execution
-
-    def _execute(self, order: Order, trade_id: int, price: Decimal, quantity: Decimal, quote_quantity: Decimal, rate: Decimal, now: int, *,
-                 is_maker: bool) -> Execution:
-        account, buys = order.account, order.side is Side.BUY
-        received, given = (quantity, quote_quantity) if buys else (quote_quantity, quantity)
-        commission = (received * rate).quantize(SMALLEST, rounding=ROUND_DOWN)
-        released = given if order.type is OrderType.MARKET else order.reserve(quantity)
-        order.locked -= released
-        giving = account.balances[order.gives]
-        giving.locked -= released
-        giving.free += released - given         # a better price than its limit leaves some over
-        account.balances[order.receives].free += received - commission
-        self.fees[order.receives] += commission
-        order.executed += quantity
-        order.cumulative_quote += quote_quantity
-        order.update_time = now
-        order.status = Status.PARTIALLY_FILLED if order.remaining else Status.FILLED
-        execution = Execution(
-            symbol=order.symbol, trade_id=trade_id, order_id=order.order_id, client_order_id=order.client_order_id, price=price, quantity=quantity,
-            quote_quantity=quote_quantity, commission=commission, commission_asset=order.receives, time=now, is_buyer=buys, is_maker=is_maker,
-        )
-        order.executions.append(execution)
-        account.executed(execution)
-        self._touched[account].update((order.gives, order.receives))
-        if order.status is Status.FILLED:
-            self._release(order)
-            account.close(order)
-        self._report(ExecutionType.TRADE, order, execution=execution)
+        self._clearing.execute(taker, trade_id, price, quantity, now, is_maker=False)
+        execution = self._clearing.execute(maker, trade_id, price, quantity, now, is_maker=True)
+        market.traded(price, quantity, now)
         return execution
 
     def _end_or_rest(self, market: Market, order: Order) -> None:
-        if not order.remaining:
+        if not order.status.open:
             return
-        if order.type is OrderType.MARKET:
-            self._end(order, Status.EXPIRED, ExecutionType.EXPIRED, reason="INSUFFICIENT_LIQUIDITY")
+        if order.type.at_market:
+            self._expire(order, "INSUFFICIENT_LIQUIDITY")
         elif order.time_in_force is TimeInForce.IOC:
-            self._end(order, Status.EXPIRED, ExecutionType.EXPIRED, reason="UNFILLED_IOC_QUANTITY_EXPIRED")
+            self._expire(order, "UNFILLED_IOC_QUANTITY_EXPIRED")
         elif order.time_in_force is TimeInForce.FOK:
-            self._end(order, Status.EXPIRED, ExecutionType.EXPIRED, reason="UNFILLED_FOK_ORDER_EXPIRED")
+            self._expire(order, "UNFILLED_FOK_ORDER_EXPIRED")
         else:
             market.book.rest(order)
 
-    def _end(self, order: Order, status: Status, kind: ExecutionType, *, name: str | None = None, reason: str | None = None) -> None:
-        order.status, order.expiry_reason, order.update_time = status, reason, self.now()
-        self._release(order)
-        order.account.close(order)
-        self._report(kind, order, name=name)
+    def _expire(self, order: Order, reason: str) -> None:
+        self._clearing.end(order, Status.EXPIRED, ExecutionType.EXPIRED, reason=reason)
 
-    def _release(self, order: Order) -> None:
+    def _cancel(self, orders: Iterable[Order], name: str) -> None:
+        """These, and the others of their lists."""
+        for order in orders:
+            for one in [order] if order.order_list is None else order.order_list.orders:
+                if one.status.open:
+                    self._clearing.end(one, Status.CANCELED, ExecutionType.CANCELED, name=name)
+        self._clearing.tell_balances()
+
+    def _reduce(self, order: Order, quantity: Decimal, former: str) -> int:
+        less = order.quantity - quantity
+        if not order.waits:
+            self.markets[order.symbol.name].book.reduce(order, less)
+        order.quantity = quantity
+        order.update_time = self.now()
         if order.locked:
-            self._unlock(order, order.locked)
+            self._clearing.unlock(order, order.reserve(less))
+        return self._clearing.report(ExecutionType.REPLACED, order, original=former)
 
-    def _unlock(self, order: Order, amount: Decimal) -> None:
-        order.locked -= amount
-        order.account.balances[order.gives].unlock(amount)
-        self._touched[order.account].add(order.gives)
+    def _ended(self, order: Order) -> None:
+        market = self.markets[order.symbol.name]
+        market.book.discard(order)
+        market.triggers.disarm(order)
+        if contingencies.ended(order, self._clearing) and order.order_list is not None:
+            self._released.append(order.order_list)
 
-    # ── Telling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── What a command sets off ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _report(self, kind: ExecutionType, order: Order, *, execution: Execution | None = None, name: str | None = None, original: str = "") -> int:
-        report_id = next(self._report_ids)
-        if listeners := order.account.listeners:
-            report = Report(
-                kind=kind, order=order, report_id=report_id, time=order.update_time, execution=execution,
-                client_order_id=name or order.client_order_id, original=order.client_order_id if name else original,
-            )
-            for listener in listeners:
-                listener.reported(report)
-        return report_id
+    def _settle(self) -> None:
+        """Until nothing is due: pending orders whose time has come, and then contingent orders that a trade met."""
+        while True:
+            if self._released:
+                self._release(self._released.popleft())
+            elif (found := self._next_due()) is not None:
+                self._trigger(*found)
+            else:
+                break
+        self._clearing.tell_balances()
 
-    def _tell_balances(self) -> None:
-        """Once a command, after its reports."""
-        now = self.now()
-        for account, assets in self._touched.items():
-            account.updated = now
-            for listener in account.listeners:
-                listener.balances_changed(account, assets, now)
-        self._touched.clear()
+    def _next_due(self) -> tuple[Market, Order] | None:
+        for market in self.markets.values():
+            if (order := market.triggers.next_due()) is not None:
+                return market, order
+        return None
+
+    def _trigger(self, market: Market, order: Order) -> None:
+        contingencies.goes_alone(order, self._clearing)
+        order.working_time = order.update_time = self.now()
+        if order.type.at_market and order.side is Side.BUY and not self._afford(order, liquidity.cost(market.book, order.quantity)):
+            self._expire(order, contingencies.REJECTED)
+            return
+        self._clearing.report(ExecutionType.NEW, order)
+        self._work(market, order)
+
+    def _release(self, order_list: OrderList) -> None:
+        """Each pending order is now placed as any other would be, or expires."""
+        market = self.markets[order_list.symbol.name]
+        others = [order for order in order_list.others if order.status.open]
+        needs = contingencies.pair_needs(others) if others else {}
+        for order in others:
+            if not order.status.open:
+                continue
+            at_market = order.type is OrderType.MARKET and order.side is Side.BUY
+            needed = liquidity.cost(market.book, order.quantity) if at_market else needs[order]
+            if admission.refusal(market, order) is not None or not self._afford(order, needed):
+                self._expire(order, contingencies.REJECTED)
+                continue
+            order.status, order.update_time = Status.NEW, self.now()
+            if not order.type.contingent:
+                order.working_time = order.update_time
+            self._clearing.report(ExecutionType.NEW, order)
+        for order in others:
+            if order.status.open:
+                self._start(market, order)
+
+    def _afford(self, order: Order, needed: Decimal) -> bool:
+        """What it still lacks is locked, if there is so much."""
+        lacking = needed - order.locked
+        if lacking > order.account.balances[order.gives].free:
+            return False
+        if lacking > 0:
+            self._clearing.lock(order, lacking)
+        return True
 
     def _name(self) -> str:
         return f"auto-{next(self._names)}"

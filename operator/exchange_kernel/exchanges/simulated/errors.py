@@ -130,6 +130,22 @@ def not_valid(name: str) -> VenueError:
     return VenueError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
+def not_in_oco() -> VenueError:
+    return VenueError(-1158, "Order type not supported in OCO.")
+
+
+def limit_must_be_below() -> VenueError:
+    return VenueError(-1165, "A limit order in a buy OCO must be below.")
+
+
+def limit_must_be_above() -> VenueError:
+    return VenueError(-1166, "A limit order in a sell OCO must be above.")
+
+
+def both_limits() -> VenueError:
+    return VenueError(-1168, "At least one OCO order must be contingent.")
+
+
 def bad_json() -> VenueError:
     return VenueError(-1135, "Invalid JSON Request")
 
@@ -160,8 +176,21 @@ def duplicate_order() -> VenueError:
     return VenueError(-2010, "Duplicate order sent.", reason="NONE")
 
 
-def unsupported_type(kind: str) -> VenueError:
-    return VenueError(-2010, f"{kind} orders are not supported for this symbol.")
+def would_trigger() -> VenueError:
+    """errors.md has "Order would trigger immediately."; this is what the venue says. [seen by ccxt: binance.py, exceptions]"""
+    return VenueError(-2010, "Stop price would trigger immediately.", reason="STOP_PRICE_WOULD_TRIGGER_IMMEDIATELY")
+
+
+def bad_relationship() -> VenueError:
+    return VenueError(-2010, "The relationship of the prices for the orders is not correct.", reason="OCO_BAD_PRICES")
+
+
+def no_icebergs() -> VenueError:
+    return VenueError(-2010, "Iceberg orders are not supported for this symbol.")
+
+
+def prevention_not_allowed() -> VenueError:
+    return VenueError(-1013, "This symbol does not allow the specified self-trade prevention mode.")     # faqs/stp_faq.md
 
 
 def no_liquidity() -> VenueError:
@@ -172,12 +201,20 @@ def unknown_order() -> VenueError:
     return VenueError(-2011, "Unknown order sent.")
 
 
+def unknown_list() -> VenueError:
+    return VenueError(-2011, "Unknown order list sent.")            # as for lookups: the code for orders
+
+
 def restricted_cancel() -> VenueError:
     return VenueError(-2011, "Order was not canceled due to cancel restrictions.")
 
 
 def no_such_order() -> VenueError:
     return VenueError(-2013, "Order does not exist.")
+
+
+def no_such_list() -> VenueError:
+    return VenueError(-2013, "Order list does not exist.")          # errors.md has no line for lists: its code for orders
 
 
 def wrong_client_order_id() -> VenueError:

@@ -9,7 +9,8 @@ from decimal import ROUND_CEILING, Decimal
 from random import Random
 
 from exchange_kernel.exchanges.simulated.accounts import Account
-from exchange_kernel.exchanges.simulated.engine import Engine, Market
+from exchange_kernel.exchanges.simulated.engine import Engine
+from exchange_kernel.exchanges.simulated.market import Market
 from exchange_kernel.exchanges.simulated.orders import NewOrder, OrderType, Side
 from exchange_kernel.exchanges.simulated.symbols import Symbol
 
@@ -57,11 +58,12 @@ class MarketMaker:
         return self._middle[symbol.name] * symbol.tick
 
     def set_price(self, symbol: Symbol, price: Decimal) -> None:
-        """The middle from now on. Quotes follow at once, and trade with what they meet."""
+        """The middle from now on. Quotes follow at once, and trade with what they meet; and it is the last price, which contingent orders wait for."""
         market = self._engine.market(symbol.name)
         self._move(market, int(price // symbol.tick))
         if self.running:
             self._quote(market)
+        self._engine.observe(symbol, self.price(symbol))
 
     def _move(self, market: Market, middle: int) -> None:
         highest = int(market.symbol.max_price // market.symbol.tick) // 2

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from exchange_kernel.exchanges.simulated import render
-from exchange_kernel.exchanges.simulated.engine import Market
 from exchange_kernel.exchanges.simulated.errors import bad_combination, bad_symbol, not_valid
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
+from exchange_kernel.exchanges.simulated.market import Market
 from exchange_kernel.exchanges.simulated.parameters import Parameters
 
 MOST_LEVELS = 5000

@@ -7,10 +7,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from exchange_kernel.exchanges.simulated.symbols import Symbol
+from exchange_kernel.exchanges.simulated.symbols import SelfTradePrevention, Symbol
 
 if TYPE_CHECKING:
     from exchange_kernel.exchanges.simulated.accounts import Account
+    from exchange_kernel.exchanges.simulated.order_lists import ListReport, OrderList
 
 ZERO = Decimal(0)
 
@@ -28,6 +29,24 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
     MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"
+    STOP_LOSS = "STOP_LOSS"
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+    @property
+    def at_market(self) -> bool:
+        """Without a limit, once it works."""
+        return self in (OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
+
+    @property
+    def stops_loss(self) -> bool:
+        return self in (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT)
+
+    @property
+    def contingent(self) -> bool:
+        """It waits for a price before it works. The venue's filters call these algo orders."""
+        return self.stops_loss or self in (OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT)
 
 
 class TimeInForce(StrEnum):
@@ -38,14 +57,16 @@ class TimeInForce(StrEnum):
 
 class Status(StrEnum):
     NEW = "NEW"
+    PENDING_NEW = "PENDING_NEW"                 # in a list, until its working order is filled
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"       # it would have traded with its own account
 
     @property
     def open(self) -> bool:
-        return self in (Status.NEW, Status.PARTIALLY_FILLED)
+        return self in (Status.NEW, Status.PENDING_NEW, Status.PARTIALLY_FILLED)
 
 
 class ExecutionType(StrEnum):
@@ -55,6 +76,12 @@ class ExecutionType(StrEnum):
     REPLACED = "REPLACED"
     EXPIRED = "EXPIRED"
     REJECTED = "REJECTED"
+    TRADE_PREVENTION = "TRADE_PREVENTION"
+
+
+def triggers_above(side: Side, kind: OrderType) -> bool:
+    """Whether its stop price is above the market: of a stop loss to buy, and of a take profit to sell. [rest-api.md, New order, Other info]"""
+    return kind.stops_loss is (side is Side.BUY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +94,11 @@ class NewOrder:
     quantity: Decimal | None = None
     quote_quantity: Decimal | None = None
     price: Decimal | None = None
+    stop_price: Decimal | None = None       # contingent types have this, a trailing delta, or both
+    trailing_delta: int | None = None       # basis points
     time_in_force: TimeInForce = TimeInForce.GTC
     client_order_id: str | None = None      # the engine names it if nobody did
+    self_trade_prevention: SelfTradePrevention | None = None        # unsaid: the market's
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +117,23 @@ class Execution:
     time: int                       # ms
     is_buyer: bool
     is_maker: bool
+    order_list_id: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Prevented:
+    """A trade with the own account that was not made. It expired the taker, the maker, or both."""
+
+    symbol: Symbol
+    match_id: int                   # ascends per symbol
+    taker_order_id: int
+    maker_order_id: int
+    mode: SelfTradePrevention
+    price: Decimal
+    quantity: Decimal               # that would have traded
+    taker_quantity: Decimal | None      # what was left of it and expired; None if it did not
+    maker_quantity: Decimal | None
+    time: int                       # ms
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -102,9 +149,19 @@ class Order:
     time_in_force: TimeInForce
     quantity: Decimal
     quote_quantity: Decimal         # what a MARKET order was to spend or receive; else 0
-    price: Decimal                  # 0 for MARKET
+    price: Decimal                  # 0 for those at the market
     time: int                       # accepted, ms
     update_time: int
+    working_time: int | None = None         # since when it is, or was, in the market; None before
+    stop_price: Decimal | None = None
+    trailing_delta: int | None = None       # basis points
+    trailing_time: int | None = None        # since when it tracks prices
+    extreme: Decimal = ZERO                 # the best price for it since then
+    lock_price: Decimal = ZERO              # what a contingent order at the market is taken to cost until it works
+    order_list: OrderList | None = None
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.NONE
+    prevented: Prevented | None = None      # what expired it
+    prevented_matches: list[Prevented] = field(default_factory=list)    # what it met as a taker
     status: Status = Status.NEW
     executed: Decimal = ZERO
     cumulative_quote: Decimal = ZERO
@@ -118,7 +175,7 @@ class Order:
 
     @property
     def limit(self) -> Decimal | None:
-        return None if self.type is OrderType.MARKET else self.price
+        return None if self.type.at_market else self.price
 
     @property
     def gives(self) -> str:
@@ -129,8 +186,17 @@ class Order:
         return self.symbol.base if self.side is Side.BUY else self.symbol.quote
 
     def reserve(self, quantity: Decimal) -> Decimal:
-        """What so much of a limit order keeps locked."""
-        return quantity * self.price if self.side is Side.BUY else quantity
+        """What so much of it keeps locked."""
+        return quantity * (self.lock_price if self.type.at_market else self.price) if self.side is Side.BUY else quantity
+
+    @property
+    def list_id(self) -> int:
+        return -1 if self.order_list is None else self.order_list.list_id
+
+    @property
+    def waits(self) -> bool:
+        """For its stop price or trailing delta, or for another order of its list."""
+        return self.status.open and self.working_time is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,5 +228,7 @@ class Listener(Protocol):
     def reported(self, report: Report) -> None: ...
 
     def rejected(self, rejection: Rejection) -> None: ...
+
+    def list_reported(self, report: ListReport) -> None: ...
 
     def balances_changed(self, account: Account, assets: set[str], time: int) -> None: ...

@@ -15,6 +15,7 @@ from exchange_kernel.exchanges.simulated.accounts import Account
 from exchange_kernel.exchanges.simulated.errors import VenueError, already_subscribed, bad_json, not_subscribed, unsupported_operation
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.faults import Network
+from exchange_kernel.exchanges.simulated.order_lists import ListReport
 from exchange_kernel.exchanges.simulated.orders import ZERO, Order, Rejection, Report
 from exchange_kernel.exchanges.simulated.parameters import Parameters
 from exchange_kernel.exchanges.simulated.render import Document, money
@@ -211,6 +212,9 @@ class Subscription:
     def rejected(self, rejection: Rejection) -> None:
         self.push(rejected_report(rejection, self._exchange.clock.now_ms()))
 
+    def list_reported(self, report: ListReport) -> None:
+        self.push(list_status(report, self._exchange.clock.now_ms()))
+
     def balances_changed(self, account: Account, assets: set[str], time: int) -> None:
         self.push({
             "e": "outboundAccountPosition", "E": self._exchange.clock.now_ms(), "u": time,
@@ -224,16 +228,26 @@ class Subscription:
 
 def execution_report(report: Report, now: int) -> Document:
     order, execution = report.order, report.execution
-    event = {
+    event: Document = {
         "e": "executionReport", "E": now, "s": order.symbol.name, "c": report.client_order_id, "S": order.side, "o": order.type,
-        "f": order.time_in_force, "q": money(order.quantity), "p": money(order.price), "P": money(ZERO), "F": money(ZERO), "g": -1,
-        "C": report.original, "x": report.kind, "X": order.status, "r": "NONE", "i": order.order_id,
+        "f": order.time_in_force, "q": money(order.quantity), "p": money(order.price), "P": money(order.stop_price or ZERO),
+        "F": money(ZERO), "g": order.list_id, "C": report.original, "x": report.kind, "X": order.status, "r": "NONE", "i": order.order_id,
         "l": money(execution.quantity if execution else ZERO), "z": money(order.executed), "L": money(execution.price if execution else ZERO),
         "n": money(execution.commission) if execution else "0", "N": execution.commission_asset if execution else None, "T": report.time,
         "t": execution.trade_id if execution else -1, "I": report.report_id, "w": _works(order), "m": execution.is_maker if execution else False,
         "M": False, "O": order.time, "Z": money(order.cumulative_quote), "Y": money(execution.quote_quantity if execution else ZERO),
-        "Q": money(order.quote_quantity), "W": order.time, "V": "NONE",
+        "Q": money(order.quote_quantity), "V": order.self_trade_prevention,
     }
+    if order.working_time is not None:
+        event["W"] = order.working_time
+    if order.trailing_delta is not None:
+        event["d"], event["D"] = order.trailing_delta, -1 if order.trailing_time is None else order.trailing_time
+    if (match := order.prevented) is not None:
+        event |= {
+            "v": match.match_id, "A": money(order.remaining), "B": money(order.remaining), "u": -1, "Cs": order.symbol.name,
+            "U": match.maker_order_id if order.order_id == match.taker_order_id else match.taker_order_id,
+            "pl": money(match.quantity), "pL": money(match.price), "pY": money(match.quantity * match.price),
+        }
     if order.expiry_reason is not None:
         event["eR"] = order.expiry_reason
     return event
@@ -243,15 +257,24 @@ def rejected_report(rejection: Rejection, now: int) -> Document:
     new = rejection.new
     return {
         "e": "executionReport", "E": now, "s": new.symbol.name, "c": new.client_order_id or "", "S": new.side, "o": new.type,
-        "f": new.time_in_force, "q": money(new.quantity or ZERO), "p": money(new.price or ZERO), "P": money(ZERO), "F": money(ZERO), "g": -1,
+        "f": new.time_in_force, "q": money(new.quantity or ZERO), "p": money(new.price or ZERO), "P": money(new.stop_price or ZERO), "F": money(ZERO), "g": -1,
         "C": "", "x": "REJECTED", "X": "REJECTED", "r": rejection.reason, "i": -1, "l": money(ZERO), "z": money(ZERO), "L": money(ZERO),
         "n": "0", "N": None, "T": rejection.time, "t": -1, "I": rejection.report_id, "w": False, "m": False, "M": False, "O": rejection.time,
         "Z": money(ZERO), "Y": money(ZERO), "Q": money(new.quote_quantity or ZERO), "V": "NONE",
     }
 
 
+def list_status(report: ListReport, now: int) -> Document:
+    of = report.order_list
+    return {
+        "e": "listStatus", "E": now, "s": of.symbol.name, "g": of.list_id, "c": of.contingency, "l": report.status,
+        "L": "EXECUTING" if of.open else "ALL_DONE", "r": "NONE", "C": of.client_order_id, "T": report.time,
+        "O": [{"s": of.symbol.name, "i": order.order_id, "c": order.client_order_id} for order in of.orders],
+    }
+
+
 def _works(order: Order) -> bool:
-    return order.status.open and order.limit is not None
+    return order.status.open and order.limit is not None and not order.waits
 
 
 def _plain(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from exchange_kernel.exchanges.simulated.errors import filter_failure, invalid
 
@@ -29,6 +30,19 @@ GRIDS = (
 )
 
 
+#: Basis points that a trailing stop may follow by, either way.
+LEAST_TRAILING, MOST_TRAILING = 10, 2000
+
+
+class SelfTradePrevention(StrEnum):
+    """What expires where an account would trade with itself. The taker's word counts. [faqs/stp_faq.md]"""
+
+    NONE = "NONE"
+    EXPIRE_TAKER = "EXPIRE_TAKER"
+    EXPIRE_MAKER = "EXPIRE_MAKER"
+    EXPIRE_BOTH = "EXPIRE_BOTH"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symbol:
     """A market. Quantities are in base, notionals in quote."""
@@ -44,6 +58,7 @@ class Symbol:
     max_price: Decimal
     min_notional: Decimal
     max_notional: Decimal
+    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.NONE       # of orders that don't say
 
     def __post_init__(self) -> None:
         if _decimals(self.tick) + _decimals(self.step) > DECIMALS:
@@ -75,6 +90,10 @@ class Symbol:
         if notional < self.min_notional or (notional > self.max_notional and not market):
             raise filter_failure("NOTIONAL")
 
+    def check_trailing(self, delta: int) -> None:
+        if not LEAST_TRAILING <= delta <= MOST_TRAILING:
+            raise filter_failure("TRAILING_DELTA")
+
     def filters(self) -> list[dict[str, object]]:
         """As exchangeInfo shows them."""
         return [
@@ -84,6 +103,10 @@ class Symbol:
             {
                 "filterType": "NOTIONAL", "minNotional": _text(self.min_notional), "applyMinToMarket": True,
                 "maxNotional": _text(self.max_notional), "applyMaxToMarket": False, "avgPriceMins": 0,
+            },
+            {
+                "filterType": "TRAILING_DELTA", "minTrailingAboveDelta": LEAST_TRAILING, "maxTrailingAboveDelta": MOST_TRAILING,
+                "minTrailingBelowDelta": LEAST_TRAILING, "maxTrailingBelowDelta": MOST_TRAILING,
             },
         ]
 

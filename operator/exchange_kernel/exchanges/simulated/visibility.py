@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from exchange_kernel.exchanges.simulated.accounts import Account
+from exchange_kernel.exchanges.simulated.order_lists import ListReport
 from exchange_kernel.exchanges.simulated.orders import Execution, ExecutionType, Order, Rejection, Report
 
 
@@ -38,12 +39,15 @@ class Visibility:
         if not self.delay_ms:
             return
         until = self._steady_ms() + self.delay_ms
-        if report.kind is ExecutionType.NEW:
+        if report.kind is ExecutionType.NEW and report.time == report.order.time:       # told again when it is triggered
             self._hidden_until[report.order.order_id] = until
         elif report.execution is not None:
             self._hidden_until[_key(report.execution)] = until
 
     def rejected(self, rejection: Rejection) -> None:
+        pass
+
+    def list_reported(self, report: ListReport) -> None:
         pass
 
     def balances_changed(self, account: Account, assets: set[str], time: int) -> None:

@@ -17,6 +17,7 @@ from exchange_kernel.exchanges.simulated import DEFAULT_API_KEY, DEFAULT_API_SEC
 from exchange_kernel.exchanges.simulated.accounts import Account
 from exchange_kernel.exchanges.simulated.clock import VenueClock
 from exchange_kernel.exchanges.simulated.engine import Engine
+from exchange_kernel.exchanges.simulated.order_lists import ListReport
 from exchange_kernel.exchanges.simulated.orders import NewOrder, Order, OrderType, Rejection, Report, Side, TimeInForce
 from exchange_kernel.exchanges.simulated.symbols import Symbol, symbol
 
@@ -58,7 +59,8 @@ def an_order(side: str = "BUY", quantity: str | None = "1", price: str | None = 
         symbol=terms.pop("symbol", BTC_USDT), side=Side(side), quantity=None if quantity is None else Decimal(quantity),
         price=None if price is None else Decimal(price), type=OrderType(terms.pop("type", "LIMIT" if price is not None else "MARKET")),
         time_in_force=TimeInForce(terms.pop("time_in_force", "GTC")),
-        quote_quantity=Decimal(terms.pop("quote")) if "quote" in terms else None, **terms,
+        quote_quantity=Decimal(terms.pop("quote")) if "quote" in terms else None,
+        stop_price=Decimal(terms.pop("stop")) if "stop" in terms else None, **terms,
     )
 
 
@@ -74,6 +76,9 @@ class Heard:
 
     def rejected(self, rejection: Rejection) -> None:
         self.events.append(("REJECTED", rejection.reason, rejection.new.client_order_id))
+
+    def list_reported(self, report: ListReport) -> None:
+        self.events.append(("LIST", report.status.value, report.order_list.client_order_id))
 
     def balances_changed(self, account: Account, assets: set[str], time: int) -> None:
         self.events.append(("BALANCES", *sorted(assets)))

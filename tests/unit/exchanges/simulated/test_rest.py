@@ -91,14 +91,20 @@ MANDATORY = "Mandatory parameter '{}' was not sent, was empty/null, or malformed
     ("a symbol that nobody has", without(LIMIT, symbol="NOSUCH"), -1121, "Invalid symbol."),
     ("a side that isn't", without(LIMIT, side="HOLD"), -1117, "Invalid side."),
     ("a type that isn't", without(LIMIT, type="HOPE"), -1116, "Invalid orderType."),
-    ("a type that the symbol hasn't", without(LIMIT, type="STOP_LOSS"), -2010, "Stop loss orders are not supported for this symbol."),
+    ("a stop without its price", without(LIMIT, type="STOP_LOSS_LIMIT"), -1102, "Param 'stopPrice' or 'trailingDelta' must be sent, but both were empty/null!"),
+    ("a stop price on a limit order", without(LIMIT, stopPrice="1"), -1106, "Parameter 'stopPrice' sent when not required."),
+    ("a limit on a stop at the market", without(LIMIT, type="STOP_LOSS", stopPrice="70000"), -1106, "Parameter 'price' sent when not required."),
+    ("a stop price between ticks", without(LIMIT, type="STOP_LOSS_LIMIT", stopPrice="70000.001"), -1013, "Filter failure: PRICE_FILTER"),
+    ("a stop below the market to buy", without(LIMIT, type="STOP_LOSS_LIMIT", stopPrice="60000"), -2010, "Stop price would trigger immediately."),
+    ("an iceberg", without(LIMIT, icebergQty="0.5"), -2010, "Iceberg orders are not supported for this symbol."),
     ("a time in force that isn't", without(LIMIT, timeInForce="GTX"), -1115, "Invalid timeInForce."),
     ("an exponent", without(LIMIT, quantity="1E-3"), -1100, r"Illegal characters found in parameter 'quantity'; legal range is '^([0-9]{1,20})(\.[0-9]{1,20})?$'."),
     ("a negative quantity", without(LIMIT, quantity="-1"), -1100, r"Illegal characters found in parameter 'quantity'; legal range is '^([0-9]{1,20})(\.[0-9]{1,20})?$'."),
     ("nine decimals", without(LIMIT, quantity="1.000000001"), -1111, "Parameter 'quantity' has too much precision."),
     ("a client id too long", without(LIMIT, newClientOrderId="x" * 37), -1100, r"Illegal characters found in parameter 'newClientOrderId'; legal range is '^[\.A-Z\:/a-z0-9_-]{1,36}$'."),
     ("a parameter that isn't", without(LIMIT, hope="1"), -1104, "Not all sent parameters were read; read '8' parameter(s) but was sent '9'."),
-    ("another self-trade prevention", without(LIMIT, selfTradePreventionMode="EXPIRE_TAKER"), -1130, "Data sent for parameter 'selfTradePreventionMode' is not valid."),
+    ("a self-trade prevention that the market hasn't", without(LIMIT, selfTradePreventionMode="DECREMENT"), -1013, "This symbol does not allow the specified self-trade prevention mode."),
+    ("a self-trade prevention that isn't", without(LIMIT, selfTradePreventionMode="HOPE"), -1130, "Data sent for parameter 'selfTradePreventionMode' is not valid."),
     ("a filter", without(LIMIT, price="50000.001"), -1013, "Filter failure: PRICE_FILTER"),
     ("no funds", without(LIMIT, quantity="150", price="65000"), -2010, "Account has insufficient balance for requested action."),
 ))
@@ -290,7 +296,7 @@ async def test_the_clock_and_the_markets_are_public(venue):
     info = await venue.public("/api/v3/exchangeInfo")
     assert [market["symbol"] for market in info["symbols"]] == ["BTCUSDT", "ETHUSDT"]
     assert info["rateLimits"] == [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}]
-    assert {one["filterType"] for one in info["symbols"][0]["filters"]} == {"PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "NOTIONAL"}
+    assert {one["filterType"] for one in info["symbols"][0]["filters"]} == {"PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "NOTIONAL", "TRAILING_DELTA"}
 
 
 async def test_tickers_and_depth_are_those_of_the_book(venue):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hmac
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
 import pytest
 
+from exchange_kernel.exchanges.simulated.order_lists import NewOrderList
 from tests.support import aeventually
-from tests.unit.exchanges.simulated.client import T0, Client, StoppedClock, a_venue, an_order, cases
+from tests.unit.exchanges.simulated.client import BTC_USDT, T0, Client, StoppedClock, a_venue, an_order, cases
 
 
 @pytest.fixture
@@ -146,6 +148,37 @@ async def test_events_are_dropped_as_many_as_asked_for(venue):
         assert (await stream.event())["e"] == "outboundAccountPosition"
         await venue.place(newClientOrderId="told")
         assert (await stream.event())["c"] == "told"
+
+
+async def test_a_contingent_order_is_told_as_waiting_and_then_as_working(venue):
+    async with a_stream(venue) as stream:
+        stop = an_order("SELL", "1", "58900", type="STOP_LOSS_LIMIT", stop="59000", trailing_delta=100, client_order_id="mine")
+        venue.exchange.engine.place(venue.exchange.user, stop)
+        waiting = await stream.event()
+        assert [waiting.get(name) for name in ("x", "X", "o", "P", "p", "w", "W", "d", "D")] == [
+            "NEW", "NEW", "STOP_LOSS_LIMIT", "59000.00000000", "58900.00000000", False, None, 100, -1]
+        await stream.event()
+        for price in ("59000", "58000"):
+            venue.exchange.engine.observe(BTC_USDT, Decimal(price))
+        working = await stream.event()
+        assert [working.get(name) for name in ("x", "X", "w", "W", "D")] == ["NEW", "NEW", True, T0, T0]
+
+
+async def test_a_list_is_told_with_its_orders(venue):
+    async with a_stream(venue) as stream:
+        pair = (an_order("SELL", "1", None, type="STOP_LOSS", stop="59000", client_order_id="stop"), an_order("SELL", "1", "61000", type="LIMIT_MAKER"))
+        venue.exchange.engine.place_list(venue.exchange.user, NewOrderList(symbol=BTC_USDT, working=None, others=pair, client_order_id="pair"))
+        assert [(event["x"], event["g"], event["w"]) for event in (await stream.event(), await stream.event())] == [("NEW", 1, False), ("NEW", 1, True)]
+        started = await stream.event()
+        assert started == {
+            "e": "listStatus", "E": T0, "s": "BTCUSDT", "g": 1, "c": "OCO", "l": "EXEC_STARTED", "L": "EXECUTING", "r": "NONE", "C": "pair", "T": T0,
+            "O": [{"s": "BTCUSDT", "i": 1, "c": "stop"}, {"s": "BTCUSDT", "i": 2, "c": started["O"][1]["c"]}],
+        }
+        await stream.event()
+        venue.exchange.engine.cancel_list(venue.exchange.user, BTC_USDT, list_id=1, name="away")
+        assert [((event := await stream.event())["x"], event["c"], event["C"]) for _ in range(2)] == [
+            ("CANCELED", "away", "stop"), ("CANCELED", "away", started["O"][1]["c"])]
+        assert [(await stream.event())[name] for name in ("l",)] == ["ALL_DONE"]
 
 
 async def test_a_disconnected_stream_has_no_goodbye(venue):
