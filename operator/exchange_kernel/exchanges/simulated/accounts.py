@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +13,7 @@ from exchange_kernel.exchanges.simulated.orders import ZERO, Execution, Listener
 from exchange_kernel.exchanges.simulated.symbols import Symbol
 
 if TYPE_CHECKING:
+    from exchange_kernel.exchanges.simulated.limits import OrderLimit
     from exchange_kernel.exchanges.simulated.order_lists import OrderList
 
 
@@ -33,15 +34,20 @@ class Balance:
 
 
 class Account:
-    """`keeps_history` is off for the venue's own accounts, whose quotes come and go by the thousand."""
+    """`keeps_history` is off for the venue's own accounts, whose quotes come and go by the thousand, and at any price."""
 
     def __init__(self, uid: int, balances: Mapping[str, Decimal], *, keeps_history: bool = True) -> None:
         self.uid = uid
+        self.is_house = not keeps_history
+        self.fee_asset: str | None = None       # pays commissions where it can; None: each from what its order received
         self.balances: defaultdict[str, Balance] = defaultdict(Balance, {asset: Balance(amount) for asset, amount in balances.items()})
+        self.order_limit: OrderLimit | None = None
         self.updated = 0
         self.open: dict[int, Order] = {}
         self.orders: defaultdict[str, list[Order]] = defaultdict(list)              # by symbol, by order id
         self.executions: defaultdict[str, list[Execution]] = defaultdict(list)      # by symbol, by trade id
+        self.open_counts: Counter[str] = Counter()          # by symbol; of them
+        self.algo_counts: Counter[str] = Counter()          # … those of contingent types
         self.open_lists: dict[int, OrderList] = {}
         self.lists: list[OrderList] = []        # by list id
         self.prevented: list[Prevented] = []    # trades with itself that were not made
@@ -53,6 +59,8 @@ class Account:
 
     def accept(self, order: Order) -> None:
         self.open[order.order_id] = order
+        self.open_counts[order.symbol.name] += 1
+        self.algo_counts[order.symbol.name] += order.type.contingent
         self._open_by_client_id[order.client_order_id] = order
         if self._keeps_history:
             self.orders[order.symbol.name].append(order)
@@ -84,6 +92,8 @@ class Account:
 
     def close(self, order: Order) -> None:
         del self.open[order.order_id]
+        self.open_counts[order.symbol.name] -= 1
+        self.algo_counts[order.symbol.name] -= order.type.contingent
         del self._open_by_client_id[order.client_order_id]
 
     def has_open(self, client_order_id: str) -> bool:

@@ -8,7 +8,14 @@ from itertools import pairwise
 
 from exchange_kernel.exchanges.simulated.accounts import Account
 from exchange_kernel.exchanges.simulated.clearing import Clearing
-from exchange_kernel.exchanges.simulated.errors import VenueError, bad_relationship, duplicate_order, would_take, would_trigger
+from exchange_kernel.exchanges.simulated.errors import (
+    VenueError,
+    bad_relationship,
+    duplicate_order,
+    filter_failure,
+    would_take,
+    would_trigger,
+)
 from exchange_kernel.exchanges.simulated.market import Market
 from exchange_kernel.exchanges.simulated.order_lists import Contingency, NewOrderList
 from exchange_kernel.exchanges.simulated.orders import NewOrder, Order, OrderType, triggers_above
@@ -43,6 +50,7 @@ def told(clearing: Clearing, account: Account, *legs: NewOrder) -> Iterator[None
 
 
 def admit(market: Market, account: Account, new: NewOrder) -> None:
+    _check_account(market, account, new)
     if new.client_order_id is not None and account.has_open(new.client_order_id):
         raise duplicate_order()
     if (refused := refusal(market, new)) is not None:
@@ -50,6 +58,9 @@ def admit(market: Market, account: Account, new: NewOrder) -> None:
 
 
 def admit_list(market: Market, account: Account, new: NewOrderList) -> None:
+    _check_account(market, account, *new.legs)
+    if sum(order_list.symbol == new.symbol for order_list in account.open_lists.values()) >= new.symbol.max_lists:
+        raise filter_failure("MAX_NUM_ORDER_LISTS")
     names = [leg.client_order_id for leg in new.legs if leg.client_order_id is not None]
     if len(set(names)) < len(names) or any(account.has_open(name) for name in names):
         raise duplicate_order()
@@ -71,6 +82,21 @@ def refusal(market: Market, order: NewOrder | Order) -> VenueError | None:
         if last >= order.stop_price if triggers_above(order.side, order.type) else last <= order.stop_price:
             return would_trigger()
     return None
+
+
+def _check_account(market: Market, account: Account, *legs: NewOrder) -> None:
+    """The filters that depend on who asks, or on the last price."""
+    symbol = market.symbol
+    if account.is_house:
+        return
+    for leg in legs:
+        if leg.price is not None:
+            symbol.check_percentage(leg.price, market.tape.last)
+    if account.open_counts[symbol.name] + len(legs) > symbol.max_orders:
+        raise filter_failure("MAX_NUM_ORDERS")
+    algos = sum(leg.type.contingent for leg in legs)
+    if algos and account.algo_counts[symbol.name] + algos > symbol.max_algo_orders:
+        raise filter_failure("MAX_NUM_ALGO_ORDERS")
 
 
 def _check_pair(market: Market, new: NewOrderList) -> None:

@@ -13,15 +13,21 @@ from exchange_kernel.exchanges.simulated.orders import Execution, ExecutionType,
 from exchange_kernel.exchanges.simulated.symbols import DECIMALS
 
 SMALLEST = Decimal(1).scaleb(-DECIMALS)
+ONE = Decimal(1)
+
+#: Of a commission, where it is taken in the account's fee asset: the venue's 25 % off for BNB.
+FEE_ASSET_PAYS = Decimal("0.75")
 
 
 class Clearing:
-    def __init__(self, now: Callable[[], int], *, maker_fee: Decimal, taker_fee: Decimal, ended: Callable[[Order], None]) -> None:
-        """`ended` is called when an order has just ended, however, after its report."""
+    def __init__(self, now: Callable[[], int], *, maker_fee: Decimal, taker_fee: Decimal, ended: Callable[[Order], None],
+                 price: Callable[[str, str], Decimal | None]) -> None:
+        """`ended` is called when an order has just ended, however, after its report. `price`: of one asset in another, if some market has it."""
         self.fees: defaultdict[str, Decimal] = defaultdict(Decimal)     # what the venue earned, by asset
         self.maker_fee, self.taker_fee = maker_fee, taker_fee
         self._now = now
         self._ended = ended
+        self._price = price
         self._report_ids = count(1)
         self._touched: defaultdict[Account, set[str]] = defaultdict(set)
 
@@ -42,26 +48,29 @@ class Clearing:
         """One side of a trade."""
         account, buys, quote_quantity = order.account, order.side is Side.BUY, price * quantity
         received, given = (quantity, quote_quantity) if buys else (quote_quantity, quantity)
-        commission = (received * (self.maker_fee if is_maker else self.taker_fee)).quantize(SMALLEST, rounding=ROUND_DOWN)
+        fee_asset, commission = self._commission(account, order.receives, received * (self.maker_fee if is_maker else self.taker_fee))
         released = given if order.type.at_market else order.reserve(quantity)
         order.locked -= released
         giving = account.balances[order.gives]
         giving.locked -= released
         giving.free += released - given         # a better price than its limit leaves some over
-        account.balances[order.receives].free += received - commission
-        self.fees[order.receives] += commission
+        account.balances[order.receives].free += received
+        account.balances[fee_asset].free -= commission
+        self.fees[fee_asset] += commission
         order.executed += quantity
         order.cumulative_quote += quote_quantity
         order.update_time = now
         order.status = Status.PARTIALLY_FILLED if order.remaining else Status.FILLED
         execution = Execution(
             symbol=order.symbol, trade_id=trade_id, order_id=order.order_id, client_order_id=order.client_order_id, price=price, quantity=quantity,
-            quote_quantity=quote_quantity, commission=commission, commission_asset=order.receives, time=now, is_buyer=buys, is_maker=is_maker,
+            quote_quantity=quote_quantity, commission=commission, commission_asset=fee_asset, time=now, is_buyer=buys, is_maker=is_maker,
             order_list_id=order.list_id,
         )
         order.executions.append(execution)
         account.executed(execution)
-        self._touched[account].update((order.gives, order.receives))
+        self._touched[account].update((order.gives, order.receives, fee_asset))
+        if account.order_limit is not None and order.executed == quantity:
+            account.order_limit.filled()
         filled = order.status is Status.FILLED
         if filled:
             self.unlock(order, order.locked)
@@ -70,6 +79,15 @@ class Clearing:
         if filled:
             self._ended(order)
         return execution
+
+    def _commission(self, account: Account, received: str, amount: Decimal) -> tuple[str, Decimal]:
+        """The asset it is taken in, and how much. The account's own fee asset has a discount, if it has enough of that and there is a price for it."""
+        asset = account.fee_asset
+        if asset is not None and (price := ONE if asset == received else self._price(received, asset)) is not None:
+            discounted = (amount * FEE_ASSET_PAYS * price).quantize(SMALLEST, rounding=ROUND_DOWN)
+            if discounted <= account.balances[asset].free:
+                return asset, discounted
+        return received, amount.quantize(SMALLEST, rounding=ROUND_DOWN)
 
     def end(self, order: Order, status: Status, kind: ExecutionType, *, name: str | None = None, reason: str | None = None) -> None:
         order.status, order.expiry_reason, order.update_time = status, reason, self._now()

@@ -52,7 +52,7 @@ class Engine:
         self.now = now
         self.maker_fee, self.taker_fee = maker_fee, taker_fee
         self.markets = {symbol.name: Market(symbol, now()) for symbol in symbols}
-        self._clearing = Clearing(now, maker_fee=maker_fee, taker_fee=taker_fee, ended=self._ended)
+        self._clearing = Clearing(now, maker_fee=maker_fee, taker_fee=taker_fee, ended=self._ended, price=self._price)
         self.fees = self._clearing.fees         # what the venue earned, by asset
         self._order_ids = count(1)
         self._list_ids = count(1)
@@ -347,6 +347,13 @@ class Engine:
         if lacking > 0:
             self._clearing.lock(order, lacking)
         return True
+
+    def _price(self, asset: str, unit: str) -> Decimal | None:
+        """At the last prices of the markets between the two."""
+        if (market := self.markets.get(asset + unit)) is not None:
+            return market.tape.last
+        market = self.markets.get(unit + asset)
+        return None if market is None else 1 / market.tape.last
 
     def _name(self) -> str:
         return f"auto-{next(self._names)}"

@@ -40,6 +40,11 @@ def banned(until_ms: int, retry_after_s: int) -> VenueError:
     )
 
 
+def too_many_orders(limit: int, interval: str, retry_after_s: int) -> VenueError:
+    return VenueError(
+        -1015, f"Too many new orders; current limit is {limit} orders per {interval}.", status=429, headers={"Retry-After": str(retry_after_s)})
+
+
 def unsupported_operation() -> VenueError:
     return VenueError(-1020, "This operation is not supported.")
 

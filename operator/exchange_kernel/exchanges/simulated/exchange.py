@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from exchange_kernel.exchanges.simulated.accounts import Account
 from exchange_kernel.exchanges.simulated.clock import VenueClock
 from exchange_kernel.exchanges.simulated.engine import Engine
 from exchange_kernel.exchanges.simulated.faults import Faults
-from exchange_kernel.exchanges.simulated.limits import Requests, WeightLimit
+from exchange_kernel.exchanges.simulated.limits import DAY_MS, TEN_SECONDS_MS, OrderLimit, Requests, WeightLimit
 from exchange_kernel.exchanges.simulated.maker import MarketMaker
 from exchange_kernel.exchanges.simulated.security import Keys
-from exchange_kernel.exchanges.simulated.symbols import symbol
+from exchange_kernel.exchanges.simulated.symbols import SelfTradePrevention, symbol
 from exchange_kernel.exchanges.simulated.visibility import Visibility
 
 #: Not secrets: they open a simulation only.
@@ -41,12 +41,19 @@ class Settings:
     market_maker: bool = True
     visibility_delay_ms: int = 0
     weight_limit: int = 6000        # a minute; Binance's
+    order_limit: int = 10_000       # unfilled, in ten seconds, of an account; Binance's is 100
+    daily_order_limit: int = 2_000_000
+    self_trade_prevention: Mapping[str, SelfTradePrevention] = field(default_factory=dict)      # of orders that don't say, by market
 
 
 class SimulatedExchange:
     def __init__(self, settings: Settings | None = None, *, clock: VenueClock | None = None) -> None:
         self.settings = settings or Settings()
-        symbols = [symbol(unified) for unified in dict.fromkeys(self.settings.symbols)]
+        prevention = self.settings.self_trade_prevention
+        symbols = [
+            replace(symbol(unified), self_trade_prevention=prevention.get(unified, SelfTradePrevention.NONE))
+            for unified in dict.fromkeys(self.settings.symbols)
+        ]
         self.assets = sorted({asset for one in symbols for asset in (one.base, one.quote)})
         self.clock = clock or VenueClock()
         self.engine = Engine(symbols, self.clock.now_ms, maker_fee=self.settings.maker_fee, taker_fee=self.settings.taker_fee)
@@ -56,6 +63,7 @@ class SimulatedExchange:
         self.faults = Faults(self.settings.seed)
         self.visibility = Visibility(self.clock.steady_ms, self.settings.visibility_delay_ms)
         self.accounts: list[Account] = []       # those with keys, the user's first
+        self.order_limits: dict[int, OrderLimit] = {}       # by the account's uid
         self.taker = self._house(2)
         self.maker = MarketMaker(self.engine, self._house(1), self.taker, self.settings.seed)
         self.user = self.open_account(self.settings.api_key, self.settings.api_secret, self.settings.balances)
@@ -66,6 +74,8 @@ class SimulatedExchange:
         """An account of its own for a key. The uid follows from the key, and so survives a restart."""
         uid = int.from_bytes(hashlib.sha256(api_key.encode()).digest()[:4], "big") + 1000
         account = Account(uid, {asset: AMPLE for asset in self.assets} | dict(balances or {}))
+        account.order_limit = self.order_limits[uid] = OrderLimit(
+            self.clock.now_ms, {TEN_SECONDS_MS: self.settings.order_limit, DAY_MS: self.settings.daily_order_limit})
         account.listeners.append(self.visibility)
         self.keys.add(api_key, api_secret, account)
         self.accounts.append(account)

@@ -33,7 +33,8 @@ def exchange_info(exchange: SimulatedExchange, parameters: Parameters) -> Any:
     parameters.finish()
     markets = exchange.engine.markets.values() if named is None else named
     return {
-        "timezone": "UTC", "serverTime": exchange.clock.now_ms(), "rateLimits": [exchange.weight_limit.document()], "exchangeFilters": [],
+        "timezone": "UTC", "serverTime": exchange.clock.now_ms(),
+        "rateLimits": [exchange.weight_limit.document(), *exchange.order_limits[exchange.user.uid].document()], "exchangeFilters": [],
         "symbols": [render.market(market.symbol) for market in markets],
     }
 

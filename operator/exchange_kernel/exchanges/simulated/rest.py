@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 
 from exchange_kernel.exchanges.simulated import market_data, render, trading
 from exchange_kernel.exchanges.simulated.accounts import Account
-from exchange_kernel.exchanges.simulated.errors import bad_combination, mandatory, no_such_list, no_such_order, one_of, too_long, wrong_client_order_id
+from exchange_kernel.exchanges.simulated.errors import (
+    bad_combination,
+    mandatory,
+    no_such_list,
+    no_such_order,
+    not_valid,
+    one_of,
+    too_long,
+    wrong_client_order_id,
+)
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.order_lists import OrderList
 from exchange_kernel.exchanges.simulated.order_parameters import read_names, read_symbol
@@ -21,6 +30,7 @@ T = TypeVar("T")
 
 DAY_MS = 24 * 3600 * 1000
 PAGE, LONGEST_PAGE = 500, 1000
+FEE_ASSET = "BNB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,23 @@ def account_information(exchange: SimulatedExchange, account: Account, parameter
     return render.account(account, exchange.engine.maker_fee, exchange.engine.taker_fee, omit_zero=omit_zero == "true")
 
 
+def order_counts(exchange: SimulatedExchange, account: Account, parameters: Parameters) -> Any:
+    parameters.finish()
+    return exchange.order_limits[account.uid].counts()
+
+
+def fee_asset(exchange: SimulatedExchange, account: Account, parameters: Parameters) -> Any:
+    """Of another of the venue's APIs (sapi): whether commissions are taken in BNB. The other switch, of margin interest, does nothing here."""
+    burns = parameters.optional("spotBNBBurn")
+    parameters.optional("interestBNBBurn")
+    parameters.finish()
+    if burns not in (None, "true", "false"):
+        raise not_valid("spotBNBBurn")
+    if burns is not None:
+        account.fee_asset = FEE_ASSET if burns == "true" else None
+    return {"spotBNBBurn": account.fee_asset is not None, "interestBNBBurn": False}
+
+
 def coins(exchange: SimulatedExchange, account: Account, parameters: Parameters) -> Any:
     """Of another of the venue's APIs (sapi): unless it is told not to, ccxt with keys asks for currencies and margin pairs with its markets."""
     parameters.finish()
@@ -208,6 +235,9 @@ ENDPOINTS: Mapping[tuple[str, str], Public | Signed] = {
     ("GET", "/api/v3/allOrders"): Signed(all_orders, 20),
     ("GET", "/api/v3/myTrades"): Signed(my_trades, lambda parameters: 5 if "orderId" in parameters else 20),
     ("GET", "/api/v3/account"): Signed(account_information, 20),
+    ("GET", "/api/v3/rateLimit/order"): Signed(order_counts, 40),
+    ("GET", "/sapi/v1/bnbBurn"): Signed(fee_asset),
+    ("POST", "/sapi/v1/bnbBurn"): Signed(fee_asset),
     ("GET", "/sapi/v1/capital/config/getall"): Signed(coins, 10),
     ("GET", "/sapi/v1/margin/allPairs"): Signed(margin_pairs),
     ("GET", "/sapi/v1/margin/isolated/allPairs"): Signed(margin_pairs, 10),

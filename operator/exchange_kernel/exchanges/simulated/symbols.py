@@ -30,6 +30,9 @@ GRIDS = (
 )
 
 
+#: How far from the last price a limit may be, as factors of it; the venue's for its great markets, on both sides.
+MOST_ABOVE, MOST_BELOW = Decimal(5), Decimal("0.2")
+
 #: Basis points that a trailing stop may follow by, either way.
 LEAST_TRAILING, MOST_TRAILING = 10, 2000
 
@@ -59,6 +62,9 @@ class Symbol:
     min_notional: Decimal
     max_notional: Decimal
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.NONE       # of orders that don't say
+    max_orders: int = 10_000                # open at once, of an account; the venue's own are 200, 5 and 20
+    max_algo_orders: int = 1000
+    max_lists: int = 1000
 
     def __post_init__(self) -> None:
         if _decimals(self.tick) + _decimals(self.step) > DECIMALS:
@@ -90,6 +96,10 @@ class Symbol:
         if notional < self.min_notional or (notional > self.max_notional and not market):
             raise filter_failure("NOTIONAL")
 
+    def check_percentage(self, price: Decimal, last: Decimal) -> None:
+        if not last * MOST_BELOW <= price <= last * MOST_ABOVE:
+            raise filter_failure("PERCENT_PRICE_BY_SIDE")
+
     def check_trailing(self, delta: int) -> None:
         if not LEAST_TRAILING <= delta <= MOST_TRAILING:
             raise filter_failure("TRAILING_DELTA")
@@ -104,6 +114,13 @@ class Symbol:
                 "filterType": "NOTIONAL", "minNotional": _text(self.min_notional), "applyMinToMarket": True,
                 "maxNotional": _text(self.max_notional), "applyMaxToMarket": False, "avgPriceMins": 0,
             },
+            {
+                "filterType": "PERCENT_PRICE_BY_SIDE", "bidMultiplierUp": str(MOST_ABOVE), "bidMultiplierDown": str(MOST_BELOW),
+                "askMultiplierUp": str(MOST_ABOVE), "askMultiplierDown": str(MOST_BELOW), "avgPriceMins": 0,
+            },
+            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": self.max_orders},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": self.max_algo_orders},
+            {"filterType": "MAX_NUM_ORDER_LISTS", "maxNumOrderLists": self.max_lists},
             {
                 "filterType": "TRAILING_DELTA", "minTrailingAboveDelta": LEAST_TRAILING, "maxTrailingAboveDelta": MOST_TRAILING,
                 "minTrailingBelowDelta": LEAST_TRAILING, "maxTrailingBelowDelta": MOST_TRAILING,

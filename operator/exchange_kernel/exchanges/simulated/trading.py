@@ -38,6 +38,7 @@ class ReplaceMode(StrEnum):
 def new_order(exchange: SimulatedExchange, account: Account, parameters: Parameters) -> Any:
     new, shape = read_order(exchange, parameters)
     parameters.finish()
+    exchange.order_limits[account.uid].charge(1)
     return render.placed(exchange.engine.place(account, new), shape)
 
 
@@ -70,6 +71,7 @@ def cancel_replace(exchange: SimulatedExchange, account: Account, parameters: Pa
     name, only = parameters.optional("cancelNewClientOrderId", CLIENT_ORDER_ID), read_restriction(parameters)
     parameters.finish()
     exchange.engine.check(new)
+    exchange.order_limits[account.uid].charge(1)
     cancel = _attempt(lambda: render.cancelled(*exchange.engine.cancel(
         account, new.symbol, order_id=order_id, client_order_id=client_order_id, name=name, only=only)))
     if isinstance(cancel, VenueError) and mode is ReplaceMode.STOP_ON_FAILURE:
@@ -122,6 +124,7 @@ def _new_list(exchange: SimulatedExchange, account: Account, parameters: Paramet
     """The docs name no default for the shape of the reports: RESULT, as in their examples."""
     shape = read_shape(parameters) or Shape.RESULT
     parameters.finish()
+    exchange.order_limits[account.uid].charge(len(new.legs))
     return render.list_placed(*exchange.engine.place_list(account, new), shape)
 
 

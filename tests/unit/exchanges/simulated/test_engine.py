@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from exchange_kernel.exchanges.simulated.engine import Engine
 from exchange_kernel.exchanges.simulated.errors import VenueError
 from exchange_kernel.exchanges.simulated.orders import Side, Status
-from exchange_kernel.exchanges.simulated.symbols import symbol
+from exchange_kernel.exchanges.simulated.symbols import SelfTradePrevention, symbol
 from tests.unit.exchanges.simulated.client import BTC_USDT, Heard, an_account, an_engine, an_order, cases, quantities
 
 D = Decimal
@@ -80,6 +81,8 @@ def test_what_becomes_of(reason, order, status, executed, expiry):
     ("no price", an_order("BUY", "1", "0"), -1013, "Invalid price."),
     ("a quantity between steps", an_order("BUY", "1.000001", "50000"), -1013, "Filter failure: LOT_SIZE"),
     ("a quantity above all", an_order("BUY", "9000.00001", "50000"), -1013, "Filter failure: LOT_SIZE"),
+    ("a price far above the last", an_order("SELL", "1", "300000.01"), -1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
+    ("a price far below the last", an_order("BUY", "1", "11999.99"), -1013, "Filter failure: PERCENT_PRICE_BY_SIDE"),
     ("no quantity", an_order("BUY", "0", "50000"), -1013, "Invalid quantity."),
     ("too much for a MARKET order", an_order("SELL", "1000.00001", None), -1013, "Filter failure: MARKET_LOT_SIZE"),
     ("a limit order worth too little", an_order("BUY", "0.00009", "50000"), -1013, "Filter failure: NOTIONAL"),
@@ -130,6 +133,22 @@ def test_cancel_unlocks_the_rest_and_keeps_the_fills():
     assert (account.balances["USDT"].free, account.balances["USDT"].locked) == (D(75000), D(0))
     with pytest.raises(VenueError, match="Unknown order sent"):
         engine.cancel(account, BTC_USDT, order_id=order.order_id)
+
+
+@pytest.mark.parametrize(("reason", "limits", "orders", "name"), cases(
+    ("of all kinds", {"max_orders": 2}, [{"type": "STOP_LOSS", "price": None, "stop": "61000"}, {}, {}], "MAX_NUM_ORDERS"),
+    ("of those that wait", {"max_algo_orders": 1}, [{"type": "STOP_LOSS", "price": None, "stop": "61000"}] * 2, "MAX_NUM_ALGO_ORDERS"),
+))
+def test_so_many_orders_are_open_and_no_more(reason, limits, orders, name):
+    market = replace(BTC_USDT, **limits)
+    engine, account = an_engine(market), an_account()
+    *accepted, _ = [an_order(symbol=market, **terms) for terms in orders]
+    placed = [engine.place(account, order) for order in accepted]
+    last = an_order(symbol=market, **orders[-1])
+    with pytest.raises(VenueError, match=name):
+        engine.place(account, last)
+    engine.cancel(account, market, order_id=placed[0].order_id)
+    engine.place(account, last)
 
 
 @pytest.mark.parametrize(("reason", "named"), cases(
@@ -223,9 +242,78 @@ def test_the_engines_refusals_are_heard_and_the_filters_are_not():
 def test_order_ids_ascend_over_all_markets_and_trade_ids_in_each():
     eth = symbol("ETH/USDT")
     engine, account = an_engine(BTC_USDT, eth), an_account(ETH="100")
-    orders = [engine.place(account, an_order(side, "1", "3000", symbol=market)) for market in (BTC_USDT, eth) for side in ("BUY", "SELL")]
+    orders = [engine.place(account, an_order(side, "1", price, symbol=market)) for market, price in ((BTC_USDT, "60000"), (eth, "3000")) for side in ("BUY", "SELL")]
     assert [order.order_id for order in orders] == [1, 2, 3, 4]
     assert [account.executions[market.name][0].trade_id for market in (BTC_USDT, eth)] == [1, 1]
+
+
+BNB_USDT, BNB_BTC = symbol("BNB/USDT"), symbol("BNB/BTC")
+
+
+@pytest.mark.parametrize(("reason", "side", "bnb", "fees"), cases(
+    ("of what is bought, at the price of BNB in it", "BUY", "10", [("BNB", "0.15000000")]),
+    ("of what is sold for", "SELL", "10", [("BNB", "0.15000000")]),
+    ("there is not enough for all of it", "BUY", "0.14", [("BTC", "0.00200000")]),
+))
+def test_commissions_are_taken_in_the_accounts_own_fee_asset_with_a_discount(reason, side, bnb, fees):
+    engine, account = an_engine(BTC_USDT, BNB_USDT, BNB_BTC), an_account(BNB=bnb)
+    account.fee_asset = "BNB"
+    engine.place(an_account(2), an_order("SELL" if side == "BUY" else "BUY", "1", "60000"))
+    order = engine.place(account, an_order(side, "1", "60000"))
+    assert [(fill.commission_asset, str(fill.commission)) for fill in order.executions] == fees
+    assert account.balances[order.receives].free == {"BUY": D(101) - (D(fees[0][1]) if fees[0][0] == "BTC" else 0), "SELL": D(10_060_000)}[side]
+
+
+def test_without_a_price_for_the_fee_asset_it_is_what_was_received():
+    engine, account = an_engine(), an_account(BNB="10")
+    account.fee_asset = "BNB"
+    engine.place(an_account(2), an_order("SELL", "1", "60000"))
+    assert engine.place(account, an_order("BUY", "1", "60000")).executions[0].commission_asset == "BTC"
+
+
+# ── Trades of an account with itself: faqs/stp_faq.md ───────────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.parametrize(("reason", "mode", "taker", "makers"), cases(
+    ("nothing is prevented", "NONE", ("FILLED", "3"), ["FILLED", "FILLED", "NEW"]),
+    ("the taker goes", "EXPIRE_TAKER", ("EXPIRED_IN_MATCH", "0"), ["NEW", "NEW", "NEW"]),
+    ("those it would meet go, and it rests", "EXPIRE_MAKER", ("NEW", "0"), ["EXPIRED_IN_MATCH"] * 3),
+    ("both go, and the others stay", "EXPIRE_BOTH", ("EXPIRED_IN_MATCH", "0"), ["EXPIRED_IN_MATCH", "NEW", "NEW"]),
+))
+def test_prevention_of_trades_of_an_account_with_itself(reason, mode, taker, makers):
+    engine, account = an_engine(maker_fee="0", taker_fee="0"), an_account()
+    resting = [engine.place(account, an_order("BUY", quantity, price)) for quantity, price in (("1", "60002"), ("2", "60001"), ("8", "60000"))]
+    placed = engine.place(account, an_order("SELL", "3", "60000", self_trade_prevention=SelfTradePrevention(mode)))
+    assert ((placed.status.value, str(placed.executed)), [order.status.value for order in resting]) == (taker, makers)
+    reserved = {side: sum(order.reserve(order.remaining) for order in account.open.values() if order.side is side) for side in Side}
+    assert (account.balances["USDT"].locked, account.balances["BTC"].locked) == (reserved[Side.BUY], reserved[Side.SELL])
+    assert [match.maker_order_id for match in placed.prevented_matches] == {"NONE": [], "EXPIRE_MAKER": [1, 2, 3]}.get(mode, [1])
+
+
+def test_prevention_is_the_takers_word_and_between_an_account_and_itself_only():
+    engine, account = an_engine(), an_account()
+    both = SelfTradePrevention.EXPIRE_BOTH
+    own = engine.place(account, an_order("BUY", "1", "60000", self_trade_prevention=both))
+    others = engine.place(an_account(2), an_order("SELL", "0.4", "60000", self_trade_prevention=both))
+    assert (others.status, str(own.executed)) == (Status.FILLED, "0.4")
+    assert engine.place(account, an_order("SELL", "0.6", "60000", self_trade_prevention=SelfTradePrevention.NONE)).status is Status.FILLED
+
+
+def test_a_market_order_never_spends_more_than_it_could_when_its_cheap_counterparts_were_its_own():
+    engine, account = an_engine(taker_fee="0"), an_account(USDT="60000")
+    engine.place(account, an_order("SELL", "1", "50000"))
+    asks(engine, ("1", "70000"))
+    bought = engine.place(account, an_order("BUY", "1", None, self_trade_prevention=SelfTradePrevention.EXPIRE_MAKER))
+    assert (bought.status, bought.expiry_reason, str(bought.executed)) == (Status.EXPIRED, "INSUFFICIENT_LIQUIDITY", "0")
+    assert account.balances["USDT"].free == D(60000)
+
+
+def test_a_market_may_prevent_it_unless_an_order_says_otherwise():
+    market = replace(BTC_USDT, self_trade_prevention=SelfTradePrevention.EXPIRE_TAKER)
+    engine, account = an_engine(market), an_account()
+    engine.place(account, an_order("BUY", "1", "60000", symbol=market))
+    assert engine.place(account, an_order("SELL", "1", "60000", symbol=market)).status is Status.EXPIRED_IN_MATCH
+    allowed = an_order("SELL", "1", "60000", symbol=market, self_trade_prevention=SelfTradePrevention.NONE)
+    assert engine.place(account, allowed).status is Status.FILLED
 
 
 def test_an_account_may_trade_with_itself():

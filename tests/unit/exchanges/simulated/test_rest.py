@@ -295,8 +295,14 @@ async def test_the_clock_and_the_markets_are_public(venue):
     assert await venue.public("/api/v3/time") == {"serverTime": T0}
     info = await venue.public("/api/v3/exchangeInfo")
     assert [market["symbol"] for market in info["symbols"]] == ["BTCUSDT", "ETHUSDT"]
-    assert info["rateLimits"] == [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000}]
-    assert {one["filterType"] for one in info["symbols"][0]["filters"]} == {"PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "NOTIONAL", "TRAILING_DELTA"}
+    assert info["rateLimits"] == [
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 10_000},
+        {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 2_000_000},
+    ]
+    assert {one["filterType"] for one in info["symbols"][0]["filters"]} == {
+        "PRICE_FILTER", "LOT_SIZE", "MARKET_LOT_SIZE", "NOTIONAL", "TRAILING_DELTA", "PERCENT_PRICE_BY_SIDE", "MAX_NUM_ORDERS", "MAX_NUM_ALGO_ORDERS",
+        "MAX_NUM_ORDER_LISTS"}
 
 
 async def test_tickers_and_depth_are_those_of_the_book(venue):
@@ -350,6 +356,44 @@ async def test_every_answer_says_the_weight_used_and_too_much_is_429(clock):
         async with venue.ask("GET", "/api/v3/order", venue.signed(symbol="BTCUSDT", orderId=1)) as response:
             assert (response.status, response.headers["Retry-After"], (await response.json())["code"]) == (429, str(60 - T0 // 1000 % 60), -1003)
             assert response.headers["X-MBX-USED-WEIGHT-1M"] == "10"
+
+
+async def test_unfilled_orders_are_limited_and_those_that_fill_are_counted_back(clock):
+    async with a_venue(clock, order_limit=2) as venue:
+        await venue.place()
+        await venue.place(price="50001")
+        clock.at += 3000
+        async with venue.ask("POST", "/api/v3/order", body=venue.signed(**LIMIT)) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "7")
+            assert await response.json() == {"code": -1015, "msg": "Too many new orders; current limit is 2 orders per 10 SECOND."}
+        venue.exchange.engine.fill(venue.exchange.taker, venue.exchange.user.open[1], Decimal("0.25"))
+        venue.exchange.engine.fill(venue.exchange.taker, venue.exchange.user.open[1], Decimal("0.25"))
+        assert [limit["count"] for limit in await venue.call("GET", "/api/v3/rateLimit/order")] == [1, 1]
+        await venue.place()
+        clock.at += 7000
+        assert [limit["count"] for limit in await venue.call("GET", "/api/v3/rateLimit/order")] == [0, 2]
+
+
+async def test_a_prevented_trade_is_told_by_both_orders_and_looked_up(venue):
+    await venue.place(quantity="2")
+    answer = await venue.place("SELL", "1", newOrderRespType="FULL", selfTradePreventionMode="EXPIRE_BOTH")
+    assert (answer["status"], answer["preventedQuantity"], answer["selfTradePreventionMode"]) == ("EXPIRED_IN_MATCH", "1.00000000", "EXPIRE_BOTH")
+    quantities = {"makerPreventedQuantity": "2.00000000", "takerPreventedQuantity": "1.00000000"}
+    assert answer["preventedMatches"] == [{"preventedMatchId": 0, "makerOrderId": 1, "price": "50000.00000000", **quantities}]
+    maker = await venue.call("GET", "/api/v3/order", symbol="BTCUSDT", orderId=1)
+    assert (maker["status"], maker["preventedMatchId"], maker["preventedQuantity"]) == ("EXPIRED_IN_MATCH", 0, "2.00000000")
+    match, = await venue.call("GET", "/api/v3/myPreventedMatches", symbol="BTCUSDT", orderId=2)
+    assert match == {
+        "symbol": "BTCUSDT", "preventedMatchId": 0, "takerOrderId": 2, "makerSymbol": "BTCUSDT", "makerOrderId": 1, "tradeGroupId": -1,
+        "selfTradePreventionMode": "EXPIRE_BOTH", "price": "50000.00000000", "transactTime": T0, **quantities}
+
+
+async def test_commissions_are_taken_in_bnb_once_the_account_says_so(clock):
+    async with a_venue(clock, symbols=["BTC/USDT", "BNB/BTC"]) as venue:
+        assert await venue.call("POST", "/sapi/v1/bnbBurn", spotBNBBurn="true") == {"spotBNBBurn": True, "interestBNBBurn": False}
+        sell_to(venue, "1", "60000")
+        assert [(fill["commission"], fill["commissionAsset"]) for fill in (await venue.place(price="60000"))["fills"]] == [("0.07500000", "BNB")]
+        assert (await venue.call("POST", "/sapi/v1/bnbBurn", spotBNBBurn="false"))["spotBNBBurn"] is False
 
 
 async def test_a_stale_request_is_refused_with_the_venues_words(venue, clock):
