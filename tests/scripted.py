@@ -34,11 +34,12 @@ from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdat
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
+from exchange_kernel.reconcile.order_group import OrderGroupReconciler
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NoEvents, NoJournal, Ownership
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
-from exchange_kernel.stores.memory import MemoryIntentStore
+from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore
 from exchange_kernel.stores.port import AccountRecord
 from tests.builders import T0, a_market, a_venue
 
@@ -58,6 +59,7 @@ class ScriptedExchange:
 
     def __init__(self) -> None:
         self.capabilities = a_venue()
+        self.market = a_market()
         self.orders_by_id: dict[str, ExchangeOrder] = {}
         self.trades_of: dict[str, list[Trade]] = {}
         self.clock_source = LoopClock()
@@ -120,7 +122,8 @@ class ScriptedExchange:
         self.trades_of[number] = []
         return self._set(ExchangeOrder(
             client_order_id=request.client_order_id, exchange_order_id=number, symbol=request.symbol, side=request.side, type=request.type, status=OrderStatus.OPEN,
-            quantity=request.quantity, filled_quantity=Decimal(0), filled_quote_quantity=Decimal(0), price=request.price, update_time_ms=self.now_ms(), created_time_ms=self.now_ms(),
+            quantity=request.quantity, filled_quantity=Decimal(0), filled_quote_quantity=Decimal(0), price=request.price, trigger_price=request.trigger_price,
+            update_time_ms=self.now_ms(), created_time_ms=self.now_ms(),
         ), tell=False)
 
     def named(self, client_order_id: str) -> list[ExchangeOrder]:
@@ -139,7 +142,7 @@ class ScriptedExchange:
         return (self.uid_of[self.opened_with] if self.opened_with not in self.refused_keys else Refused("-2015", "Invalid API-key")) if self.reachable else Unreachable("silent")
 
     async def markets(self, *, reload: bool = False):
-        return {"BTC/USDT": a_market()}
+        return {self.market.symbol: self.market}
 
     async def cleared(self, clearance) -> int | Closed:
         """Rule 4: the budget, then the stamp, then the gate. The stamp, or why nothing may be sent."""
@@ -408,24 +411,42 @@ def an_account_record(**spec) -> AccountRecord:
 class Desk:
     """One life of the operator process."""
 
-    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None, exchanges: dict[str, ScriptedExchange] | None = None) -> None:
+    def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None, exchanges: dict[str, ScriptedExchange] | None = None,
+                 groups: MemoryGroupStore | None = None) -> None:
         events, journal = events or NoEvents(), journal or NoJournal()
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
+        self.group_store = groups or MemoryGroupStore(lambda uid: None, LoopClock().wall_ms)
         clock = LoopClock()
 
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
-                                  wake=self.intents.wake, changed=changed, events=events, journal=journal)
+                                  wake=self.wake_intent, changed=changed, events=events, journal=journal)
 
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
+        self.groups = Wakeups(lambda uid: self.group_reconciler.reconcile(uid))
         self.account_reconciler = ExchangeAccountReconciler(
             store=accounts, intents=store, memory=self.memory, new_session=new_session, wake=self.account_keys.wake, wake_after=self.account_keys.wake_after,
-            wake_intents=lambda account: [self.intents.wake(record.uid) for record in store.of_account("default", "main")], wall_ms=clock.wall_ms, events=events,
+            wake_intents=lambda account: [*(self.intents.wake(record.uid) for record in store.of_account("default", "main")), *(self.groups.wake(group.uid) for group in self.group_store.of_account("default", "main"))], wall_ms=clock.wall_ms, events=events,
+        )
+        journaled = journaled_store(store, journal)
+        self.group_reconciler = OrderGroupReconciler(
+            store=self.group_store, intents=journaled, session_of=self.account_reconciler.session_of, wake_intent=self.intents.wake,
+            wake_after=self.groups.wake_after, wall_ms=clock.wall_ms, events=events,
         )
         self.intent_reconciler = OrderIntentReconciler(
-            store=journaled_store(store, journal), memory=self.memory, events=events, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
+            store=journaled, memory=self.memory, events=events, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
+            membership=self.group_reconciler.membership, written=self._wake_group,
         )
+
+    def wake_intent(self, uid: str) -> None:
+        self.intents.wake(uid)
+        if (record := self.store.get(uid)) is not None:
+            self._wake_group(record)
+
+    def _wake_group(self, record) -> None:
+        if record.spec.group_ref is not None:
+            self.groups.wake(record.spec.group_ref.uid)
 
     def boot(self) -> None:
         self.accounts.changed = self.account_keys.wake
@@ -449,6 +470,7 @@ class Desk:
 
     async def stop(self) -> None:
         self._ticking.cancel()
+        await self.groups.close(within=0)
         await self.intents.close(within=0)
         await self.account_reconciler.close()
         await self.account_keys.close(within=1)
@@ -456,7 +478,7 @@ class Desk:
     def kill(self) -> None:
         """Gone, with all it had in memory."""
         self._ticking.cancel()
-        for wakeups in (self.intents, self.account_keys):
+        for wakeups in (self.groups, self.intents, self.account_keys):
             wakeups._closed = True
             for task in list(wakeups._running.values()):
                 task.cancel()
@@ -475,11 +497,12 @@ class World:
         self.exchange, self.accounts, self.desk, self._through = ScriptedExchange(), OneAccount(an_account_record(**account_spec)), None, through
         self.events, self.journal = None, None     # who is told, in all lives
         self.exchanges: dict[str, ScriptedExchange] = {}      # of accounts that are at another one, by UID
-        self.store = MemoryIntentStore(lambda uid: self.desk.intents.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
+        self.store = MemoryIntentStore(lambda uid: self.desk.wake_intent(uid) if self.desk is not None else None, LoopClock().wall_ms)
+        self.groups = MemoryGroupStore(lambda uid: self.desk.groups.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal, self.exchanges)
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal, self.exchanges, self._through(self.groups))
         self.desk.boot()
         return self.desk
 

@@ -33,3 +33,13 @@ def run(main, loop_factory=VirtualTimeLoop):
     """Run a coroutine to its end in virtual time."""
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(main)
+
+
+def scenario(test):
+    """A test that is a coroutine, run in virtual time."""
+
+    def in_virtual_time():
+        run(test())
+
+    in_virtual_time.__name__, in_virtual_time.__doc__ = test.__name__, test.__doc__
+    return in_virtual_time

@@ -36,7 +36,7 @@ def test_an_example_rests_and_is_cancelled(release):
 
 def test_the_operator_runs_as_nobody_with_no_more_than_its_role(release):
     subject = f"system:serviceaccount:{SYSTEM}:{RELEASE}"
-    for verb, what in (("list", "secrets"), ("create", "orderintents.exchange-kernel.io"), ("delete", "exchangeaccounts.exchange-kernel.io"), ("get", "pods")):
+    for verb, what in (("list", "secrets"), ("create", "ordergroups.exchange-kernel.io"), ("delete", "exchangeaccounts.exchange-kernel.io"), ("get", "pods")):
         assert release.kubectl("auth", "can-i", verb, what, f"--as={subject}", check=False).strip() == "no"
     (pod,) = json.loads(release.kubectl("get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json"))["items"]
     assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True

@@ -62,14 +62,20 @@ capabilities:
 {{- define "exchange-kernel.rules" -}}
 # patch: finalizers, which keep an object until what it stands for is settled.
 - apiGroups: [exchange-kernel.io]
-  resources: [orderintents, exchangeaccounts]
+  resources: [orderintents, ordergroups, exchangeaccounts]
   verbs: [get, list, watch, patch]
 - apiGroups: [exchange-kernel.io]
   resources: [orderintents]
+  verbs: [create, delete]
+- apiGroups: [exchange-kernel.io]
+  resources: [ordergroups]
   verbs: [delete]
 - apiGroups: [exchange-kernel.io]
-  resources: [orderintents/status, exchangeaccounts/status]
+  resources: [orderintents/status, ordergroups/status, exchangeaccounts/status]
   verbs: [patch]
+- apiGroups: [exchange-kernel.io]
+  resources: [ordergroups/finalizers]
+  verbs: [update]
 # By name only, as an ExchangeAccount in the same namespace names them.
 - apiGroups: [""]
   resources: [secrets]

@@ -1,6 +1,6 @@
 """The kinds: what people write and the operator answers, one module each. Their CRDs and reference pages are generated from here."""
 
-from exchange_kernel.api.base import GROUP, VERSION, Kind, Model, ObjectMeta, Spec, Status, status_patch
+from exchange_kernel.api.base import GROUP, VERSION, Kind, Model, ObjectMeta, Spec, Status, spec_patch, status_patch
 from exchange_kernel.api.conditions import Condition, ConditionStatus
 from exchange_kernel.api.exchange_account import (
     AccountCapabilities,
@@ -150,5 +150,6 @@ __all__ = [
     "TrailingUnit",
     "TriggerPriceType",
     "plain",
+    "spec_patch",
     "status_patch",
 ]

@@ -184,6 +184,11 @@ def status_patch(old: Status, new: Status) -> dict[str, Any]:
     return _merge_patch({name: value for name, value in stored.items() if value != []}, new.document())
 
 
+def spec_patch(old: Spec, new: Spec) -> dict[str, Any]:
+    """The JSON merge patch that makes the stored spec `new`."""
+    return _merge_patch(old.document(), new.document())
+
+
 def _merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     patch: dict[str, Any] = {name: None for name in old if name not in new}
     for name, value in new.items():

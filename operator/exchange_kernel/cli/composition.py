@@ -18,9 +18,10 @@ import kopf
 import structlog
 
 from exchange_kernel.core.identity import owner_prefix
+from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import Credentials, Exchange
-from exchange_kernel.handlers import exchange_accounts, order_intents, settings
+from exchange_kernel.handlers import exchange_accounts, order_groups, order_intents, settings
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
@@ -28,11 +29,13 @@ from exchange_kernel.kube.lease import LeaseOwnership
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
+from exchange_kernel.reconcile.order_group import OrderGroupReconciler
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
+from exchange_kernel.stores.kubernetes_groups import KubernetesGroupStore
 from exchange_kernel.stores.port import AccountRecord, Unavailable
 from exchange_kernel.telemetry import metrics, server
 from exchange_kernel.telemetry.journal import FileJournal
@@ -131,7 +134,8 @@ class Operator:
     def _registry(self, rooms: _Rooms) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         if not self.hooks.drop_events:
-            order_intents.register(registry, rooms.intents.observe, rooms.intent_wakeups.wake)
+            order_intents.register(registry, rooms.intents.observe, rooms.wake_intent)
+            order_groups.register(registry, rooms.groups.observe, rooms.group_wakeups.wake)
         exchange_accounts.register(registry, rooms.accounts.observe, rooms.account_wakeups.wake, rooms.account_reconciler.sweep, timer=not self.hooks.no_timer)
         self._register_login(registry)
         return registry
@@ -161,8 +165,10 @@ class _Rooms:
         self.events = EventRecorder(api, self._identity, count=lambda outcome: metrics.EVENTS.labels(outcome=outcome).inc())
         self._journal = FileJournal(operator.journal, self._identity)
         self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
+        self.groups = KubernetesGroupStore(api)
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
+        self.group_wakeups = Wakeups(lambda uid: self.group_reconciler.reconcile(uid))
         self.account_reconciler = ExchangeAccountReconciler(
             store=self.accounts,
             intents=self.intents,
@@ -174,13 +180,25 @@ class _Rooms:
             wall_ms=self._clock.wall_ms,
             events=self.events,
         )
+        store = journaled_store(self.intents, self._journal)
+        self.group_reconciler = OrderGroupReconciler(
+            store=self.groups,
+            intents=store,
+            session_of=self.account_reconciler.session_of,
+            wake_intent=self.intent_wakeups.wake,
+            wake_after=self.group_wakeups.wake_after,
+            wall_ms=self._clock.wall_ms,
+            events=self.events,
+        )
         self.intent_reconciler = OrderIntentReconciler(
-            store=journaled_store(self.intents, self._journal),
+            store=store,
             memory=self._memory,
             session_of=self.account_reconciler.session_of,
             wake_after=self.intent_wakeups.wake_after,
             wall_ms=self._clock.wall_ms,
             events=self.events,
+            membership=self.group_reconciler.membership,
+            written=self._wake_group,
         )
 
     def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
@@ -202,16 +220,28 @@ class _Rooms:
             memory=self._memory,
             clock=self._clock,
             owner=self._owner,
-            wake=self.intent_wakeups.wake,
+            wake=self.wake_intent,
             changed=changed,
             events=self.events,
             journal=self._journal,
             without_recovery=self._operator.hooks.without_recovery,
         )
 
+    def wake_intent(self, uid: str) -> None:
+        """An intent, and the group it is a member of: what fills one may cancel another."""
+        self.intent_wakeups.wake(uid)
+        if (record := self.intents.get(uid)) is not None:
+            self._wake_group(record)
+
+    def _wake_group(self, record: OrderRecord) -> None:
+        if record.spec.group_ref is not None:
+            self.group_wakeups.wake(record.spec.group_ref.uid)
+
     def _wake_intents(self, account: AccountRecord) -> None:
         for record in self.intents.of_account(account.namespace, account.name):
             self.intent_wakeups.wake(record.uid)
+        for group in self.groups.of_account(account.namespace, account.name):
+            self.group_wakeups.wake(group.uid)
 
     def _went_back(self, what: str) -> None:
         log.error("the API server was restored to an earlier state: this process starts afresh", what=what)
@@ -235,6 +265,7 @@ class _Rooms:
 
     async def close(self) -> None:
         """Begin nothing new, let what is under way be answered, and give the Leases back."""
+        await self.group_wakeups.close(within=1.0)
         await self.intent_wakeups.close(within=DRAIN_S / 2)
         await self.account_wakeups.close(within=1.0)
         await self.account_reconciler.close()

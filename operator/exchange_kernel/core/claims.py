@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from exchange_kernel.api import OrderState
-from exchange_kernel.core.identity import CODECS, order_id
+from exchange_kernel.core.identity import CODECS, member_order_id, order_id
 from exchange_kernel.core.order import OrderRecord
 
 
@@ -46,6 +46,13 @@ class _Claim:
         self.rank = (order.gone, not own, not order.attempts, order.created_ms, order.uid)
 
 
+def own_id(order: OrderRecord, owner: str, attempt: int) -> str:
+    """The id that this object makes of itself: from its group and its place in it, or from its UID."""
+    if (group := order.spec.group_ref) is not None:
+        return member_order_id(owner, group_uid=group.uid, member=group.member, attempt=attempt)
+    return order_id(owner, uid=order.uid, attempt=attempt)
+
+
 def _derived(order: OrderRecord, number: int, client_order_id: str, owner: str) -> bool:
-    made = order_id(owner, uid=order.uid, attempt=number)
+    made = own_id(order, owner, number)
     return any(encode(made) == client_order_id for encode in CODECS.values())

@@ -243,7 +243,7 @@ class Facts:
     @property
     def unwanted(self) -> bool:
         """Whether the user wants the order gone from the exchange."""
-        if self.spec.desired_state is DesiredState.CANCELED:
+        if self.spec.desired_state is DesiredState.CANCELED or (self.seen.group is not None and self.seen.group.unwanted):
             return True
         return self.order.deleting and self.spec.deletion_policy is DeletionPolicy.CANCEL
 

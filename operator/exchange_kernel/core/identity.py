@@ -27,6 +27,11 @@ def keyed_order_id(owner: str, *, fingerprint: str, namespace: str, key: str, at
     return _compose(owner, "key", fingerprint, namespace, key, str(attempt))
 
 
+def member_order_id(owner: str, *, group_uid: str, member: str, attempt: int) -> str:
+    """The id of one attempt at a group's member, native or emulated: an object that is created again for it would name the same order."""
+    return _compose(owner, "group", group_uid, member, str(attempt))
+
+
 def _compose(owner: str, *parts: str) -> str:
     # Lengths in front of the parts: ("a", "bc") and ("ab", "c") must not meet.
     digest = hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

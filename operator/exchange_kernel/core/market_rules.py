@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, PositionEffect, TriggerPriceType
+from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, OrderTerms, PositionEffect, TriggerPriceType
 from exchange_kernel.core.money import multiply, plain, quantise_price, quantise_quantity, quantise_trigger
 from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
 
@@ -33,6 +33,14 @@ def request_for(spec: OrderIntentSpec, client_order_id: str, market: MarketRules
         post_only=spec.execution_policy is ExecutionPolicy.POST_ONLY,
         reduce_only=spec.position_effect is PositionEffect.REDUCE_ONLY,
     )
+
+
+def too_small(terms: OrderTerms, quantity: Decimal, market: MarketRules) -> bool:
+    """Whether the market takes no order of so little, at these terms' own price."""
+    smallest = max(market.min_quantity or Decimal(0), market.quantity_step or Decimal(0))
+    price = terms.price or terms.trigger_price
+    cheap = price is not None and market.min_notional is not None and multiply(quantity, price) < market.min_notional
+    return quantity <= 0 or quantity < smallest or cheap
 
 
 def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities) -> str | None:

@@ -49,6 +49,11 @@ def multiply(left: Decimal, right: Decimal) -> Decimal:
     return EXACT.multiply(left, right)
 
 
+def share_of(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """amount × part ÷ whole, multiplied first: what divides evenly stays exact."""
+    return EXACT.divide(EXACT.multiply(amount, part), whole)
+
+
 def average_price(quote: Decimal, quantity: Decimal) -> Decimal | None:
     """Quote per base, to 12 decimals; None while nothing is filled."""
     if quantity == 0:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from exchange_kernel.api import Attempt, OrderIntentSpec, OrderIntentStatus, TradingMode
 from exchange_kernel.core.absence import Evidence
+from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import ExchangeOrder, Trade
 from exchange_kernel.core.sending import CancelRecord, SendRecord, Terms
 from exchange_kernel.core.venue import Capabilities, MarketRules
@@ -30,7 +31,6 @@ class OrderRecord:
     deleting: bool = False
     finalizer: bool = True
     gone: bool = False  # deleted past its finalizer; the record is our memory of it
-    group_owned: bool = False  # a group's member: never sent by the intent's own fast path
     restored: bool = False  # a backup tool's label says that it was created again from a backup: held like a suspended one (rule 7)
     resolve: str | None = None  # a person's word on an unknown outcome, as it stands in the annotation
 
@@ -49,6 +49,15 @@ class OrderRecord:
     @property
     def suspended(self) -> bool:
         return self.spec.suspend or self.restored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """What an order's group wants of it now (`core/groups.py`)."""
+
+    held: Waiting | None = None  # why it may not be sent, if it may not
+    unwanted: bool = False  # it is to go from the exchange
+    recorded: bool = False  # the group's status tells its end: the object may go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,7 @@ class Seen:
     ended_ms: Mapping[int, int] = field(default_factory=dict)  # when we first saw it ended
     settle_read_ms: Mapping[int, int] = field(default_factory=dict)  # when the last complete reading of order and trades began
     missing: frozenset[int] = frozenset()  # believed open, and not in a later complete list of open orders
+    group: Membership | None = None  # None: no member of a group, or of one that is gone
     holder: str | None = None  # another intent that has the order which this one names
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from exchange_kernel.core.answers import ExchangeOrder
-from exchange_kernel.core.identity import CODECS, is_ours, keyed_order_id, order_id
+from exchange_kernel.core.claims import own_id
+from exchange_kernel.core.identity import CODECS, is_ours, keyed_order_id
 from exchange_kernel.core.order import OrderRecord
 
 
@@ -44,7 +45,7 @@ def _ids_of(record: OrderRecord, owner: str, fingerprint: str) -> set[str]:
     ids = {attempt.client_order_id for attempt in record.attempts}
     last = max((attempt.number for attempt in record.attempts), default=0)
     for number in range(1, last + 2):
-        made = [order_id(owner, uid=record.uid, attempt=number)]
+        made = [own_id(record, owner, number)]
         if (key := record.spec.idempotency_key) is not None:
             made.append(keyed_order_id(owner, fingerprint=fingerprint, namespace=record.namespace, key=key, attempt=number))
         ids.update(encode(one) for one in made for encode in CODECS.values())

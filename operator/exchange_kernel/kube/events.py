@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias
 import structlog
 
 from exchange_kernel.core.events import ORDER_ACTIONS, Event
+from exchange_kernel.core.group_events import GROUP_ACTIONS
 from exchange_kernel.kube.client import EVENTS, GROUP, Answer, ApiClient, Body
 
 log = structlog.get_logger(__name__)
@@ -77,6 +78,9 @@ class EventRecorder:
 
     def order_event(self, order: Named, event: Event) -> None:
         self._tell("OrderIntent", order, ORDER_ACTIONS.get(event.reason, "Reconcile"), event)
+
+    def group_event(self, group: Named, event: Event) -> None:
+        self._tell("OrderGroup", group, GROUP_ACTIONS.get(event.reason, "Reconcile"), event)
 
     def account_event(self, account: Named, type: str, reason: str, note: str) -> None:
         self._tell("ExchangeAccount", account, "Reconcile", Event(type, reason, note))

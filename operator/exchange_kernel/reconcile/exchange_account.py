@@ -13,6 +13,7 @@ import structlog
 from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus, OrphanPolicy
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.events import of_account
+from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.venue import Capabilities
 from exchange_kernel.reconcile.admission import refused_by
@@ -163,8 +164,8 @@ class ExchangeAccountReconciler:
     async def close(self) -> None:
         await asyncio.gather(*(self._stop(uid) for uid in list(self._running)))
 
-    async def session_of(self, record: OrderRecord) -> AccountSession | Waiting | None:
-        """The session of an intent's account, or why there is none; None if it is not known yet, and its account will wake the intent."""
+    async def session_of(self, record: OrderRecord | GroupRecord) -> AccountSession | Waiting | None:
+        """The session of an intent's or a group's account, or why there is none; None if it is not known yet, and its account will wake the intent."""
         namespace, name = record.namespace, record.spec.account_ref.name
         account = self._store.named(namespace, name)
         if account is None:

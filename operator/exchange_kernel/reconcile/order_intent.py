@@ -15,7 +15,7 @@ from exchange_kernel.core.checks.ending import after_the_end, without_account
 from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.events import of_order
-from exchange_kernel.core.order import Now, OrderRecord, Seen
+from exchange_kernel.core.order import Membership, Now, OrderRecord, Seen
 from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
 from exchange_kernel.exchanges.port import Closed
@@ -52,8 +52,12 @@ class OrderIntentReconciler:
         wake_after: Callable[[str, float], None],
         wall_ms: Callable[[], int],
         events: Events | None = None,
+        membership: Callable[[OrderRecord, AccountSession], Membership | None] = lambda record, session: None,
+        written: Callable[[OrderRecord], None] = lambda record: None,
     ) -> None:
+        """`membership`: what its group wants of an intent; `written` is told each record that was written, for whoever else goes by it."""
         self._store, self._memory = store, memory
+        self._membership, self._tell_written = membership, written
         self._session_of, self._wake_after, self._wall_ms = session_of, wake_after, wall_ms
         self._events = events or NoEvents()
         self._last: dict[str, OrderRecord] = {}  # the newest record of each unfinished intent: what a force-delete leaves us (rule 11)
@@ -73,6 +77,8 @@ class OrderIntentReconciler:
             seen = session.seen(record) if session is not None else None
             if session is None or seen is None:
                 return  # the account is not ours, or not yet: its session wakes us
+            if record.spec.group_ref is not None:
+                seen = replace(seen, group=self._membership(record, session))
             self._remember(record)
             decision = decide(record, seen, session.now())
             if await self._perform(decision, record, seen, session) is Step.REST:
@@ -168,6 +174,8 @@ class OrderIntentReconciler:
                 return Closed("The submit deadline passed meanwhile.")
             if session.trading_mode is not mode:
                 return Closed("The account's trading mode changed meanwhile.")
+            if current.spec.group_ref is not None and (group := self._membership(current, session)) is not None and (group.unwanted or group.held is not None):
+                return Closed("Its group does not want it sent any more.")
             return None
 
         return check
@@ -196,6 +204,7 @@ class OrderIntentReconciler:
                 for event in of_order(record.status, written.status):
                     self._events.order_event(written, event)
                 self._write_failures.pop(record.uid, None)
+                self._tell_written(written)
                 metrics.STATUS_WRITES.inc()
                 self._count_unknown(record.uid)
                 return Step.NEXT

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from exchange_kernel.core.events import Event
+from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import Exchange
 from exchange_kernel.stores.port import AccountRecord
@@ -92,6 +93,8 @@ class Events(Protocol):
 
     def order_event(self, order: OrderRecord, event: Event) -> None: ...
 
+    def group_event(self, group: GroupRecord, event: Event) -> None: ...
+
     def account_event(self, account: AccountRecord, type: str, reason: str, note: str) -> None:
         """`type`: Normal | Warning; `reason`: CamelCase; `note`: stable text, so that what repeats is one Event with a count."""
         ...
@@ -101,6 +104,8 @@ class NoEvents:
     """Nobody is told."""
 
     def order_event(self, order: OrderRecord, event: Event) -> None: ...
+
+    def group_event(self, group: GroupRecord, event: Event) -> None: ...
 
     def account_event(self, account: AccountRecord, type: str, reason: str, note: str) -> None: ...
 

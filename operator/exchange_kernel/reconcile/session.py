@@ -19,7 +19,7 @@ from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, Refused, Unreachable
 from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, WARNING, Event
-from exchange_kernel.core.identity import encode, keyed_order_id, order_id
+from exchange_kernel.core.identity import encode, keyed_order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import Closed, Exchange
@@ -165,7 +165,7 @@ class AccountSession:
             key = record.spec.idempotency_key
             made = keyed_order_id(self.owner, fingerprint=term.fingerprint, namespace=record.namespace, key=key, attempt=number)
         else:
-            made = order_id(self.owner, uid=record.uid, attempt=number)
+            made = claims.own_id(record, self.owner, number)
         return encode(made, term.exchange.capabilities.client_order_id_codec)
 
     def seen(self, record: OrderRecord) -> Seen | None:

@@ -12,16 +12,16 @@ from datetime import datetime
 import structlog
 from pydantic import ValidationError
 
-from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentSpec, OrderIntentStatus, status_patch
+from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentSpec, OrderIntentStatus, spec_patch, status_patch
+from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
-from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, ORDER_INTENTS, Answer, ApiClient, Body
-from exchange_kernel.stores.port import AccountRecord, Conflict, Gone, Snapshot, Unavailable, WriteOutcome, Written
+from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, ORDER_GROUPS, ORDER_INTENTS, Answer, ApiClient, Body
+from exchange_kernel.stores.port import AccountRecord, Conflict, CreateOutcome, Gone, Inadmissible, NameTaken, Snapshot, Unavailable, WriteOutcome, Written
 
 log = structlog.get_logger(__name__)
 
 ORDER_FINALIZER = "exchange-kernel.io/order"
 ACCOUNT_FINALIZER = "exchange-kernel.io/account"
-GROUP_LABEL = "exchange-kernel.io/group-uid"
 RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restored"})  # put by whoever creates objects again from a backup
 RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
 
@@ -35,12 +35,11 @@ def intent_record(raw: Body) -> OrderRecord:
         name=metadata["name"],
         generation=metadata.get("generation", 0),
         resource_version=metadata["resourceVersion"],
-        created_ms=_ms(metadata["creationTimestamp"]),
+        created_ms=ms_of(metadata["creationTimestamp"]),
         spec=OrderIntentSpec.model_validate(raw["spec"]),
         status=OrderIntentStatus.model_validate(raw.get("status") or {}),
         deleting="deletionTimestamp" in metadata,
         finalizer=ORDER_FINALIZER in metadata.get("finalizers", ()),
-        group_owned=GROUP_LABEL in metadata.get("labels", {}),
         restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
         resolve=metadata.get("annotations", {}).get(RESOLVE_ANNOTATION),
     )
@@ -56,13 +55,13 @@ def account_record(raw: Body) -> AccountRecord:
         resource_version=metadata["resourceVersion"],
         spec=ExchangeAccountSpec.model_validate(raw["spec"]),
         status=ExchangeAccountStatus.model_validate(raw.get("status") or {}),
-        created_ms=_ms(metadata["creationTimestamp"]),
+        created_ms=ms_of(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         finalizer=ACCOUNT_FINALIZER in metadata.get("finalizers", ()),
     )
 
 
-def _ms(timestamp: str) -> int:
+def ms_of(timestamp: str) -> int:
     return int(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
@@ -113,6 +112,45 @@ class KubernetesIntentStore:
 
     def created_version(self, uid: str) -> int | None:
         return self._created.get(uid)
+
+    def named(self, namespace: str, name: str) -> OrderRecord | None:
+        return next((record for record in self._records.values() if record.name == name and record.namespace == namespace), None)
+
+    async def create_member(self, group: GroupRecord, name: str, spec: OrderIntentSpec, *, owned: bool) -> CreateOutcome:
+        """Create, and never apply: that would adopt a stranger's object of this name silently."""
+        member = spec.group_ref.member if spec.group_ref is not None else ""
+        metadata: Body = {"name": name, "namespace": group.namespace, "finalizers": [ORDER_FINALIZER], "labels": group_labels(group, member)}
+        if owned:
+            metadata["ownerReferences"] = [{
+                "apiVersion": f"{ORDER_GROUPS.group}/{ORDER_GROUPS.version}", "kind": "OrderGroup", "name": group.name, "uid": group.uid,
+                "controller": True, "blockOwnerDeletion": True,
+            }]
+        body = {"apiVersion": f"{ORDER_INTENTS.group}/{ORDER_INTENTS.version}", "kind": "OrderIntent", "metadata": metadata, "spec": spec.document()}
+        answer = await self._api.create(ORDER_INTENTS.path(group.namespace), body)
+        if answer.ok:
+            # Ours, and made just now: as the watch's ADDED would tell.
+            self._created.setdefault(answer.body["metadata"]["uid"], int(answer.body["metadata"]["resourceVersion"]))
+            self.observe(None, answer.body)
+            made = self._records.get(answer.body["metadata"]["uid"])
+            return Written(made) if made is not None else Unavailable("The API server's answer does not fit the schema.")
+        if answer.status == 409 and answer.body.get("reason") == "AlreadyExists":
+            return await self._found(group, name, member)
+        return Inadmissible(answer.message) if answer.status in (403, 422) else Unavailable(answer.message)
+
+    async def _found(self, group: GroupRecord, name: str, member: str) -> CreateOutcome:
+        """What has the name: our own earlier request may have made it, of which we never heard."""
+        answer = await self._api.get(ORDER_INTENTS.path(group.namespace, name))
+        if not answer.ok:
+            return Unavailable(answer.message)
+        self.observe(None, answer.body)
+        found = self._records.get(answer.body["metadata"]["uid"])
+        ref = found.spec.group_ref if found is not None else None
+        return Written(found) if found is not None and ref is not None and (ref.uid, ref.member) == (group.uid, member) else NameTaken()
+
+    async def write_spec(self, record: OrderRecord, spec: OrderIntentSpec) -> WriteOutcome | Inadmissible:
+        body = {"metadata": {"resourceVersion": record.resource_version}, "spec": spec_patch(record.spec, spec)}
+        answer = await self._api.patch(ORDER_INTENTS.path(record.namespace, record.name), body)
+        return Inadmissible(answer.message) if answer.status in (403, 422) else await self._written(record, answer)
 
     async def read(self, uid: str) -> OrderRecord | Unavailable | None:
         known = self._records.get(uid)
@@ -201,6 +239,11 @@ class KubernetesIntentStore:
         self._created.pop(uid, None)
         self._finalizers.pop(uid, None)
         return self._records.pop(uid, None) is not None
+
+
+def group_labels(group: GroupRecord, member: str) -> dict[str, str]:
+    """For `kubectl get oi -l`; what counts is spec.groupRef, which can't be changed. A label's value is shorter than a name may be."""
+    return {"exchange-kernel.io/group": group.name[:63].rstrip("-."), "exchange-kernel.io/group-uid": group.uid, "exchange-kernel.io/member": member}
 
 
 class KubernetesAccountStore:

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentStatus
+from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderGroupStatus, OrderIntentSpec, OrderIntentStatus
+from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
 
 
@@ -52,6 +53,27 @@ WriteOutcome: TypeAlias = Written | Conflict | Gone | Unavailable
 
 
 @dataclass(frozen=True, slots=True)
+class NameTaken:
+    """Somebody else's object has the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inadmissible:
+    """Admission refused it, and would again (403, 422): its own words."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupWritten:
+    record: GroupRecord
+
+
+GroupWriteOutcome: TypeAlias = GroupWritten | Conflict | Gone | Unavailable
+CreateOutcome: TypeAlias = Written | NameTaken | Inadmissible | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One consistent list of intents and the version it was taken at."""
 
@@ -75,6 +97,16 @@ class IntentStore(Protocol):
 
     async def write_status(self, record: OrderRecord, status: OrderIntentStatus) -> WriteOutcome: ...
 
+    def named(self, namespace: str, name: str) -> OrderRecord | None: ...
+
+    async def create_member(self, group: GroupRecord, name: str, spec: OrderIntentSpec, *, owned: bool) -> CreateOutcome:
+        """Make a member's object, its finalizer on it. `owned`: it goes with its group; an exit must outlive it, and is not."""
+        ...
+
+    async def write_spec(self, record: OrderRecord, spec: OrderIntentSpec) -> WriteOutcome | Inadmissible:
+        """Change what an order is to be, at the version it was decided on."""
+        ...
+
     async def add_finalizer(self, record: OrderRecord) -> WriteOutcome: ...
 
     async def remove_finalizer(self, record: OrderRecord) -> WriteOutcome: ...
@@ -85,6 +117,22 @@ class IntentStore(Protocol):
 
     def created_version(self, uid: str) -> int | None:
         """The version at which a watch without selectors reported the object's creation; None if it was first seen in a list (rule 6)."""
+        ...
+
+
+class GroupStore(Protocol):
+    def get(self, uid: str) -> GroupRecord | None: ...
+
+    def of_account(self, namespace: str, account: str) -> Iterable[GroupRecord]: ...
+
+    async def write_status(self, record: GroupRecord, status: OrderGroupStatus) -> GroupWriteOutcome: ...
+
+    async def add_finalizer(self, record: GroupRecord) -> GroupWriteOutcome: ...
+
+    async def remove_finalizer(self, record: GroupRecord) -> GroupWriteOutcome: ...
+
+    async def remove(self, record: GroupRecord) -> GroupWriteOutcome:
+        """Delete this very version of the object."""
         ...
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import ExpiryCheck, LookupAuthority, TradingMode
+from exchange_kernel.api import ExpiryCheck, GroupRef, LookupAuthority, TradingMode
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.actions import (
     AddFinalizer,
@@ -22,7 +22,7 @@ from exchange_kernel.core.actions import (
 )
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
-from exchange_kernel.core.order import OrderRecord, Seen
+from exchange_kernel.core.order import Membership, OrderRecord, Seen
 from exchange_kernel.core.sending import CancelRecord, SendStage
 from tests.builders import DAY_MS, T0, a_report, a_send, a_sight, a_spec, a_trade, a_venue, an_account, an_attempt, an_order, at
 
@@ -106,7 +106,7 @@ def test_rule_5_proof_of_absence(case):
     Case("written ahead in this session: sent", seen=a_sight(sends={1: a_send(SendStage.PREPARED)}), action=Submit, number=1),
     Case("with an idempotencyKey: an earlier object may have sent it, so it is looked for (H2)", order=KEYED, seen=a_sight(new=True), action=ProveAbsence),
     Case("with an idempotencyKey, proved absent: written first", order=KEYED, seen=a_sight(new=True, sends={1: a_send(SendStage.ABSENT)}), action=WriteAhead),
-    Case("a group's member: written first", order=an_order(group_owned=True), seen=a_sight(new=True), action=WriteAhead),
+    Case("a group's member: written first", order=an_order(spec=a_spec(group_ref=GroupRef(name="pair", uid="group-1", member="take"))), seen=a_sight(new=True, group=Membership()), action=WriteAhead),
     Case("sendPolicy WriteAhead", seen=a_sight(new=True, account=an_account(send_first=False)), action=WriteAhead),
     Case("a venue without expiry: written first", seen=a_sight(new=True, account=an_account(capabilities=a_venue(request_window_ms=0))), action=WriteAhead),
     Case("a venue that finds orders by lists only: written first", seen=a_sight(new=True, account=an_account(capabilities=a_venue(lookup=LookupAuthority.LISTING))), action=WriteAhead),

@@ -13,17 +13,7 @@ from exchange_kernel.core.identity import order_id
 from exchange_kernel.core.venue import OrderRequest
 from tests.builders import a_spec
 from tests.scripted import OWNER, a_world, until
-from tests.virtual_time import run
-
-
-def scenario(test):
-    """Run the coroutine in virtual time."""
-
-    def in_virtual_time():
-        run(test())
-
-    in_virtual_time.__name__, in_virtual_time.__doc__ = test.__name__, test.__doc__
-    return in_virtual_time
+from tests.virtual_time import run, scenario
 
 
 @pytest.mark.proves("rule 6")

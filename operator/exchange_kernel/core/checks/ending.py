@@ -17,7 +17,11 @@ from exchange_kernel.core.sending import CancelRecord
 
 def already_finished(facts: Facts) -> Decision | None:
     """11: a settled end never moves; what is left is to let the object go."""
-    return after_the_end(facts.order, facts.now.wall_ms) if facts.order.finished else None
+    if not facts.order.finished:
+        return None
+    if facts.seen.group is not None and not facts.seen.group.recorded:
+        return Decision()  # its group has not written this end down yet: an object that went before would take its fills along
+    return after_the_end(facts.order, facts.now.wall_ms)
 
 
 def after_the_end(order: OrderRecord, wall_ms: int) -> Decision:

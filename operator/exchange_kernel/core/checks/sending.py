@@ -16,6 +16,11 @@ NOT_SENT = "It could not be sent yet: no connection to the exchange."
 def may_not_send(facts: Facts) -> Waiting | None:
     """4: what makes a send wait. None of these ever holds back a cancel, a lookup or a delete."""
     account = facts.seen.account
+    if facts.spec.group_ref is not None:
+        if facts.seen.group is None and not facts.numbers:
+            return Waiting("GroupGone", "Its OrderGroup is gone, which alone could have it sent: delete it, and create a new OrderIntent.", person=True)
+        if facts.seen.group is not None and facts.seen.group.held is not None:
+            return facts.seen.group.held
     if facts.spec.suspend:
         return Waiting("Suspended", "spec.suspend is true: nothing is sent until it is false.")
     if facts.order.restored:
@@ -93,7 +98,7 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
 def _sends_first(facts: Facts) -> bool:
     return (
         facts.never_sent
-        and not facts.order.group_owned
+        and facts.spec.group_ref is None
         and facts.seen.account.send_first
         and facts.seen.account.capabilities.sends_first
     )

@@ -1,0 +1,237 @@
+"""How a group stands and how it ended: the status that should be written, from its members and what is wanted of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from exchange_kernel.api import Condition, GroupMode, MemberCounts, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentStatus, OrderState
+from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.groups import EXITS, GroupRecord, Member, Members, Want, settled
+from exchange_kernel.core.lifecycle import ENDED
+from exchange_kernel.core.market_rules import too_small
+from exchange_kernel.core.money import ZERO, add, share_of, subtract
+from exchange_kernel.core.venue import MarketRules
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+
+Wanted = Mapping[str, Want]
+Markets = Mapping[str, MarketRules]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    succeeded: bool
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a group's status is made from."""
+
+    group: GroupRecord
+    members: Members
+    wanted: Wanted
+    markets: Markets
+    denied: Waiting | None = None  # nothing of it is placed
+    trouble: Waiting | None = None  # why it can't go on by itself, or not now
+
+    @property
+    def finished(self) -> bool:
+        return self.denied is not None or all(settled(self.group, member, self.wanted[member.name]) for member in self.members)
+
+
+def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
+    """The whole status now."""
+    group, old = outlook.group, outlook.group.status
+    if group.finished:
+        return old
+    finished = outlook.finished
+    members = [_member(group, member, outlook.wanted[member.name]) for member in sorted(outlook.members, key=lambda member: member.name)]
+    return OrderGroupStatus(
+        observed_generation=group.generation,
+        members=members,
+        counts=_counts(members),
+        completion_time=at if finished else None,
+        conditions=_conditions(outlook, finished, at),
+    )
+
+
+def _member(group: GroupRecord, member: Member, want: Want) -> MemberStatus:
+    name = member.order.name if member.order is not None else member.status.intent_name
+    if member.order is None:
+        if not member.made and not member.status.finished:
+            quantity = want.quantity if want.quantity is not None else member.spec.quantity if want.exists else None
+            reason, message = ("NotNeeded", want.never) if want.never is not None else (want.held.reason, want.held.message) if want.held else (None, None)
+            canceled = want.never is not None and want.unwanted
+            return MemberStatus(name=member.name, intent_name=name, state=OrderState.CANCELED if canceled else OrderState.PENDING, quantity=quantity,
+                                finished=want.never is not None, reason=reason, message=message)
+        return member.status.model_copy(update={"gone": member.gone, "finished": True}) if member.gone else member.status
+    status = member.order.status
+    ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    return MemberStatus(
+        name=member.name, intent_name=name, uid=member.status.uid or member.order.uid, state=status.state, finished=member.order.finished,
+        quantity=member.order.spec.quantity, filled_quantity=status.filled_quantity or ZERO, average_price=status.average_price,
+        reason=ready.reason if ready is not None else None, message=ready.message or None if ready is not None else None,
+    )
+
+
+def recorded(group: GroupRecord, name: str, end: OrderIntentStatus) -> bool:
+    """11: whether the group's status tells this member's end as the member's own does."""
+    told = next((member for member in group.status.members if member.name == name), None)
+    return told is not None and told.finished and (told.filled_quantity or ZERO) == (end.filled_quantity or ZERO) and told.state is end.state
+
+
+def _counts(members: list[MemberStatus]) -> MemberCounts:
+    states = [member.state for member in members]
+    return MemberCounts(
+        total=len(states),
+        open=sum(state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED) for state in states),
+        filled=states.count(OrderState.FILLED),
+        ended=sum(state in ENDED and state is not OrderState.FILLED for state in states),
+        unknown=states.count(OrderState.UNKNOWN),
+    )
+
+
+# ── Conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def _conditions(outlook: Outlook, finished: bool, at: datetime) -> list[Condition]:
+    group = outlook.group
+    before = {condition.type: condition for condition in group.status.conditions}
+    made = []
+    for kind, (status, reason, message) in _table(outlook, finished).items():
+        previous = before.get(kind)
+        since = previous.last_transition_time if previous is not None and previous.status == status else at
+        made.append(Condition(type=kind, status=status, reason=reason, message=message, observed_generation=group.generation, last_transition_time=since))
+    return made
+
+
+def _table(outlook: Outlook, finished: bool) -> dict[str, tuple[str, str, str]]:
+    violation = violated(outlook)
+    table: dict[str, tuple[str, str, str]] = {}
+    if finished:
+        end = violation or _ended(outlook)
+        word = TRUE if end.succeeded else FALSE
+        table["Finished"] = (TRUE, end.reason, end.message)
+        table["Succeeded"] = (word, end.reason, end.message)
+        table["Ready"] = (word, end.reason, end.message)
+        table["Reconciling"] = (FALSE, "Finished", "")
+        table["Stalled"] = (FALSE if end.succeeded else TRUE, end.reason, "" if end.succeeded else end.message)
+    else:
+        trouble = outlook.trouble
+        held = next((want.held for want in outlook.wanted.values() if want.held is not None and want.exists), None)
+        why = trouble or held
+        working = why is None and all(member.live or member.finished or not member.made for member in outlook.members) and any(
+            member.made for member in outlook.members)
+        reason, message = (why.reason, why.message) if why is not None else ("Working" if working else "Placing", "")
+        person = trouble is not None and trouble.person
+        table["Finished"] = (FALSE, reason, "")
+        table["Succeeded"] = (FALSE, violation.reason, violation.message) if violation is not None else (UNKNOWN, reason, "")
+        table["Ready"] = (TRUE if working else FALSE, reason, message)
+        table["Reconciling"] = (FALSE if person or working else TRUE, reason, "")
+        table["Stalled"] = (TRUE if person else FALSE, reason if person else "Progressing", message if person else "")
+    if (protection := _protection(outlook)) is not None:
+        table["Protected"] = protection
+    return table
+
+
+BOTH_FILLED = Verdict(False, "BothLegsFilled", "Orders of which one was to cancel the other have both filled, before any cancel could arrive: compare "
+                      "status.members with the position that is wanted, and close what is too much.")
+
+
+def violated(outlook: Outlook) -> Verdict | None:
+    """41: what a group is there to prevent and could not, for the exchange was faster. Shown for ever."""
+    mode, members = outlook.group.spec.mode, outlook.members
+    if mode is GroupMode.ONE_CANCELS_OTHER:
+        if not outlook.group.reduces:
+            return BOTH_FILLED if sum(member.filled > 0 for member in members) > 1 else None
+        return BOTH_FILLED if add(*(share_of(Decimal(1), member.filled, member.quantity) for member in members)) > 1 else None
+    if mode is GroupMode.BRACKET:
+        return BOTH_FILLED if _closed(outlook) > _opened(outlook) else None
+    return None
+
+
+def _opened(outlook: Outlook) -> Decimal:
+    return add(*(member.filled for member in outlook.members if member.spec.role is MemberRole.ENTRY))
+
+
+def _closed(outlook: Outlook) -> Decimal:
+    """Of what the Entry filled, in its unit."""
+    return add(*(member.filled for member in outlook.members if member.spec.role in EXITS))
+
+
+def _protection(outlook: Outlook) -> tuple[str, str, str] | None:
+    """Whether the stop works for as long as there is a position; None for a group that has no Entry and stop of its own."""
+    stop = next((member for member in outlook.members if member.spec.role is MemberRole.STOP_LOSS), None)
+    if stop is None or outlook.group.entry is None:
+        return None
+    position = subtract(_opened(outlook), _closed(outlook))
+    if position <= 0:
+        return TRUE, "NoPosition", ""
+    if stop.live:
+        return TRUE, "StopWorking", ""
+    if stop.unknown:
+        return FALSE, "StopUnknown", "There is a position, and what became of its stop is being found out: look at the exchange if it takes long."
+    if stop.finished and stop.filled < position:
+        return FALSE, f"Stop{stop.state}", "There is a position, and its stop has ended: close the position, or protect it by another order."
+    market = outlook.markets.get(stop.spec.symbol)
+    if not stop.made and market is not None and too_small(stop.spec, position, market):
+        return FALSE, "BelowMinimum", "There is a position, and it is below the market's smallest order: it can't be protected yet."
+    return FALSE, "StopPending", "There is a position, and its stop is being placed."
+
+
+# ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CANCELED = Verdict(True, "CanceledAsAsked", "Canceled as asked.")
+
+
+def _ended(outlook: Outlook) -> Verdict:
+    if outlook.denied is not None:
+        return Verdict(False, outlook.denied.reason, outlook.denied.message)
+    group, members = outlook.group, outlook.members
+    if group.entry is not None:
+        return _followed(outlook)
+    if group.spec.mode is GroupMode.ONE_CANCELS_OTHER:
+        return _one_filled(outlook)
+    if all(member.state is OrderState.FILLED for member in members):
+        return Verdict(True, "Filled", "Every member is filled.")
+    return _not_all(outlook, members)
+
+
+def _one_filled(outlook: Outlook) -> Verdict:
+    members = outlook.members
+    if any(member.state is OrderState.FILLED and not member.failed for member in members):
+        return Verdict(True, "Filled", "One member is filled, and the others are cancelled.")
+    if outlook.group.reduces and add(*(share_of(Decimal(1), member.filled, member.quantity) for member in members)) >= 1:
+        return Verdict(True, "Filled", "The members are filled, each in part and as much together as one.")
+    return _not_all(outlook, members)
+
+
+def _followed(outlook: Outlook) -> Verdict:
+    entry = next(member for member in outlook.members if member.spec.role is MemberRole.ENTRY)
+    others = [member for member in outlook.members if member is not entry]
+    if entry.filled <= 0:
+        if outlook.group.unwanted or entry.cancelled:
+            return CANCELED
+        return Verdict(False, "EntryNotFilled", "The Entry ended unfilled, and nothing followed it: see status.members.")
+    if outlook.group.spec.mode is GroupMode.BRACKET:
+        left = subtract(_opened(outlook), _closed(outlook))
+        market = outlook.markets.get(entry.spec.symbol)
+        if left <= 0 or (market is not None and _closed(outlook) > 0 and too_small(entry.spec, left, market)):
+            return Verdict(True, "Closed", "The Entry is filled, and its exits have closed what it opened.")
+        return Verdict(False, "PositionOpen", "The group has ended and what its Entry opened is not closed: close it, or protect it by another order.")
+    if all(member.state is OrderState.FILLED for member in others):
+        return Verdict(True, "Filled", "The Entry is filled, and so is what followed it.")
+    return _not_all(outlook, others)
+
+
+def _not_all(outlook: Outlook, members: Members) -> Verdict:
+    if any(member.failed for member in members):
+        return Verdict(False, "MemberRefused", "A member was refused: see status.members. What is filled stays.")
+    if outlook.group.unwanted or all(member.cancelled or member.state is OrderState.FILLED for member in members):
+        return CANCELED
+    partly = any(member.filled > 0 for member in members)
+    return Verdict(False, "PartiallyFilled" if partly else "NotFilled", "Not all that was wanted is filled: see status.members.")

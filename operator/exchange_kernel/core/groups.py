@@ -1,0 +1,361 @@
+"""What a group wants of its members now: which of them exist, how large they are, whether they may be sent, and whether they are to go.
+
+Pure and level-triggered: it follows from how much each member has filled and how it stands, however often it is asked and whatever crashed in between.
+Members act by themselves on what is said here (`core/decide.py`); who makes and changes their objects is `reconcile/order_group.py`. How a group ends
+and what is shown of it is `core/group_status.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from exchange_kernel.api import (
+    DeletionPolicy,
+    DesiredState,
+    FailurePolicy,
+    GroupDeletionPolicy,
+    GroupMember,
+    GroupMode,
+    GroupRef,
+    MemberRole,
+    MemberStatus,
+    NativePolicy,
+    OrderGroupSpec,
+    OrderGroupStatus,
+    OrderIntentSpec,
+    OrderState,
+    OrderTerms,
+    PartialFillPolicy,
+    PositionEffect,
+)
+from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.market_rules import too_small
+from exchange_kernel.core.money import ZERO, add, quantise_quantity, share_of, subtract
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.sending import SendStage
+from exchange_kernel.core.venue import MarketRules
+
+NOT_RECORDED = Waiting("MembersBeingMade", "The group's members are being made: none is sent before all are.")
+SUSPENDED = Waiting("Suspended", "spec.suspend of the OrderGroup is true: nothing is sent until it is false.")
+RESTORED = Waiting(
+    "Restored", "The OrderGroup was restored from a backup, and its orders may have been sent before: remove the label velero.io/restore-name to send them.",
+    person=True,
+)
+ANOTHER_UNKNOWN = Waiting("MemberUnknown", "What became of another member of the group is being found out: nothing that opens a position is sent meanwhile.")
+NO_MEMBER = Waiting("NoMember", "The OrderGroup that spec.groupRef names has another OrderIntent for this member, or none of this name.", person=True)
+NEEDS_NATIVE = Waiting(
+    "NeedsNativeGroup",
+    "Two resting orders of one position need its balance twice on spot, unless the exchange keeps them as one list, which this one does not offer for this "
+    "group: use another exchange, or set nativePolicy: Never to have it tried.",
+)
+NO_NATIVE = Waiting("NoNativeGroup", "nativePolicy is Require, and the exchange offers no list of its own for this group: set Prefer or Never.")
+
+#: No order of them is worth less than nothing having been sent: they close positions.
+EXITS = (MemberRole.STOP_LOSS, MemberRole.TAKE_PROFIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRecord:
+    """An OrderGroup as the store has it."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    resource_version: str
+    created_ms: int  # by the API server's clock
+    spec: OrderGroupSpec
+    status: OrderGroupStatus
+    deleting: bool = False
+    finalizer: bool = False
+    restored: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.status.completion_time is not None
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether its entries and legs are to go from the exchange."""
+        asked = self.spec.desired_state is DesiredState.CANCELED
+        return asked or (self.deleting and self.spec.deletion_policy is not GroupDeletionPolicy.ORPHAN)
+
+    @property
+    def entry(self) -> GroupMember | None:
+        """The member on whose fills the others depend."""
+        if self.spec.mode not in (GroupMode.ONE_TRIGGERS_OTHER, GroupMode.BRACKET):
+            return None
+        return next(member for member in self.spec.members if member.role is MemberRole.ENTRY)
+
+    @property
+    def reduces(self) -> bool:
+        """Whether a fill of one makes the others smaller, rather than cancelling them."""
+        default = PartialFillPolicy.CANCEL if self.spec.mode is GroupMode.ONE_CANCELS_OTHER else PartialFillPolicy.REDUCE
+        return (self.spec.on_partial_fill or default) is PartialFillPolicy.REDUCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member: what is wanted of it, what was written of it, and its intent as far as there is one."""
+
+    spec: GroupMember
+    status: MemberStatus
+    order: OrderRecord | None = None
+    facts: Facts | None = None  # None while the account's session can't be asked
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def made(self) -> bool:
+        """Whether it was ever made: then it is never made again."""
+        return self.status.uid is not None or self.order is not None
+
+    @property
+    def gone(self) -> bool:
+        return self.status.uid is not None and self.order is None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing about it can change any more."""
+        return self.gone or self.status.finished if self.order is None else self.order.finished
+
+    @property
+    def state(self) -> OrderState:
+        return self.order.status.state if self.order is not None else self.status.state
+
+    @property
+    def failed(self) -> bool:
+        """Refused by the exchange, the operator, or the API server."""
+        return self.finished and self.state in (OrderState.REJECTED, OrderState.DENIED)
+
+    @property
+    def filled(self) -> Decimal:
+        """The most that is known, seen or written."""
+        written = self.order.status.filled_quantity if self.order is not None else None
+        return max(self.facts.filled_total() if self.facts is not None else ZERO, written or ZERO, self.status.filled_quantity or ZERO)
+
+    @property
+    def quantity(self) -> Decimal:
+        return self.spec.quantity or ZERO
+
+    @property
+    def live(self) -> bool:
+        """Whether the exchange has it working."""
+        return self.facts is not None and not self.finished and any(self.facts.live(number) for number in self.facts.numbers)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether an order of it may exist that is not known. One on its way for the first time is not: its answer comes, or makes it so."""
+        if self.facts is None or self.finished:
+            return self.state is OrderState.UNKNOWN
+        sends = {number: self.facts.send(number) for number in self.facts.numbers}
+        return any(
+            not self.facts.settled(number) and (send is None or send.stage is not SendStage.IN_FLIGHT) for number, send in sends.items()
+        )
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a person wants this one gone: by the group's spec, by its own, or by deleting it."""
+        return self.spec.desired_state is DesiredState.CANCELED or (
+            self.order is not None and (self.order.deleting or self.order.spec.desired_state is DesiredState.CANCELED)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What the group wants of one member now."""
+
+    quantity: Decimal | None = None  # how large it is to be; None: as it stands in spec
+    exists: bool = True  # it is to have an intent: from now on, for ever
+    unwanted: bool = False  # its order is to go from the exchange
+    never: str | None = None  # why it will never exist, for people
+    held: Waiting | None = None  # why it may not be sent yet
+
+
+Members = Sequence[Member]
+
+
+def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules]) -> dict[str, Want]:
+    """What is wanted of each member, by name."""
+    by_mode = _MODES[group.spec.mode]
+    return {member.name: _held(group, member, members, _unwanted(group, member, by_mode(group, member, members, markets))) for member in members}
+
+
+def _unwanted(group: GroupRecord, member: Member, want: Want) -> Want:
+    """Nobody's order outlives the wish for it; what never was made needs no cancel."""
+    unwanted = want.unwanted or member.cancelled
+    if not unwanted or member.made or not want.exists:
+        return Want(want.quantity, want.exists, unwanted, want.never, want.held)
+    return Want(want.quantity, False, True, want.never or "Canceled before it was made.", want.held)
+
+
+def _held(group: GroupRecord, member: Member, members: Members, want: Want) -> Want:
+    """6, 3: what makes a member wait. Only the group has its members sent, and only once their objects are written down."""
+    held = want.held
+    if group.spec.suspend:
+        held = SUSPENDED
+    elif group.restored:
+        held = RESTORED
+    elif member.status.uid is None or (member.order is not None and member.order.uid != member.status.uid):
+        held = NOT_RECORDED if member.status.uid is None else NO_MEMBER
+    elif (member.spec.role not in EXITS or group.entry is None) and any(other.unknown for other in members if other.name != member.name):
+        held = ANOTHER_UNKNOWN
+    return Want(want.quantity, want.exists, want.unwanted, want.never, held)
+
+
+# ── The modes ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def _one_cancels_other(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
+    others = [other for other in members if other.name != member.name]
+    if group.unwanted or _gave_up(group, members):
+        return Want(unwanted=True)
+    return _beside(group, member, others, member.quantity, markets)
+
+
+def _basket(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
+    return Want(unwanted=group.unwanted or _gave_up(group, members))
+
+
+def _triggered(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
+    """The Entry, and what follows from its fills. Exits are for what it has filled, and shrink by what each other fill in a Bracket (43)."""
+    entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
+    others = [one for one in members if one is not entry]
+    if member is entry:
+        # Once an exit fills, the position is being closed: what the Entry has not filled by then is not wanted any more.
+        return Want(unwanted=group.unwanted or _gave_up(group, others) or any(one.filled > 0 for one in others if one.spec.role in EXITS))
+    if entry.filled <= 0:
+        never = "The Entry ended unfilled: there is nothing to follow it." if entry.finished else None
+        return Want(exists=False, never=never, unwanted=entry.finished)
+    if member.spec.role in EXITS:
+        if group.unwanted and not _stays(group, member) and (entry.finished or entry.gone):
+            return Want(unwanted=True)
+    elif group.unwanted or _gave_up(group, members):
+        return Want(unwanted=True)
+    size = _on_grid(min(member.quantity, share_of(entry.filled, member.quantity, entry.quantity)), member.spec, markets)
+    siblings = [one for one in others if one.name != member.name] if group.spec.mode is GroupMode.BRACKET else []
+    return _following(group, member, entry, siblings, size, markets)
+
+
+def _following(group: GroupRecord, member: Member, entry: Member, siblings: Members, size: Decimal | None, markets: Mapping[str, MarketRules]) -> Want:
+    """One exit or leg for what its Entry has filled so far."""
+    if size is None or (not member.made and too_small(member.spec, size, markets[member.spec.symbol])):
+        never = "What the Entry filled is below the market's smallest order." if entry.finished and size is not None else None
+        return Want(exists=member.made, never=never)
+    want = _beside(group, member, siblings, size, markets)
+    if want.unwanted and not entry.finished and not any(one.filled > 0 for one in siblings if not group.reduces):
+        # Its siblings closed all there was; the Entry may still fill, and then there is something to close again. It waits as it is.
+        current = member.order.spec.quantity if member.order is not None else None
+        return Want(quantity=current or size, exists=member.made)
+    return want
+
+
+_MODES: Mapping[GroupMode, Callable[[GroupRecord, Member, Members, Mapping[str, MarketRules]], Want]] = {
+    GroupMode.ONE_CANCELS_OTHER: _one_cancels_other,
+    GroupMode.ONE_TRIGGERS_OTHER: _triggered,
+    GroupMode.BRACKET: _triggered,
+    GroupMode.BASKET: _basket,
+}
+
+
+def _beside(group: GroupRecord, member: Member, others: Members, size: Decimal, markets: Mapping[str, MarketRules]) -> Want:
+    """What is left for one of several orders of which each is for the same thing: nothing once another filled, or less by its share (42)."""
+    if not group.reduces:
+        return Want(quantity=size, unwanted=any(other.filled > 0 for other in others))
+    taken = add(*(share_of(other.filled, member.quantity, other.quantity) for other in others if other.quantity > 0))
+    left = _on_grid(subtract(size, taken), member.spec, markets)
+    if left is None:
+        return Want(quantity=size)
+    return Want(quantity=left, unwanted=True) if left <= member.filled and taken > 0 else Want(quantity=left)
+
+
+def _on_grid(quantity: Decimal, terms: OrderTerms, markets: Mapping[str, MarketRules]) -> Decimal | None:
+    """Down to the market's step; None while the market is not known."""
+    market = markets.get(terms.symbol)
+    return max(ZERO, quantise_quantity(quantity, market.quantity_step)) if market is not None else None
+
+
+def _gave_up(group: GroupRecord, members: Members) -> bool:
+    """44: one was refused, and the others are not wanted without it."""
+    return group.spec.failure_policy is FailurePolicy.CANCEL_ALL and any(member.failed for member in members)
+
+
+def _stays(group: GroupRecord, member: Member) -> bool:
+    """Whether this exit of an open position is left working though the group is not wanted any more."""
+    if group.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ALL:
+        return False
+    # On its own a TakeProfit beside a StopLoss would be two orders for one position, with nobody to keep one from filling after the other.
+    return not group.deleting or member.spec.role is MemberRole.STOP_LOSS
+
+
+# ── What follows for the whole ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def denial(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules]) -> Waiting | None:
+    """Why the group can't be placed as it stands; asked only before anything of it is made."""
+    if any(member.made for member in members):
+        return None
+    if group.spec.native_policy is NativePolicy.REQUIRE:
+        return NO_NATIVE
+    return NEEDS_NATIVE if group.spec.native_policy is NativePolicy.PREFER and _locks_twice(group, markets) else None
+
+
+def _locks_twice(group: GroupRecord, markets: Mapping[str, MarketRules]) -> bool:
+    """Whether several of its orders rest at once, and each locks on spot what only one of them can use."""
+    if group.spec.mode not in (GroupMode.ONE_CANCELS_OTHER, GroupMode.BRACKET):
+        return False
+    resting = [member for member in group.spec.members if member.role is not MemberRole.ENTRY]
+    seen: set[tuple[str, str]] = set()
+    for member in resting:
+        market = markets.get(member.symbol)
+        if market is None or market.contract_size is not None:
+            continue
+        gives = (market.base if member.side == "Sell" else market.quote, str(member.side))
+        if gives in seen:
+            return True
+        seen.add(gives)
+    return False
+
+
+def intent_spec(group: GroupRecord, member: Member, want: Want, markets: Mapping[str, MarketRules]) -> OrderIntentSpec:
+    """What the member's intent is to say. A cancel that stands in it is never taken back."""
+    exit_ = group.entry is not None and member.spec.role is not MemberRole.ENTRY
+    market = markets.get(member.spec.symbol)
+    derivative = market is not None and market.contract_size is not None
+    effect = member.spec.position_effect
+    if effect is None:
+        effect = PositionEffect.REDUCE_ONLY if member.spec.role in EXITS and derivative else PositionEffect.ANY
+        effect = member.order.spec.position_effect if member.order is not None else effect
+    terms = {name: getattr(member.spec, name) for name in OrderTerms.model_fields}
+    terms |= {
+        "position_effect": effect,
+        "quantity": want.quantity if want.quantity is not None and want.quantity > 0 else member.spec.quantity,
+        "desired_state": DesiredState.CANCELED if want.unwanted or member.cancelled else DesiredState.WORKING,
+    }
+    if exit_:
+        # A position that is open stays so however late it is: its exits have no deadline.
+        terms |= {"submit_deadline_seconds": 0, "submit_deadline_time": None}
+    return OrderIntentSpec(
+        account_ref=group.spec.account_ref,
+        group_ref=GroupRef(name=group.name, uid=group.uid, member=member.name),
+        suspend=group.spec.suspend,
+        deletion_policy=DeletionPolicy.ORPHAN if group.spec.deletion_policy is GroupDeletionPolicy.ORPHAN else DeletionPolicy.CANCEL,
+        **terms,
+    )
+
+
+def settled(group: GroupRecord, member: Member, want: Want) -> bool:
+    """Whether there is nothing more to come of this member."""
+    if member.made:
+        return member.finished
+    return member.status.finished or want.never is not None
+
+
+def may_go(group: GroupRecord, members: Members, wanted: Mapping[str, Want]) -> bool:
+    """Whether a deleted group can be let go: all its members have ended, or stay at the exchange on their own."""
+    if group.spec.deletion_policy is GroupDeletionPolicy.ORPHAN:
+        return True
+    return all(settled(group, member, wanted[member.name]) or not member.made or (member.live and not wanted[member.name].unwanted) for member in members)

@@ -1,0 +1,317 @@
+"""Groups: makes their members' intents, keeps those as the group wants them, and writes how it stands. What it wants is `core/groups.py`'s.
+
+A member acts on what its group wants without waiting for a write: it asks `membership` at each of its own decisions, and is woken when that changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderIntentSpec, OrderState
+from exchange_kernel.core import group_status, groups
+from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.group_events import EDIT_REVERTED, STOP_LEFT, of_group
+from exchange_kernel.core.group_status import Outlook
+from exchange_kernel.core.groups import GroupRecord, Member, Want
+from exchange_kernel.core.order import Membership, OrderRecord
+from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.reconcile.order_intent import WRITE_RETRY_S, Step
+from exchange_kernel.reconcile.ports import Events, NoEvents
+from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.stores.port import (
+    Conflict,
+    Gone,
+    GroupStore,
+    GroupWriteOutcome,
+    GroupWritten,
+    Inadmissible,
+    IntentStore,
+    NameTaken,
+    Unavailable,
+    Written,
+)
+from exchange_kernel.telemetry import metrics
+
+log = structlog.get_logger(__name__)
+
+MAX_STEPS = 64  # a group of twenty makes twenty objects in one call
+TROUBLE_RETRY_S = 5.0
+NAME_MAX = 253
+
+NAME_CONFLICT = Waiting(
+    "NameConflict", "An OrderIntent that is not this group's has the name of one of its members: delete or rename one of the two.", person=True
+)
+
+
+def intent_name(group: str, member: str) -> str:
+    """<group>-<member>; cut and told apart by a hash where that is longer than a name may be."""
+    name = f"{group}-{member}"
+    if len(name) <= NAME_MAX:
+        return name
+    return f"{name[: NAME_MAX - 9].rstrip('-.')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What this process knows of a group and no store does."""
+
+    told: dict[str, tuple[bool, Waiting | None]]  # what each member was last woken for
+    applied: dict[str, OrderIntentSpec]  # what each member's intent was last written to say
+    refused: dict[str, str]  # members that admission refused, with its words
+    trouble: Waiting | None = None
+    failures: int = 0
+
+
+class OrderGroupReconciler:
+    """All groups of this process."""
+
+    def __init__(
+        self,
+        *,
+        store: GroupStore,
+        intents: IntentStore,
+        session_of: Callable[[GroupRecord], Awaitable[AccountSession | Waiting | None]],
+        wake_intent: Callable[[str], None],
+        wake_after: Callable[[str, float], None],
+        wall_ms: Callable[[], int],
+        events: Events | None = None,
+    ) -> None:
+        self._store, self._intents, self._session_of = store, intents, session_of
+        self._wake_intent, self._wake_after, self._wall_ms = wake_intent, wake_after, wall_ms
+        self._events = events or NoEvents()
+        self._memory: dict[str, _Memory] = {}
+        self._unprotected: set[str] = set()
+
+    # ── What members ask ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def membership(self, record: OrderRecord, session: AccountSession) -> Membership | None:
+        """What the group of this intent wants of it now; None if that group is gone."""
+        ref = record.spec.group_ref
+        group = self._store.get(ref.uid) if ref is not None else None
+        if ref is None or group is None:
+            return None
+        members = self._members(group, session)
+        member = next((member for member in members or () if member.name == ref.member), None)
+        if members is None or member is None or member.order is None or member.order.uid != record.uid:
+            return Membership(held=groups.NO_MEMBER, recorded=True)
+        want = groups.wants(group, members, _markets(session))[ref.member]
+        return Membership(held=want.held, unwanted=want.unwanted, recorded=group_status.recorded(group, ref.member, record.status))
+
+    # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def reconcile(self, uid: str) -> None:
+        for _ in range(MAX_STEPS):
+            group = self._store.get(uid)
+            if group is None:
+                self._memory.pop(uid, None)
+                self._unprotected.discard(uid)
+                return
+            session = await self._session_of(group)
+            if session is None:
+                return
+            outlook = self._look(group, session)
+            if outlook is None:
+                return  # the account is not ours, or not yet: its session wakes us
+            self._wake_members(outlook)
+            if await self._step(outlook, session) is Step.REST:
+                return
+        log.error("a group did not come to rest", group=uid)
+        self._wake_after(uid, TROUBLE_RETRY_S)
+
+    def _look(self, group: GroupRecord, session: AccountSession | Waiting) -> Outlook | None:
+        memory = self._memory.setdefault(group.uid, _Memory({}, {}, {}))
+        markets: Mapping[str, MarketRules] = {}
+        if isinstance(session, Waiting):
+            members = self._members(group, None) or ()
+            return Outlook(group=group, members=members, wanted=groups.wants(group, members, markets), markets=markets, trouble=session)
+        seen, markets = self._members(group, session), _markets(session)
+        if seen is None:
+            return None
+        members = seen
+        denied = None if group.finished else groups.denial(group, members, markets)
+        return Outlook(group=group, members=members, wanted=groups.wants(group, members, markets), markets=markets, denied=denied, trouble=memory.trouble)
+
+    def _members(self, group: GroupRecord, session: AccountSession | None) -> tuple[Member, ...] | None:
+        """All members with what is known of each; None while the account is not provably ours."""
+        told = {member.name: member for member in group.status.members}
+        memory = self._memory.get(group.uid)
+        members = []
+        for spec in group.spec.members:
+            name = intent_name(group.name, spec.name)
+            status = told.get(spec.name) or MemberStatus(name=spec.name, intent_name=name)
+            order = self._intent_of(group, spec, status)
+            if order is None and not status.finished and status.uid is None and memory is not None and (words := memory.refused.get(spec.name)) is not None:
+                status = MemberStatus(name=spec.name, intent_name=name, state=OrderState.DENIED, finished=True, reason="NotAdmitted", message=words)
+            facts = None
+            if order is not None and session is not None:
+                seen = session.seen(order)
+                if seen is None:
+                    return None
+                facts = Facts(order, seen, session.now())
+            members.append(Member(spec=spec, status=status, order=order, facts=facts))
+        return tuple(members)
+
+    def _intent_of(self, group: GroupRecord, member: GroupMember, status: MemberStatus) -> OrderRecord | None:
+        if status.uid is not None:
+            return self._intents.get(status.uid)
+        found = self._intents.named(group.namespace, status.intent_name)
+        ref = found.spec.group_ref if found is not None else None
+        return found if ref is not None and (ref.uid, ref.member) == (group.uid, member.name) else None
+
+    def _wake_members(self, outlook: Outlook) -> None:
+        """First of all: a cancel of a sibling waits for no write of ours."""
+        memory = self._memory[outlook.group.uid]
+        for member in outlook.members:
+            want = outlook.wanted[member.name]
+            if member.order is not None and memory.told.get(member.name) != (news := (want.unwanted, want.held)):
+                memory.told[member.name] = news
+                self._wake_intent(member.order.uid)
+
+    async def _step(self, outlook: Outlook, session: AccountSession | Waiting) -> Step:
+        """The first thing that is to be done, or rest."""
+        group, here = outlook.group, not isinstance(session, Waiting)
+        if not group.deleting and not group.finalizer:
+            return self._written(group, await self._store.add_finalizer(group))  # before any member is made
+        if here and not group.deleting and not group.finished and outlook.denied is None:
+            for member in outlook.members:
+                want = outlook.wanted[member.name]
+                missing = want.exists and not member.made and not member.status.finished and not want.unwanted
+                if missing and (step := await self._make(outlook, member, want)) is not None:
+                    return step
+        status = group_status.project(outlook, datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
+        if status != group.status:
+            return self._written(group, await self._store.write_status(group, status))
+        if here and not group.finished:
+            for member in outlook.members:
+                if (step := await self._correct(outlook, member, outlook.wanted[member.name])) is not None:
+                    return step
+        return await self._let_go(outlook)
+
+    async def _make(self, outlook: Outlook, member: Member, want: Want) -> Step | None:
+        """One member's intent; None if it can't be made now, and the others are not held up by it."""
+        group, memory = outlook.group, self._memory[outlook.group.uid]
+        spec = groups.intent_spec(group, member, want, outlook.markets)
+        # A foreground delete of the group takes what it owns at once, whatever finalizers say: exits of a position must outlive that.
+        owned = group.entry is None or member.spec.role is MemberRole.ENTRY
+        match await self._intents.create_member(group, intent_name(group.name, member.name), spec, owned=owned):
+            case Written(record=made):
+                memory.applied[member.name] = made.spec
+                memory.trouble, memory.failures = None, 0
+                return Step.NEXT
+            case Inadmissible(message=words):
+                memory.refused[member.name] = words
+                return Step.NEXT
+            case NameTaken():
+                self._retry(group, NAME_CONFLICT)
+            case Unavailable(reason=reason):
+                self._retry(group, None, reason)
+        return None
+
+    async def _correct(self, outlook: Outlook, member: Member, want: Want) -> Step | None:
+        """What a member's intent says, made what the group wants it to say. Finished ones are left alone."""
+        group, order, memory = outlook.group, member.order, self._memory[outlook.group.uid]
+        if order is None or order.finished or order.deleting or order.uid != member.status.uid:
+            return None
+        spec = groups.intent_spec(group, member, want, outlook.markets)
+        if spec == order.spec:
+            memory.applied[member.name] = spec
+            return None
+        edited = memory.applied.get(member.name) not in (None, order.spec)
+        match await self._intents.write_spec(order, spec):
+            case Written(record=written):
+                memory.applied[member.name] = written.spec
+                memory.trouble, memory.failures = None, 0
+                if edited:
+                    self._events.group_event(group, EDIT_REVERTED)
+                self._wake_intent(order.uid)
+                return Step.NEXT
+            case Inadmissible(message=words):
+                self._retry(group, Waiting("MemberNotChanged", f"The API server refused a change of a member: {words}", person=True))
+            case Unavailable(reason=reason):
+                self._retry(group, None, reason)
+            case Conflict() | Gone():
+                return Step.AGAIN
+        return None
+
+    async def _let_go(self, outlook: Outlook) -> Step:
+        """What is left of a group that is deleted, or whose time after its end is over."""
+        group = outlook.group
+        if not group.deleting:
+            return await self._after_the_end(group)
+        if not group.finalizer or not groups.may_go(group, outlook.members, outlook.wanted):
+            return Step.REST
+        for order in _left_behind(outlook):
+            if not isinstance(await self._intents.remove(order), Gone | Written):
+                self._wake_after(group.uid, WRITE_RETRY_S[0])
+                return Step.REST
+        if any(member.live and member.spec.role is MemberRole.STOP_LOSS and not outlook.wanted[member.name].unwanted for member in outlook.members):
+            self._events.group_event(group, STOP_LEFT)
+        left = [member.order.uid for member in outlook.members if member.order is not None]
+        step = self._written(group, await self._store.remove_finalizer(group))
+        for uid in left:
+            self._wake_intent(uid)
+        return step
+
+    async def _after_the_end(self, group: GroupRecord) -> Step:
+        ttl, end = group.spec.ttl_seconds_after_finished, group.status.completion_time
+        if ttl is None or end is None:
+            return Step.REST
+        left_ms = int(end.timestamp() * 1000) + ttl * 1000 - self._wall_ms()
+        if left_ms > 0:
+            self._wake_after(group.uid, left_ms / 1000)
+            return Step.REST
+        return self._written(group, await self._store.remove(group))
+
+    def _retry(self, group: GroupRecord, trouble: Waiting | None, reason: str = "") -> None:
+        memory = self._memory[group.uid]
+        memory.trouble, memory.failures = trouble, memory.failures + 1
+        if trouble is None:
+            log.warning("a member's intent not written", group=f"{group.namespace}/{group.name}", reason=reason)
+        self._wake_after(group.uid, TROUBLE_RETRY_S if trouble is not None else WRITE_RETRY_S[min(memory.failures, len(WRITE_RETRY_S)) - 1])
+
+    def _written(self, group: GroupRecord, outcome: GroupWriteOutcome) -> Step:
+        match outcome:
+            case GroupWritten(record=written):
+                if written.status != group.status:
+                    self._tell(group, written)
+                return Step.NEXT
+            case Gone():
+                return Step.AGAIN
+            case Conflict():
+                return Step.AGAIN
+            case Unavailable(reason=reason):
+                self._retry(group, None, reason)
+                return Step.REST
+
+    def _tell(self, old: GroupRecord, new: GroupRecord) -> None:
+        for event in of_group(old.status, new.status):
+            self._events.group_event(new, event)
+            if event.reason == "BothLegsFilled":
+                metrics.GROUP_VIOLATIONS.inc()
+        self._count_unprotected(new)
+        for member in new.status.members:
+            if member.uid is not None:
+                self._wake_intent(member.uid)  # it may be sent now, or let go
+
+    def _count_unprotected(self, group: GroupRecord) -> None:
+        stopless = any(condition.type == "Protected" and condition.status == "False" for condition in group.status.conditions)
+        (self._unprotected.add if stopless and not group.finished else self._unprotected.discard)(group.uid)
+        metrics.UNPROTECTED_GROUPS.set(len(self._unprotected))
+
+
+def _left_behind(outlook: Outlook) -> list[OrderRecord]:
+    """Finished members that the group does not own, and that would stay when it goes."""
+    if outlook.group.entry is None:
+        return []
+    exits = [member for member in outlook.members if member.spec.role is not MemberRole.ENTRY]
+    return [member.order for member in exits if member.order is not None and member.finished and not member.order.deleting]
+
+
+def _markets(session: AccountSession) -> Mapping[str, MarketRules]:
+    return session.term.markets if session.term is not None else {}
