@@ -611,7 +611,7 @@ async def test_an_entry_that_cannot_be_read_costs_the_completeness_and_nothing_e
 
 
 async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.adapter.RELOAD_AFTER_S", 0.0)
+    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.reads.RELOAD_AFTER_S", 0.0)
     newer = {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], {**EXCHANGE_INFO["symbols"][0], "symbol": "NEWUSDT", "baseAsset": "NEW"}]}
     async with connected() as (exchange, venue):
         await exchange.markets()
@@ -695,7 +695,7 @@ async def test_a_listing_that_breaks_off_in_the_middle_is_no_listing() -> None:
 
 @pytest.mark.proves("F39")
 async def test_a_listing_without_end_is_marked_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.adapter.MAX_PAGES", 3)
+    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.reads.MAX_PAGES", 3)
     now = int(time.time() * 1000)
     orders = [an_order(orderId=number, time=now) for number in range(5000)]
     async with connected() as (exchange, venue):
