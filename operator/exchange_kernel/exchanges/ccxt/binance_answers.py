@@ -1,0 +1,228 @@
+"""The answers and events of Binance spot, read strictly. Pages of its documentation in brackets, as in `binance.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from exchange_kernel.core.answers import ExchangeOrder, Fee, OrderStatus, Trade
+from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Said, StreamEnded, StreamEvent
+from exchange_kernel.exchanges.ccxt.parsing import (
+    UnknownMarket,
+    Unreadable,
+    amount,
+    decimal,
+    entries,
+    identifier,
+    integer,
+    positive,
+    positive_or_none,
+    record,
+    text,
+    time_ms,
+    word,
+)
+from exchange_kernel.exchanges.port import OrderUpdate
+
+SIDES = {"BUY": "Buy", "SELL": "Sell"}
+
+TYPES = {
+    "MARKET": "Market", "LIMIT": "Limit", "LIMIT_MAKER": "Limit", "STOP_LOSS": "StopMarket", "STOP_LOSS_LIMIT": "StopLimit",
+    "TAKE_PROFIT": "TakeProfitMarket", "TAKE_PROFIT_LIMIT": "TakeProfitLimit",
+}
+
+#: [enums.md, Order status]. EXPIRED is told apart by its cause, below.
+STATUSES = {
+    "NEW": OrderStatus.OPEN, "PENDING_NEW": OrderStatus.OPEN, "PARTIALLY_FILLED": OrderStatus.OPEN, "PENDING_CANCEL": OrderStatus.OPEN,
+    "FILLED": OrderStatus.FILLED, "CANCELED": OrderStatus.CANCELED, "REJECTED": OrderStatus.REJECTED, "EXPIRED": OrderStatus.EXPIRED,
+    "EXPIRED_IN_MATCH": OrderStatus.CANCELED,       # by the venue's self-trade prevention, not by the order's time in force
+}
+
+#: [user-data-stream.md, Order Expiry Reason]. What isn't here was ended by the venue, not by the order's own terms.
+EXPIRED_BY_ITS_TERMS = {"UNFILLED_IOC_QUANTITY_EXPIRED", "UNFILLED_FOK_ORDER_EXPIRED", "INSUFFICIENT_LIQUIDITY"}
+
+
+def read_error(document: Any) -> tuple[str, str] | None:
+    """{"code": -1121, "msg": "Invalid symbol."} [rest-api.md, Error Codes]"""
+    if not isinstance(document, dict) or type(document.get("code")) is not int or not isinstance(document.get("msg"), str):
+        return None
+    return str(document["code"]), document["msg"]
+
+
+def read_submitted(document: Any, market: Market) -> tuple[ExchangeOrder, tuple[Trade, ...]]:
+    """[rest-api.md, New order, Response - FULL]"""
+    source = record(document)
+    order = _order(source, market, client_order_id=text(source, "clientOrderId"), updated="transactTime", created="transactTime")
+    trades = tuple(
+        Trade(
+            trade_id=identifier(fill, "tradeId"), symbol=order.symbol, exchange_order_id=order.exchange_order_id, quantity=positive(fill, "qty"),
+            price=positive(fill, "price"), time_ms=time_ms(source, "transactTime"), fee=Fee(text(fill, "commissionAsset"), decimal(fill, "commission")),
+            client_order_id=order.client_order_id,
+        )
+        for fill in map(record, entries(source.get("fills", [])))
+    )
+    return order, trades
+
+
+def read_cancelled(document: Any, market: Market) -> ExchangeOrder:
+    """`clientOrderId` is the cancel's own name; the order's is `origClientOrderId`. [rest-api.md, Cancel order]"""
+    source = record(document)
+    return _order(source, market, client_order_id=text(source, "origClientOrderId"), updated="transactTime", created=None)
+
+
+def read_order(document: Any, markets: Markets) -> ExchangeOrder:
+    """[rest-api.md, Query order]"""
+    source = record(document)
+    return _order(source, _market(source, "symbol", markets), client_order_id=text(source, "clientOrderId"), updated="updateTime", created="time")
+
+
+def _order(source: Mapping[str, Any], market: Market, *, client_order_id: str, updated: str, created: str | None) -> ExchangeOrder:
+    if text(source, "symbol") != market.id:
+        raise Unreadable("the answer is about another market")
+    return ExchangeOrder(
+        client_order_id=client_order_id,
+        exchange_order_id=identifier(source, "orderId"),
+        symbol=market.rules.symbol,
+        side=word(source, "side", SIDES),
+        type=word(source, "type", TYPES),
+        status=_status(text(source, "status"), source.get("expiryReason"), text(source, "type"), source.get("timeInForce")),
+        quantity=positive_or_none(source, "origQty"),              # zero while the venue sizes an order by quote quantity
+        filled_quantity=amount(source, "executedQty"),
+        filled_quote_quantity=_known_quote(source, "cummulativeQuoteQty"),
+        price=positive_or_none(source, "price"),                   # zero on market orders
+        update_time_ms=time_ms(source, updated),
+        created_time_ms=None if created is None else time_ms(source, created),
+    )
+
+
+def _status(status: str, reason: Any, type_: str, time_in_force: Any) -> OrderStatus:
+    if status not in STATUSES:
+        raise Unreadable("status can't be read")
+    if status != "EXPIRED":
+        return STATUSES[status]
+    if reason == "REJECTED":                   # a contingent order that the engine refused when its time came
+        return OrderStatus.REJECTED
+    by_its_terms = reason in EXPIRED_BY_ITS_TERMS if isinstance(reason, str) and reason != "NONE" else type_ == "MARKET" or time_in_force in ("IOC", "FOK")
+    return OrderStatus.EXPIRED if by_its_terms else OrderStatus.CANCELED
+
+
+def _known_quote(source: Mapping[str, Any], key: str) -> Decimal | None:
+    """Negative on some historical orders: not available. [rest-api.md, Query order, Notes]"""
+    value = decimal(source, key)
+    return None if value < 0 else value
+
+
+def read_trade(document: Any, markets: Markets) -> Trade:
+    """[rest-api.md, Account trade list]"""
+    source = record(document)
+    return Trade(
+        trade_id=identifier(source, "id"), symbol=_market(source, "symbol", markets).rules.symbol, exchange_order_id=identifier(source, "orderId"),
+        quantity=positive(source, "qty"), price=positive(source, "price"), time_ms=time_ms(source, "time"),
+        fee=Fee(text(source, "commissionAsset"), decimal(source, "commission")),
+    )
+
+
+def _market(source: Mapping[str, Any], key: str, markets: Markets) -> Market:
+    market = markets.get(text(source, key))
+    if market is None:
+        raise UnknownMarket("the market is not among those loaded")
+    return market
+
+
+def read_clock(document: Any) -> int:
+    return time_ms(record(document), "serverTime")
+
+
+def read_account(document: Any) -> str:
+    """[rest-api.md, Account information]"""
+    return identifier(record(document), "uid")
+
+
+def read_markets(document: Any) -> list[Any]:
+    """[rest-api.md, Exchange information]"""
+    if not (symbols := entries(record(document).get("symbols"))):
+        raise Unreadable("the venue lists no markets")
+    return symbols
+
+
+def read_market(document: Any, asset: Callable[[str], str]) -> Market:
+    """The filters' own decimals: ccxt's `precision` and `limits` are floats of them. [filters.md]"""
+    source = record(document)
+    filters = {text(one, "filterType"): one for one in map(record, entries(source.get("filters")))}
+    lot, price, notional = filters.get("LOT_SIZE", {}), filters.get("PRICE_FILTER", {}), filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    base, quote = asset(text(source, "baseAsset")), asset(text(source, "quoteAsset"))
+    rules = MarketRules(
+        symbol=f"{base}/{quote}", base=base, quote=quote,
+        active=source.get("status") == "TRADING" and source.get("isSpotTradingAllowed") is not False,
+        quantity_step=positive_or_none(lot, "stepSize"), min_quantity=positive_or_none(lot, "minQty"), max_quantity=positive_or_none(lot, "maxQty"),
+        price_step=positive_or_none(price, "tickSize"), min_price=positive_or_none(price, "minPrice"), max_price=positive_or_none(price, "maxPrice"),
+        min_notional=positive_or_none(notional, "minNotional"),
+    )
+    return Market(id=text(source, "symbol"), rules=rules, quote_step=Decimal((0, (1,), -integer(source, "quoteAssetPrecision"))))
+
+
+def read_limit(document: Any) -> Limit | None:
+    """[enums.md, Rate limiters]"""
+    seconds = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
+    for one in map(record, entries(record(document).get("rateLimits", []))):
+        if one.get("rateLimitType") == "REQUEST_WEIGHT" and (interval := seconds.get(text(one, "interval"))) is not None:
+            return Limit(integer(one, "limit"), integer(one, "intervalNum") * interval)
+    return None
+
+
+def read_used_weight(headers: Mapping[str, str]) -> float | None:
+    """[rest-api.md, IP Limits]"""
+    used = headers.get("X-MBX-USED-WEIGHT-1M", "")
+    return float(used) if used.isdecimal() else None
+
+
+# ── The private stream [web-socket-api.md, User Data Stream requests; user-data-stream.md] ──────────────────────────────────────────────────
+
+def read_stream(document: Any, markets: Markets) -> StreamEvent | None:
+    source = record(document)
+    if "event" not in source:
+        error = source.get("error")
+        return Said(str(source.get("id")), None if error is None and source.get("status") == 200 else read_error(error) or ("", ""))
+    event = record(source["event"])
+    match text(event, "e"):
+        case "executionReport":
+            return _execution_report(event, markets)
+        case "eventStreamTerminated" | "serverShutdown":
+            return StreamEnded()
+        case _:                                # balances, locks, order lists
+            return None
+
+
+def _execution_report(event: Mapping[str, Any], markets: Markets) -> OrderUpdate | None:
+    execution, status = text(event, "x"), text(event, "X")
+    if execution == "REJECTED":
+        # It may be the refusal of a second request under the id of an order that lives. The answer and the lookup say which.
+        return None
+    market = _market(event, "s", markets)
+    # On a cancel, `c` is the name of the cancel, and the order's own is `C`; after an amend it is `c`.
+    named = event.get("C")
+    client_order_id = named if isinstance(named, str) and named not in ("", "null") and execution != "REPLACED" else text(event, "c")
+    order = ExchangeOrder(
+        client_order_id=client_order_id,
+        exchange_order_id=identifier(event, "i"),
+        symbol=market.rules.symbol,
+        side=word(event, "S", SIDES),
+        type=word(event, "o", TYPES),
+        status=_status(status, event.get("eR"), text(event, "o"), event.get("f")),
+        quantity=positive_or_none(event, "q"),
+        filled_quantity=amount(event, "z"),
+        filled_quote_quantity=_known_quote(event, "Z"),
+        price=positive_or_none(event, "p"),
+        update_time_ms=time_ms(event, "T"),
+        created_time_ms=time_ms(event, "O"),
+    )
+    if execution != "TRADE":
+        return OrderUpdate(order)
+    return OrderUpdate(order, Trade(
+        trade_id=identifier(event, "t"), symbol=order.symbol, exchange_order_id=order.exchange_order_id, quantity=positive(event, "l"),
+        price=positive(event, "L"), time_ms=time_ms(event, "T"), client_order_id=client_order_id,
+        fee=Fee(text(event, "N"), decimal(event, "n")) if event.get("N") is not None else None,
+    ))
