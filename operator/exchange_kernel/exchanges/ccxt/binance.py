@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority
+from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority, ReplaceKind
 from exchange_kernel.core.venue import Capabilities
 from exchange_kernel.exchanges.ccxt import binance_answers as answers
 from exchange_kernel.exchanges.ccxt import binance_requests as requests
 from exchange_kernel.exchanges.ccxt.binance_words import WORDS
 from exchange_kernel.exchanges.ccxt.budget import Limit
-from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, StreamDialect
+from exchange_kernel.exchanges.ccxt.dialect import Amends, Call, Dialect, Groups, Holdings, StreamDialect
 
 REQUEST_WINDOW_MS = 3000
 
@@ -25,12 +25,16 @@ CAPABILITIES = Capabilities(
     accepts_ahead_ms=1000,                  # timestamp < serverTime + 1 second [rest-api.md, Timing security]
     expiry_check=ExpiryCheck.BY_ENGINE,     # checked again just before the matching engine [CHANGELOG.md, 2025-05-22; rest-api.md, Timing security]
     retention_ms=90 * requests.DAY_MS,               # cancelled or expired without a fill: archived after 90 days [errors.md, -2026 ORDER_ARCHIVED]
-    amend=AmendQuantity.NONE,               # the venue can (keepPriority); this release doesn't
+    amend=AmendQuantity.DECREASE,           # keepPriority: newQty "less than the order's quantity", and nothing else [rest-api.md, Order Amend Keep Priority]
+    replace=ReplaceKind.NOT_FILL_AWARE,     # cancelReplace: quantity is the new order's, whatever the old one filled [rest-api.md, Cancel an Existing Order]
     cancel_by_client_id=True,               # origClientOrderId [rest-api.md, Cancel order]
-    order_types=frozenset({"Market", "Limit"}),
+    order_types=frozenset({"Market", "Limit", "StopMarket", "StopLimit", "TakeProfitMarket", "TakeProfitLimit", "TrailingStop"}),
     times_in_force=frozenset({"GTC", "IOC", "FOK"}),    # [enums.md, Time in force]
     post_only=True,                         # LIMIT_MAKER [rest-api.md, New order]
     reduce_only=False,                      # spot has no positions
+    trigger_prices=frozenset({"Last"}),     # "the last traded price" [errors.md, Order would trigger immediately]
+    trailing_units=frozenset({"BasisPoints"}),          # [faqs/trailing-stop-faq.md]
+    native_groups=frozenset({"OneCancelsOther", "OneTriggersOther", "Bracket"}),        # OCO, OTO, OTOCO [rest-api.md, Order lists]
 )
 
 
@@ -74,5 +78,8 @@ BINANCE_SPOT = Dialect(
     read_limit=answers.read_limit,
     read_used_weight=answers.read_used_weight,
     words=WORDS,
+    amends=Amends(request=requests.amend, read=answers.read_amended),
+    groups=Groups(request=requests.submit_list, read=answers.read_submitted_list, lookup=requests.lookup_list, read_found=answers.read_list),
+    holdings=Holdings(balances=requests.balances, read_balance=answers.read_balance),
     stream=StreamDialect(url=("ws", "ws-api", "spot"), weight=4, subscribe=subscribe, heartbeat=heartbeat, read=answers.read_stream),
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from exchange_kernel.core.answers import ExchangeOrder, Fee, OrderStatus, Trade
+from exchange_kernel.core.answers import Balance, ExchangeOrder, Fee, GroupFound, OrderStatus, Trade
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Said, StreamEnded, StreamEvent
@@ -25,6 +25,7 @@ from exchange_kernel.exchanges.ccxt.parsing import (
     time_ms,
     word,
 )
+from exchange_kernel.exchanges.ccxt.wire import Answer
 from exchange_kernel.exchanges.port import OrderUpdate
 
 SIDES = {"BUY": "Buy", "SELL": "Sell"}
@@ -33,6 +34,9 @@ TYPES = {
     "MARKET": "Market", "LIMIT": "Limit", "LIMIT_MAKER": "Limit", "STOP_LOSS": "StopMarket", "STOP_LOSS_LIMIT": "StopLimit",
     "TAKE_PROFIT": "TakeProfitMarket", "TAKE_PROFIT_LIMIT": "TakeProfitLimit",
 }
+
+#: Those that wait for a price.
+TRIGGERED = {"STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"}
 
 #: [enums.md, Order status]. EXPIRED is told apart by its cause, below.
 STATUSES = {
@@ -54,7 +58,10 @@ def read_error(document: Any) -> tuple[str, str] | None:
 
 def read_submitted(document: Any, market: Market) -> tuple[ExchangeOrder, tuple[Trade, ...]]:
     """[rest-api.md, New order, Response - FULL]"""
-    source = record(document)
+    return _submitted(record(document), market)
+
+
+def _submitted(source: Mapping[str, Any], market: Market) -> tuple[ExchangeOrder, tuple[Trade, ...]]:
     order = _order(source, market, client_order_id=text(source, "clientOrderId"), updated="transactTime", created="transactTime")
     trades = tuple(
         Trade(
@@ -73,6 +80,29 @@ def read_cancelled(document: Any, market: Market) -> ExchangeOrder:
     return _order(source, market, client_order_id=text(source, "origClientOrderId"), updated="transactTime", created=None)
 
 
+def read_amended(document: Any, market: Market) -> ExchangeOrder:
+    """`clientOrderId` is the order's name from now on. [rest-api.md, Order Amend Keep Priority]"""
+    source = record(document)
+    order = record(source.get("amendedOrder"))
+    said = {**order, "origQty": order.get("qty"), "cummulativeQuoteQty": order.get("cumulativeQuoteQty"), "transactTime": source.get("transactTime")}
+    return _order(said, market, client_order_id=text(order, "clientOrderId"), updated="transactTime", created=None)
+
+
+def read_list(document: Any) -> GroupFound:
+    """[rest-api.md, Query Order list]"""
+    source = record(document)
+    return GroupFound(
+        text(source, "listClientOrderId"), identifier(source, "orderListId"),
+        tuple(text(record(one), "clientOrderId") for one in entries(source.get("orders"))),
+    )
+
+
+def read_submitted_list(document: Any, market: Market) -> tuple[GroupFound, tuple[ExchangeOrder, ...], tuple[Trade, ...]]:
+    """[rest-api.md, New Order list - OCO]"""
+    reports = [_submitted(record(one), market) for one in entries(record(document).get("orderReports"))]
+    return read_list(document), tuple(order for order, _ in reports), tuple(trade for _, trades in reports for trade in trades)
+
+
 def read_order(document: Any, markets: Markets) -> ExchangeOrder:
     """[rest-api.md, Query order]"""
     source = record(document)
@@ -87,15 +117,32 @@ def _order(source: Mapping[str, Any], market: Market, *, client_order_id: str, u
         exchange_order_id=identifier(source, "orderId"),
         symbol=market.rules.symbol,
         side=word(source, "side", SIDES),
-        type=word(source, "type", TYPES),
+        type=_type(source, "type", "trailingDelta"),
         status=_status(text(source, "status"), source.get("expiryReason"), text(source, "type"), source.get("timeInForce")),
         quantity=positive_or_none(source, "origQty"),              # zero while the venue sizes an order by quote quantity
         filled_quantity=amount(source, "executedQty"),
         filled_quote_quantity=_known_quote(source, "cummulativeQuoteQty"),
         price=positive_or_none(source, "price"),                   # zero on market orders
+        trigger_price=positive_or_none(source, "stopPrice"),
+        trigger_time_ms=_triggered(text(source, "type"), source.get("workingTime"), source.get("isWorking"), time_ms(source, updated)),
         update_time_ms=time_ms(source, updated),
         created_time_ms=None if created is None else time_ms(source, created),
     )
+
+
+def _type(source: Mapping[str, Any], key: str, delta: str) -> str:
+    """One that follows the market differs by its delta only; with a limit price it is of a type that we don't have. [faqs/trailing-stop-faq.md]"""
+    type_ = word(source, key, TYPES)
+    return "TrailingStop" if source.get(delta) is not None and type_ in ("StopMarket", "TakeProfitMarket") else type_
+
+
+def _triggered(type_: str, working_time: Any, on_book: Any, updated: int) -> int | None:
+    """When a waiting order began to work (venue ms): -1, or nothing, until then."""
+    if type_ not in TRIGGERED:
+        return None
+    if type(working_time) is int and working_time > 0:
+        return working_time
+    return updated if on_book is True else None
 
 
 def _status(status: str, reason: Any, type_: str, time_in_force: Any) -> OrderStatus:
@@ -139,6 +186,16 @@ def read_clock(document: Any) -> int:
 def read_account(document: Any) -> str:
     """[rest-api.md, Account information]"""
     return identifier(record(document), "uid")
+
+
+def read_balances(answer: Answer) -> list[Any]:
+    """[rest-api.md, Account information]"""
+    return entries(record(answer.document).get("balances"))
+
+
+def read_balance(document: Any, asset: Callable[[str], str]) -> Balance:
+    source = record(document)
+    return Balance(asset(text(source, "asset")), free=amount(source, "free"), locked=amount(source, "locked"))
 
 
 def read_markets(document: Any) -> list[Any]:
@@ -210,12 +267,14 @@ def _execution_report(event: Mapping[str, Any], markets: Markets) -> OrderUpdate
         exchange_order_id=identifier(event, "i"),
         symbol=market.rules.symbol,
         side=word(event, "S", SIDES),
-        type=word(event, "o", TYPES),
+        type=_type(event, "o", "d"),
         status=_status(status, event.get("eR"), text(event, "o"), event.get("f")),
         quantity=positive_or_none(event, "q"),
         filled_quantity=amount(event, "z"),
         filled_quote_quantity=_known_quote(event, "Z"),
         price=positive_or_none(event, "p"),
+        trigger_price=positive_or_none(event, "P"),
+        trigger_time_ms=_triggered(text(event, "o"), event.get("W"), event.get("w"), time_ms(event, "T")),
         update_time_ms=time_ms(event, "T"),
         created_time_ms=time_ms(event, "O"),
     )

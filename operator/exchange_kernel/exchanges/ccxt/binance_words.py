@@ -14,6 +14,15 @@ ENGINE_REFUSALS = (
     "This account may not place or cancel orders.",
     "Unsupported order combination",
     "Unsupported order combination.",
+    "Order would trigger immediately.",
+    "Stop price would trigger immediately.",                        # as the venue says it [ccxt, binance.py, exceptions]
+    "Stop loss orders are not supported for this symbol.",
+    "Stop loss limit orders are not supported for this symbol.",
+    "Take profit orders are not supported for this symbol.",
+    "Take profit limit orders are not supported for this symbol.",
+    "Trailing stop orders are not supported for this symbol.",
+    "The relationship of the prices for the orders is not correct.",
+    "OCO orders are not supported for this symbol",
     "Order would immediately match and take.",
     "Quote order qty market orders are not support for this symbol.",
     "This symbol is not permitted for this account.",
@@ -23,10 +32,23 @@ ENGINE_REFUSALS = (
     "Order book liquidity is less than symbol minimum quantity.",
 )
 
+#: Of the same table: the order is as it was. "No state" is what an amend is told that was made before.
+AMEND_REFUSALS = (
+    "Order amend is not supported for this symbol.",
+    "Order amend (quantity increase) is not supported.",
+    "The requested action would change no state; rejecting",
+    "The requested action would change no state; rejecting.",
+    "This action is disabled on this account.",
+    "This account may not place or cancel orders.",
+    "Rest API trading is not enabled.",
+    "Filter failure: %s",
+)
+
 WORDS = Words(
     # One code for "no funds" and "exists": asked first.
     duplicates=AllowList((("-1010", "-1013", "-2010"), ("Duplicate order sent.",))),
     refusals=AllowList(
+        (("-2038",), AMEND_REFUSALS),
         (("-1010", "-1013", "-2010"), ENGINE_REFUSALS),
         (("-1010", "-1013", "-2010"), ("Filter failure: %s",)),
         (("-1013",), ("Invalid quantity.", "Invalid price.")),      # seen by ccxt (binance.py, handle_errors)
@@ -68,8 +90,9 @@ WORDS = Words(
         (("-2015",), ("Invalid API-key, IP, or permissions for action.",)),
     ),
     time=AllowList((("-1021",), ("Timestamp for this request %s",))),
-    unknown_order=AllowList((("-2011",), ("Unknown order sent.",)), (("-2013",), ("Order does not exist.",))),
+    unknown_order=AllowList((("-2011", "-2038"), ("Unknown order sent.",)), (("-2013",), ("Order does not exist.",))),
     # Not -2026 (archived), which says that it existed and was once sent for new orders by mistake [CHANGELOG.md].
-    not_found=AllowList((("-2013",), ("Order does not exist.",))),
+    # A list's -2018 is not in errors.md [binance-spot-api-docs, pull request 43].
+    not_found=AllowList((("-2013",), ("Order does not exist.",)), (("-2013", "-2018"), ("Order list does not exist.",))),
     busy=AllowList((("-1003",), ("%s",)), (("-1015",), ("%s",))),
 )

@@ -7,16 +7,28 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from exchange_kernel.core.answers import ExchangeOrder, Found, Listing, LookupOutcome, NotFound, Refused, Trade, Unreachable
+from exchange_kernel.core.answers import (
+    Balance,
+    ExchangeOrder,
+    Found,
+    GroupLookupOutcome,
+    Listing,
+    LookupOutcome,
+    NotFound,
+    Position,
+    Refused,
+    Trade,
+    Unreachable,
+)
 from exchange_kernel.exchanges.ccxt.budget import Priority
 from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.markets import VenueMarkets, parsed
-from exchange_kernel.exchanges.ccxt.outcomes import GARBAGE, Answered, account_refusal, lookup_outcome, unreachable
+from exchange_kernel.exchanges.ccxt.outcomes import GARBAGE, Answered, account_refusal, group_lookup_outcome, lookup_outcome, unreachable
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt
 from exchange_kernel.exchanges.port import OrderRef
 
-Item = TypeVar("Item", ExchangeOrder, Trade)
+Item = TypeVar("Item", ExchangeOrder, Trade, Balance, Position)
 
 #: A listing that is longer is marked incomplete: 200 pages of Binance are 200,000 orders of one market.
 MAX_PAGES = 200
@@ -50,6 +62,11 @@ class Reads(VenueMarkets):
             if (order.symbol, order.client_order_id) == (ref.symbol, ref.client_order_id) and ref.exchange_order_id in (None, order.exchange_order_id):
                 return Found(order)
         return NotFound() if listed.complete else Unreachable("the list of orders is not complete")
+
+    async def lookup_group(self, symbol: str, list_id: str) -> GroupLookupOutcome:
+        if (groups := self._dialect.groups) is None:
+            return Unreachable("this exchange's adapter has no order lists")
+        return group_lookup_outcome(await self._read(groups.lookup(list_id), Priority.LOOKUP), self._dialect, groups, list_id)
 
     async def open_orders(self, symbol: str | None = None) -> Listing[ExchangeOrder] | Unreachable:
         market = None
@@ -86,6 +103,27 @@ class Reads(VenueMarkets):
         if isinstance(listed, Unreachable) or since_ms is None:
             return listed
         return replace(listed, items=tuple(trade for trade in listed.items if trade.time_ms >= since_ms))
+
+    async def balances(self) -> Listing[Balance] | Unreachable:
+        if isinstance(loaded := await self.markets(), Unreachable):
+            return loaded
+        if (holdings := self._dialect.holdings) is None:
+            return Unreachable("this exchange's adapter can't read balances")
+        return await self._listed(holdings.balances(), lambda entry, _: holdings.read_balance(entry, self._ccxt.safe_currency_code))
+
+    async def positions(self, symbol: str | None = None) -> Listing[Position] | Unreachable:
+        market = None
+        if symbol is not None:
+            market = await self._market(symbol)
+        elif isinstance(loaded := await self.markets(), Unreachable):
+            return loaded
+        if isinstance(market, Unreachable):
+            return market
+        if (holdings := self._dialect.holdings) is None:
+            return Unreachable("this exchange's adapter can't read positions")
+        if holdings.positions is None or holdings.read_position is None:
+            return Listing((), complete=True)  # there are none on spot
+        return await self._listed(holdings.positions(market), holdings.read_position)
 
     async def fingerprint(self) -> str | Refused | Unreachable:
         if self._dialect.markets is None and isinstance(loaded := await self.markets(), Unreachable):
