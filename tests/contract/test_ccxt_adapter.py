@@ -200,7 +200,7 @@ async def test_a_shut_gate_lets_no_byte_through(verb: str, gate: Gate) -> None:
 @pytest.mark.proves("F7", "F37")
 @pytest.mark.parametrize(("request_", "reason"), [
     (a_request(reduce_only=True), "reduce-only is a promise, not a hint"),
-    (a_request(type="StopLimit"), "a type this adapter doesn't speak"),
+    (a_request(type="Iceberg"), "a type this adapter doesn't speak"),
     (a_request(time_in_force="GTD"), "an order that should end would not"),
     (a_request(price=None), "a limit order without its limit"),
     (a_request(type="Market", time_in_force=None), "a market order with a price is a budget to ccxt"),
