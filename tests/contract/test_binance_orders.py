@@ -102,6 +102,7 @@ async def test_a_trigger_that_the_market_has_passed_is_refused_and_makes_no_orde
 WAITS: dict[str, Any] = {"clientOrderId": ID, "type": "STOP_LOSS_LIMIT", "side": "SELL", "stopPrice": "48000.00000000", "isWorking": False, "workingTime": -1}
 
 
+@pytest.mark.proves("F45")
 @pytest.mark.parametrize(("changes", "type_", "trigger_price", "trigger_time_ms", "reason"), [
     (WAITS, "StopLimit", "48000", None, "it waits"),
     ({**WAITS, "isWorking": True, "workingTime": 1_800_000_000_700}, "StopLimit", "48000", 1_800_000_000_700, "it is on the book"),
@@ -120,6 +121,16 @@ async def test_whether_a_trigger_fired_is_read_from_the_order(changes: dict[str,
     assert isinstance(found, Found)
     order = found.order
     assert (order.type, order.trigger_price, order.trigger_time_ms) == (type_, None if trigger_price is None else Decimal(trigger_price), trigger_time_ms), reason
+
+
+@pytest.mark.proves("F37")
+async def test_orders_that_wait_are_in_the_lists_of_all_orders() -> None:
+    async with connected() as (exchange, venue):
+        for path in ("openOrders", "allOrders"):
+            venue.on("GET", f"/api/v3/{path}", says(200, [an_order(**WAITS)]), says(200, []))
+        for listing in (await exchange.open_orders(), await exchange.orders("BTC/USDT", 0)):
+            assert isinstance(listing, Listing)
+            assert [(order.type, order.trigger_price, order.trigger_time_ms) for order in listing.items] == [("StopLimit", Decimal(48000), None)]
 
 
 # ── Amend ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

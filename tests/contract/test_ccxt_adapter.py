@@ -611,7 +611,7 @@ async def test_an_entry_that_cannot_be_read_costs_the_completeness_and_nothing_e
 
 
 async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.reads.RELOAD_AFTER_S", 0.0)
+    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.markets.RELOAD_AFTER_S", 0.0)
     newer = {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], {**EXCHANGE_INFO["symbols"][0], "symbol": "NEWUSDT", "baseAsset": "NEW"}]}
     async with connected() as (exchange, venue):
         await exchange.markets()
@@ -620,6 +620,34 @@ async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again(mon
         listing = await exchange.open_orders()
     assert isinstance(listing, Listing)
     assert (listing.complete, listing.items[0].symbol) == (True, "NEW/USDT")
+
+
+async def test_the_list_of_markets_is_loaded_again_when_it_has_grown_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    finer = {**EXCHANGE_INFO, "symbols": [{**EXCHANGE_INFO["symbols"][0], "status": "BREAK"}, EXCHANGE_INFO["symbols"][1]]}
+    async with connected() as (exchange, venue):
+        venue.on("GET", "/api/v3/exchangeInfo", says(200, EXCHANGE_INFO), says(200, finer), error(503, -1008, "Server is currently overloaded."))
+        assert not isinstance(first := await exchange.markets(), Unreachable)
+        monkeypatch.setattr("exchange_kernel.exchanges.ccxt.markets.GOOD_FOR_S", 0.001)
+        await asyncio.sleep(0.002)
+        assert not isinstance(second := await exchange.markets(), Unreachable)
+        await asyncio.sleep(0.002)
+        third = await exchange.markets()
+        assert (first["BTC/USDT"].active, second["BTC/USDT"].active) == (True, False)
+        assert third == second, "an old list is better than none"
+        assert isinstance(await exchange.markets(reload=True), Unreachable), "but who asks for a new one is told that there is none"
+
+
+async def test_a_market_that_our_list_lacks_is_looked_for_in_a_newer_one_and_not_with_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], {**EXCHANGE_INFO["symbols"][0], "symbol": "NEWUSDT", "baseAsset": "NEW"}]}
+    async with connected() as (exchange, venue):
+        venue.on(*ORDER, submitted())
+        venue.on("GET", "/api/v3/exchangeInfo", says(200, EXCHANGE_INFO), says(200, newer))
+        for _ in range(3):
+            assert await exchange.submit(a_request(symbol="NEW/USDT"), Gate()) == NotSent("the venue has no such market")
+        assert len(venue.calls("GET", "/api/v3/exchangeInfo")) == 1
+        monkeypatch.setattr("exchange_kernel.exchanges.ccxt.markets.RELOAD_AFTER_S", 0.0)
+        assert isinstance(await exchange.submit(a_request(symbol="NEW/USDT"), Gate()), Accepted)
+        assert len(venue.calls("GET", "/api/v3/exchangeInfo")) == 2
 
 
 async def test_an_order_of_a_market_that_is_not_listed_does_not_load_the_list_with_every_sweep() -> None:

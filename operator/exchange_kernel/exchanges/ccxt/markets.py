@@ -21,6 +21,12 @@ from exchange_kernel.exchanges.ccxt.wire import CALL, WireCall
 
 log = logging.getLogger(__name__)
 
+#: How long a list of markets is used: steps, limits and what is open for trading change without a word.
+GOOD_FOR_S = 3600.0
+
+#: How long it is good enough for something that names a market that it lacks.
+RELOAD_AFTER_S = 60.0
+
 Read = TypeVar("Read")
 Context = TypeVar("Context")
 
@@ -34,10 +40,22 @@ class VenueMarkets(Link):
         self._loading = asyncio.Lock()
 
     async def markets(self, *, reload: bool = False) -> Mapping[str, MarketRules] | Unreachable:
+        return await self._loaded(0.0 if reload else GOOD_FOR_S)
+
+    async def _loaded(self, good_for_s: float) -> Mapping[str, MarketRules] | Unreachable:
+        """The list, loaded anew if it is older. One that grew old and can't be had anew is better than none."""
         async with self._loading:
-            if (reload or not self._by_symbol) and isinstance(problem := await self._load_markets(), Unreachable):
-                return problem
+            if not self._by_symbol or time.monotonic() - self._markets_at >= good_for_s:
+                problem = await self._load_markets()
+                if problem is not None and (not self._by_symbol or not good_for_s):
+                    return problem
             return {symbol: market.rules for symbol, market in self._by_symbol.items()}
+
+    async def _reloaded(self) -> bool:
+        """Whether the list was loaded anew, for something names a market that it lacks: perhaps a newer one."""
+        before = self._markets_at
+        await self._loaded(RELOAD_AFTER_S)
+        return self._markets_at != before
 
     async def _load_markets(self) -> Unreachable | None:
         if self._dialect.markets is None:
@@ -103,7 +121,7 @@ class VenueMarkets(Link):
     async def _market(self, symbol: str) -> Market | Unreachable:
         if (market := self._by_symbol.get(symbol)) is not None:
             return market
-        if isinstance(loaded := await self.markets(), Unreachable):
+        if isinstance(loaded := await self._loaded(RELOAD_AFTER_S), Unreachable):
             return loaded
         return self._by_symbol.get(symbol) or Unreachable("the venue has no such market")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -32,9 +31,6 @@ Item = TypeVar("Item", ExchangeOrder, Trade, Balance, Position)
 
 #: A listing that is longer is marked incomplete: 200 pages of Binance are 200,000 orders of one market.
 MAX_PAGES = 200
-
-#: How long a list of markets is good enough for an entry that names another.
-RELOAD_AFTER_S = 60.0
 
 
 class Reads(VenueMarkets):
@@ -172,8 +168,7 @@ class Reads(VenueMarkets):
     async def _entries(self, page: list[Any], read: Callable[[Any, Markets], Item]) -> tuple[list[Item], bool]:
         """What a page's entries say, and whether all of them could be read."""
         items, problems = await parsed(page, read, self._by_id)
-        if any(isinstance(one, UnknownMarket) for one in problems) and time.monotonic() - self._markets_at > RELOAD_AFTER_S:
-            await self.markets(reload=True)                        # it is newer than our list
+        if any(isinstance(one, UnknownMarket) for one in problems) and await self._reloaded():
             items, problems = await parsed(page, read, self._by_id)
         for one in problems:
             self._count_unreadable("a listing", one)
