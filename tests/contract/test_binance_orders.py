@@ -28,7 +28,7 @@ from exchange_kernel.core.answers import (
 from exchange_kernel.core.venue import GroupLeg, GroupRequest, OrderRequest
 from exchange_kernel.exchanges.port import OrderRef, OrderUpdate
 from tests.contract.fake_venue import Answer, Received, Socket, an_order, drops, error, holds, says, submitted
-from tests.contract.test_ccxt_adapter import GARBAGE, ID, LOOKUP, ORDER, REF, Gate, a_request, connected
+from tests.contract.test_ccxt_adapter import CANCEL, GARBAGE, ID, LOOKUP, ORDER, REF, Gate, a_request, connected
 
 AMEND = ("PUT", "/api/v3/order/amend/keepPriority")
 LIST = ("GET", "/api/v3/orderList")
@@ -111,6 +111,7 @@ WAITS: dict[str, Any] = {"clientOrderId": ID, "type": "STOP_LOSS_LIMIT", "side":
     ({"clientOrderId": ID}, "Limit", None, None, "a plain order has no trigger, whatever its working time"),
     ({**WAITS, "type": "STOP_LOSS", "trailingDelta": 250, "trailingTime": -1, "stopPrice": "0.00000000"}, "TrailingStop", None, None, "follows from the start"),
     ({**WAITS, "type": "TAKE_PROFIT", "trailingDelta": 250, "stopPrice": "53000.0"}, "TrailingStop", "53000", None, "follows from there on"),
+    ({**WAITS, "type": "STOP_LOSS", "trailingDelta": 0}, "StopMarket", "48000", None, "a delta of nothing is none"),
     ({**WAITS, "trailingDelta": 250}, "StopLimit", "48000", None, "somebody else's: a type that we don't have"),
 ], ids=lambda value: value if isinstance(value, str) else "")
 async def test_whether_a_trigger_fired_is_read_from_the_order(changes: dict[str, Any], type_: str, trigger_price: str | None, trigger_time_ms: int | None,
@@ -340,6 +341,18 @@ async def test_a_caller_that_leaves_after_the_first_byte_of_a_list_loses_no_orde
         told = [await anext(facts), await anext(facts)]
         assert [fact.order.client_order_id for fact in told if isinstance(fact, OrderUpdate)] == ["c" * 32, "d" * 32]
         await facts.aclose()
+
+
+@pytest.mark.proves("rule 9")
+async def test_to_cancel_an_order_of_a_list_cancels_the_list_and_the_answer_is_read_for_the_order() -> None:
+    reports = [an_order(origClientOrderId=one, clientOrderId="the-cancel", orderId=30 + number, status="CANCELED", transactTime=1_800_000_000_900)
+               for number, one in enumerate(("c" * 32, "d" * 32))]
+    async with connected() as (exchange, venue):
+        venue.on(*CANCEL, says(200, {**a_list(listOrderStatus="ALL_DONE"), "orderReports": reports}))
+        outcome = await exchange.cancel(OrderRef("BTC/USDT", "d" * 32, "31"), Gate())
+        assert isinstance(outcome, Accepted)
+        assert (outcome.order.client_order_id, outcome.order.exchange_order_id, outcome.order.status) == ("d" * 32, "31", OrderStatus.CANCELED)
+        assert isinstance(await exchange.cancel(REF, Gate()), Unknown), "a list that has no such order"
 
 
 def a_list(**changes: Any) -> dict[str, Any]:

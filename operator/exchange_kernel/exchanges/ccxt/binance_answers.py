@@ -80,6 +80,16 @@ def read_cancelled(document: Any, market: Market) -> ExchangeOrder:
     return _order(source, market, client_order_id=text(source, "origClientOrderId"), updated="transactTime", created=None)
 
 
+def report_of(document: Any, client_order_id: str) -> Any:
+    """To cancel an order of a list cancels the list, and that is what the answer tells of. [web-socket-api.md, Cancel order]"""
+    if "orderReports" not in (source := record(document)):
+        return document
+    for report in map(record, entries(source["orderReports"])):
+        if report.get("origClientOrderId") == client_order_id:
+            return report
+    raise Unreadable("the list has no such order")
+
+
 def read_amended(document: Any, market: Market) -> ExchangeOrder:
     """`clientOrderId` is the order's name from now on. [rest-api.md, Order Amend Keep Priority]"""
     source = record(document)
@@ -132,8 +142,9 @@ def _order(source: Mapping[str, Any], market: Market, *, client_order_id: str, u
 
 def _type(source: Mapping[str, Any], key: str, delta: str) -> str:
     """One that follows the market differs by its delta only; with a limit price it is of a type that we don't have. [faqs/trailing-stop-faq.md]"""
-    type_ = word(source, key, TYPES)
-    return "TrailingStop" if source.get(delta) is not None and type_ in ("StopMarket", "TakeProfitMarket") else type_
+    type_, basis_points = word(source, key, TYPES), source.get(delta)
+    follows = type(basis_points) is int and basis_points > 0
+    return "TrailingStop" if follows and type_ in ("StopMarket", "TakeProfitMarket") else type_
 
 
 def _triggered(type_: str, working_time: Any, on_book: Any, updated: int) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 from exchange_kernel.core.market_rules import STOPS
 from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, quantise_trigger
 from exchange_kernel.core.venue import GroupRequest, OrderRequest
-from exchange_kernel.exchanges.ccxt.binance_answers import read_balances
+from exchange_kernel.exchanges.ccxt.binance_answers import read_balances, report_of
 from exchange_kernel.exchanges.ccxt.dialect import Call, Market, Pages
 from exchange_kernel.exchanges.ccxt.parsing import integer, record
 from exchange_kernel.exchanges.port import OrderRef
@@ -121,7 +121,7 @@ def cancel(ref: OrderRef, market: Market) -> Call:
     params: dict[str, Any] = {"symbol": market.id, "origClientOrderId": ref.client_order_id}
     if ref.exchange_order_id is not None:
         params["orderId"] = ref.exchange_order_id
-    return Call("DELETE", "order", params)
+    return Call("DELETE", "order", params, extract=lambda answer: report_of(answer.document, ref.client_order_id))
 
 
 def lookup(ref: OrderRef, market: Market) -> Call:
