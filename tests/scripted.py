@@ -14,14 +14,19 @@ from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus
 from exchange_kernel.core import fills
 from exchange_kernel.core.answers import (
     Accepted,
+    Balance,
     Bust,
+    Duplicate,
     ExchangeOrder,
     Fee,
     Found,
+    GroupAccepted,
+    GroupFound,
     Listing,
     NotFound,
     NotSent,
     OrderStatus,
+    Position,
     Refused,
     Replaced,
     TimeRefused,
@@ -62,6 +67,10 @@ class ScriptedExchange:
         self.market = a_market()
         self.orders_by_id: dict[str, ExchangeOrder] = {}
         self.trades_of: dict[str, list[Trade]] = {}
+        self.lists: dict[str, GroupFound] = {}            # order lists, by our ids for them
+        self.group_reply: Callable[[GroupAccepted], object] | None = None
+        self.held_balances: list[Balance] = []
+        self.held_positions: list[Position] = []
         self.clock_source = LoopClock()
         self.hold_reply: asyncio.Event | None = None      # submit replies wait for it, after acceptance
         self.reply: Callable[[ExchangeOrder], object] | None = None
@@ -194,6 +203,29 @@ class ScriptedExchange:
             await self.hold_reply.wait()
         return self.reply(order) if self.reply is not None else Accepted(order, tuple(self.trades_of[number]))
 
+    async def submit_group(self, request, clearance):
+        """All of them become orders at once; what then becomes of one because of another is the story's to tell."""
+        self.calls.append("submit_group")
+        stamp = await self.cleared(clearance)
+        if isinstance(stamp, Closed):
+            return NotSent(stamp.reason)
+        self.stamps.append(stamp)
+        return await self._carry(lambda: self._take_group(request, stamp))
+
+    async def _take_group(self, request, stamp: int):
+        if not self.reachable:
+            return Unknown("silent")
+        if self._too_old(stamp):
+            return TimeRefused("outside of the window")
+        ids = tuple(leg.request.client_order_id for leg in request.legs)
+        if request.list_id in self.lists or any(not order.status.ended for one in ids for order in self.named(one)):
+            return Duplicate("-2010")
+        orders = tuple(self._new(leg.request) for leg in request.legs)
+        self.lists[request.list_id] = GroupFound(request.list_id, str(1 + len(self.lists)), ids)
+        self.accepted()
+        accepted = GroupAccepted(request.list_id, self.lists[request.list_id].exchange_list_id, orders)
+        return self.group_reply(accepted) if self.group_reply is not None else accepted
+
     async def cancel(self, ref, clearance):
         self.calls.append("cancel")
         stamp = await self.cleared(clearance)
@@ -264,6 +296,18 @@ class ScriptedExchange:
         by_id = [order for order in self._shown() if order.exchange_order_id == ref.exchange_order_id]
         found = by_id if ref.exchange_order_id is not None else [order for order in self._shown() if order.client_order_id == ref.client_order_id]
         return Found(found[-1]) if found else NotFound()
+
+    async def lookup_group(self, symbol, list_id):
+        self.calls.append("lookup_group")
+        if not self.reachable:
+            return Unreachable("silent")
+        return self.lists.get(list_id) or NotFound()
+
+    async def balances(self):
+        return Listing(tuple(self.held_balances), True) if self.reachable else Unreachable("silent")
+
+    async def positions(self, symbol=None):
+        return Listing(tuple(one for one in self.held_positions if symbol in (None, one.symbol)), True) if self.reachable else Unreachable("silent")
 
     async def open_orders(self, symbol=None):
         self.calls.append("open_orders")

@@ -200,7 +200,7 @@ async def test_a_shut_gate_lets_no_byte_through(verb: str, gate: Gate) -> None:
 @pytest.mark.proves("F7", "F37")
 @pytest.mark.parametrize(("request_", "reason"), [
     (a_request(reduce_only=True), "reduce-only is a promise, not a hint"),
-    (a_request(type="StopLimit"), "a type this adapter doesn't speak"),
+    (a_request(type="Iceberg"), "a type this adapter doesn't speak"),
     (a_request(time_in_force="GTD"), "an order that should end would not"),
     (a_request(price=None), "a limit order without its limit"),
     (a_request(type="Market", time_in_force=None), "a market order with a price is a budget to ccxt"),
@@ -611,7 +611,7 @@ async def test_an_entry_that_cannot_be_read_costs_the_completeness_and_nothing_e
 
 
 async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.adapter.RELOAD_AFTER_S", 0.0)
+    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.markets.RELOAD_AFTER_S", 0.0)
     newer = {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], {**EXCHANGE_INFO["symbols"][0], "symbol": "NEWUSDT", "baseAsset": "NEW"}]}
     async with connected() as (exchange, venue):
         await exchange.markets()
@@ -620,6 +620,34 @@ async def test_an_order_of_a_market_newer_than_our_list_loads_the_list_again(mon
         listing = await exchange.open_orders()
     assert isinstance(listing, Listing)
     assert (listing.complete, listing.items[0].symbol) == (True, "NEW/USDT")
+
+
+async def test_the_list_of_markets_is_loaded_again_when_it_has_grown_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    finer = {**EXCHANGE_INFO, "symbols": [{**EXCHANGE_INFO["symbols"][0], "status": "BREAK"}, EXCHANGE_INFO["symbols"][1]]}
+    async with connected() as (exchange, venue):
+        venue.on("GET", "/api/v3/exchangeInfo", says(200, EXCHANGE_INFO), says(200, finer), error(503, -1008, "Server is currently overloaded."))
+        assert not isinstance(first := await exchange.markets(), Unreachable)
+        monkeypatch.setattr("exchange_kernel.exchanges.ccxt.markets.GOOD_FOR_S", 0.001)
+        await asyncio.sleep(0.002)
+        assert not isinstance(second := await exchange.markets(), Unreachable)
+        await asyncio.sleep(0.002)
+        third = await exchange.markets()
+        assert (first["BTC/USDT"].active, second["BTC/USDT"].active) == (True, False)
+        assert third == second, "an old list is better than none"
+        assert isinstance(await exchange.markets(reload=True), Unreachable), "but who asks for a new one is told that there is none"
+
+
+async def test_a_market_that_our_list_lacks_is_looked_for_in_a_newer_one_and_not_with_every_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], {**EXCHANGE_INFO["symbols"][0], "symbol": "NEWUSDT", "baseAsset": "NEW"}]}
+    async with connected() as (exchange, venue):
+        venue.on(*ORDER, submitted())
+        venue.on("GET", "/api/v3/exchangeInfo", says(200, EXCHANGE_INFO), says(200, newer))
+        for _ in range(3):
+            assert await exchange.submit(a_request(symbol="NEW/USDT"), Gate()) == NotSent("the venue has no such market")
+        assert len(venue.calls("GET", "/api/v3/exchangeInfo")) == 1
+        monkeypatch.setattr("exchange_kernel.exchanges.ccxt.markets.RELOAD_AFTER_S", 0.0)
+        assert isinstance(await exchange.submit(a_request(symbol="NEW/USDT"), Gate()), Accepted)
+        assert len(venue.calls("GET", "/api/v3/exchangeInfo")) == 2
 
 
 async def test_an_order_of_a_market_that_is_not_listed_does_not_load_the_list_with_every_sweep() -> None:
@@ -695,7 +723,7 @@ async def test_a_listing_that_breaks_off_in_the_middle_is_no_listing() -> None:
 
 @pytest.mark.proves("F39")
 async def test_a_listing_without_end_is_marked_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.adapter.MAX_PAGES", 3)
+    monkeypatch.setattr("exchange_kernel.exchanges.ccxt.reads.MAX_PAGES", 3)
     now = int(time.time() * 1000)
     orders = [an_order(orderId=number, time=now) for number in range(5000)]
     async with connected() as (exchange, venue):

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,10 @@ import pytest
 from exchange_kernel.core.answers import (
     Accepted,
     Duplicate,
+    ExchangeOrder,
     Found,
+    GroupAccepted,
+    GroupFound,
     Listing,
     NotFound,
     NotSent,
@@ -30,7 +33,7 @@ from exchange_kernel.core.answers import (
     UnknownOrder,
     Unreachable,
 )
-from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.core.venue import GroupLeg, GroupRequest, OrderRequest
 from exchange_kernel.exchanges.ccxt import open_exchange, wire
 from exchange_kernel.exchanges.port import ClockReading, Closed, Credentials, Exchange, Gap, OrderRef, OrderUpdate, StreamFact
 
@@ -380,6 +383,251 @@ async def test_five_hundred_orders_at_once_are_five_hundred_orders(venue: Venue)
     assert len(await venue.ledger(*(request.client_order_id for request in requests))) == 500
     await asyncio.gather(*(venue.exchange.cancel(ref_of(request), Gate()) for request in requests))
     assert await venue.exchange.open_orders() == Listing((), complete=True)
+
+
+# ── Orders that wait, amends and lists ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async def trade_at(venue: Venue, *prices: str) -> None:
+    """The last price is each of these in turn."""
+    for price in prices:
+        maker = a_request(side="Sell", quantity=Decimal("0.001"), price=Decimal(price))
+        await accepted(venue, maker)
+        taker = await accepted(venue, a_request(quantity=Decimal("0.001"), price=Decimal(price), time_in_force="IOC"))
+        assert taker.order.status is OrderStatus.FILLED, "at this price somebody else was in the book"
+
+
+def a_stop(**changes: Any) -> OrderRequest:
+    return a_request(**{"side": "Sell", "type": "StopMarket", "price": None, "time_in_force": None, "trigger_price": Decimal(49000), "trigger_price_type": "Last",
+                        **changes})
+
+
+def a_trail(**changes: Any) -> OrderRequest:
+    return a_stop(**{"type": "TrailingStop", "trigger_price": None, "trailing_offset": Decimal(200), "trailing_unit": "BasisPoints", **changes})
+
+
+async def looked_up(venue: Venue, request: OrderRequest) -> ExchangeOrder:
+    found = await venue.exchange.lookup(ref_of(request))
+    assert isinstance(found, Found), found
+    return found.order
+
+
+@pytest.mark.proves("F37", "F45")
+@pytest.mark.parametrize(("request_", "idle", "fires"), [
+    (a_stop(type="StopLimit", price=Decimal(50500), time_in_force="GTC"), "49500", "49000"),
+    (a_stop(type="TakeProfitLimit", price=Decimal(51500), time_in_force="GTC", trigger_price=Decimal(51000)), "50500", "51000"),
+    (a_stop(type="StopLimit", side="Buy", price=Decimal(49500), time_in_force="GTC", trigger_price=Decimal(51000)), "50500", "51000"),
+    (a_stop(type="TakeProfitLimit", side="Buy", price=Decimal(48500), time_in_force="GTC"), "49500", "49000"),
+], ids=lambda value: f"{value.side} {value.type}" if isinstance(value, OrderRequest) else "")
+async def test_an_order_with_a_limit_waits_for_its_price_and_then_rests(venue: Venue, request_: OrderRequest, idle: str, fires: str) -> None:
+    request = replace(request_, client_order_id=uuid.uuid4().hex)
+    await trade_at(venue, "50000")
+    facts = venue.exchange.stream()
+    assert await anext(facts) is Gap.SUBSCRIBED
+    waits = (await accepted(venue, request)).order
+    assert (waits.type, waits.status, waits.trigger_price, waits.trigger_time_ms) == (request.type, OrderStatus.OPEN, request.trigger_price, None)
+    await trade_at(venue, idle)
+    assert (await looked_up(venue, request)).trigger_time_ms is None
+    await trade_at(venue, fires)
+    fired = await looked_up(venue, request)
+    assert (fired.status, fired.type, fired.price, fired.trigger_price) == (OrderStatus.OPEN, request.type, request.price, request.trigger_price)
+    assert fired.trigger_time_ms is not None
+    told = [update.order for update in await _updates_of(facts, request, 2)]
+    assert [(order.type, order.trigger_price, order.trigger_time_ms) for order in told] == [
+        (request.type, request.trigger_price, None), (request.type, request.trigger_price, fired.trigger_time_ms)]
+    assert isinstance(await venue.exchange.cancel(ref_of(request), Gate()), Accepted)
+    await facts.aclose()
+
+
+async def _updates_of(facts: AsyncIterator[StreamFact], request: OrderRequest, count: int) -> list[OrderUpdate]:
+    """The next so many of one order, among those of others."""
+    found: list[OrderUpdate] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            if (update := await _update(facts)).order.client_order_id == request.client_order_id:
+                found.append(update)
+    return found
+
+
+async def test_a_stop_at_the_market_takes_what_the_book_offers_when_its_price_comes(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    bid = a_request(quantity=Decimal("0.5"), price=Decimal(48900))
+    request = a_stop()
+    await accepted(venue, bid)
+    await accepted(venue, request)
+    await trade_at(venue, "49000")
+    order = await looked_up(venue, request)
+    assert (order.type, order.status, order.filled_quantity, order.filled_quote_quantity) == (
+        "StopMarket", OrderStatus.FILLED, Decimal("0.5"), Decimal("0.5") * 48900)
+    assert order.trigger_time_ms is not None
+
+
+async def test_a_stop_that_finds_nothing_to_take_expires(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    request = a_stop()
+    await accepted(venue, request)
+    await trade_at(venue, "49000")
+    order = await looked_up(venue, request)
+    assert (order.status, order.filled_quantity) == (OrderStatus.EXPIRED, Decimal(0)), "by its own terms: a market order takes what is there"
+
+
+@pytest.mark.parametrize(("request_", "moves", "fires", "reason"), [
+    (a_trail(), ["51000", "50000"], "49980", "down from the highest, two in a hundred"),
+    (a_trail(side="Buy"), ["49000", "49900"], "49980", "up from the lowest"),
+    (a_trail(trigger_price=Decimal(51000)), ["49000", "51000", "52000", "51000"], "50960", "a sale follows only from its activation on"),
+    (a_trail(side="Buy", trigger_price=Decimal(49000)), ["51000", "49000", "48000", "48900"], "48960", "and so does a purchase"),
+], ids=lambda value: value if isinstance(value, str) else "")
+async def test_a_trailing_stop_follows_the_market(venue: Venue, request_: OrderRequest, moves: list[str], fires: str, reason: str) -> None:
+    request = replace(request_, client_order_id=uuid.uuid4().hex)
+    await trade_at(venue, "50000")
+    waits = (await accepted(venue, request)).order
+    assert (waits.type, waits.trigger_price, waits.trigger_time_ms) == ("TrailingStop", request.trigger_price, None)
+    await trade_at(venue, *moves)
+    order = await looked_up(venue, request)
+    assert (order.type, order.status, order.trigger_price, order.trigger_time_ms) == ("TrailingStop", OrderStatus.OPEN, request.trigger_price, None), reason
+    await trade_at(venue, fires)
+    assert (await looked_up(venue, request)).trigger_time_ms is not None, reason
+
+
+@pytest.mark.parametrize("request_", [a_stop(trigger_price=Decimal(50500)), a_stop(type="TakeProfitMarket", trigger_price=Decimal(49500)),
+                                      a_trail(trigger_price=Decimal(49500))], ids=lambda request: request.type)
+async def test_what_would_trigger_at_once_is_refused_and_makes_no_order(venue: Venue, request_: OrderRequest) -> None:
+    request = replace(request_, client_order_id=uuid.uuid4().hex)
+    await trade_at(venue, "50000")
+    assert await venue.exchange.submit(request, Gate()) == Refused("-2010", "Stop price would trigger immediately")
+    assert await venue.exchange.lookup(ref_of(request)) == NotFound()
+    assert await venue.ledger(request.client_order_id) == []
+
+
+@pytest.mark.proves("rule 10")
+async def test_an_amend_lowers_the_quantity_and_the_order_is_found_by_the_id_it_had(venue: Venue) -> None:
+    facts = venue.exchange.stream()
+    assert await anext(facts) is Gap.SUBSCRIBED
+    request = a_request()
+    order = (await accepted(venue, request)).order
+    await venue.fill(request.client_order_id, "0.1")
+    outcome = await venue.exchange.amend(ref_of(request, order.exchange_order_id), replace(request, quantity=Decimal("0.3")), Gate())
+    assert isinstance(outcome, Accepted)
+    amended = outcome.order
+    assert (amended.client_order_id, amended.exchange_order_id, amended.quantity, amended.filled_quantity, amended.price, amended.status) == (
+        request.client_order_id, order.exchange_order_id, Decimal("0.3"), Decimal("0.1"), PRICE, OrderStatus.OPEN)
+    found = await looked_up(venue, request)
+    assert (found.exchange_order_id, found.quantity, found.filled_quantity) == (order.exchange_order_id, Decimal("0.3"), Decimal("0.1"))
+    told = [update.order for update in await _updates_of(facts, request, 3)]
+    assert [(one.quantity, one.filled_quantity) for one in told] == [(Decimal("0.5"), Decimal(0)), (Decimal("0.5"), Decimal("0.1")), (Decimal("0.3"), Decimal("0.1"))]
+    for quantity, words in (("0.3", "The requested action would change no state; rejecting"), ("0.4", "Order amend (quantity increase) is not supported")):
+        refused = await venue.exchange.amend(ref_of(request), replace(request, quantity=Decimal(quantity)), Gate())
+        assert refused == Refused("-2038", words)
+    await venue.exchange.cancel(ref_of(request), Gate())
+    assert isinstance(await venue.exchange.amend(ref_of(request), replace(request, quantity=Decimal("0.2")), Gate()), UnknownOrder)
+    await facts.aclose()
+
+
+@pytest.mark.proves("rule 1")
+@pytest.mark.parametrize("fault", [{"do": "drop-reply"}, {"do": "garbage"}, {"do": "status", "status": 502}, {"do": "truncate"}], ids=str)
+async def test_an_amend_without_an_answer_was_made_once_and_is_found(venue: Venue, fault: dict[str, Any]) -> None:
+    request = a_request()
+    await accepted(venue, request)
+    await venue.faults(**fault, match={"method": "PUT"})
+    assert isinstance(await venue.exchange.amend(ref_of(request), replace(request, quantity=Decimal("0.3")), Gate()), Unknown)
+    assert (await looked_up(venue, request)).quantity == Decimal("0.3")
+    await venue.exchange.cancel(ref_of(request), Gate())
+
+
+def exits(**changes: Any) -> tuple[OrderRequest, OrderRequest]:
+    return a_request(side="Sell", price=Decimal(51000), **changes), a_stop(**changes)
+
+
+def a_group(mode: str, *requests: OrderRequest) -> GroupRequest:
+    return GroupRequest(uuid.uuid4().hex, mode, tuple(GroupLeg("Leg", request) for request in requests))
+
+
+async def group_accepted(venue: Venue, request: GroupRequest) -> GroupAccepted:
+    outcome = await venue.exchange.submit_group(request, Gate())
+    assert isinstance(outcome, GroupAccepted), outcome
+    assert [order.client_order_id for order in outcome.orders] == [leg.request.client_order_id for leg in request.legs]
+    assert await venue.exchange.lookup_group("BTC/USDT", request.list_id) == GroupFound(
+        request.list_id, outcome.exchange_list_id, tuple(sorted((leg.request.client_order_id for leg in request.legs), key=_place(outcome))))
+    return outcome
+
+
+def _place(outcome: GroupAccepted) -> Any:
+    """The venue lists a group's orders by its own numbers for them."""
+    number = {order.client_order_id: int(order.exchange_order_id) for order in outcome.orders}
+    return number.__getitem__
+
+
+async def test_one_of_two_orders_that_fills_cancels_the_other(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    profit, loss = exits()
+    assert (await group_accepted(venue, a_group("OneCancelsOther", profit, loss))).orders[1].trigger_price == Decimal(49000)
+    await venue.fill(profit.client_order_id, "0.5")
+    assert ((await looked_up(venue, profit)).status, (await looked_up(venue, loss)).status) == (OrderStatus.FILLED, OrderStatus.CANCELED), (
+        "the venue ended the other: it is no expiry by the order's own terms")
+
+
+async def test_to_cancel_one_of_two_orders_cancels_both(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    profit, loss = exits()
+    await group_accepted(venue, a_group("OneCancelsOther", profit, loss))
+    outcome = await venue.exchange.cancel(ref_of(loss), Gate())
+    assert isinstance(outcome, Accepted)
+    assert (outcome.order.client_order_id, outcome.order.status, outcome.order.trigger_price) == (loss.client_order_id, OrderStatus.CANCELED, Decimal(49000))
+    assert [(await looked_up(venue, one)).status for one in (profit, loss)] == [OrderStatus.CANCELED, OrderStatus.CANCELED]
+
+async def test_an_entry_releases_its_exits_once_it_is_filled(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    entry, (profit, loss) = a_request(price=Decimal(49500)), exits()
+    accepted_group = await group_accepted(venue, a_group("Bracket", entry, profit, loss))
+    assert [order.status for order in accepted_group.orders] == [OrderStatus.OPEN] * 3
+    await venue.fill(entry.client_order_id, "0.5")
+    await venue.fill(profit.client_order_id, "0.5")
+    assert [(await looked_up(venue, one)).status for one in (entry, profit, loss)] == [OrderStatus.FILLED, OrderStatus.FILLED, OrderStatus.CANCELED]
+
+
+async def test_an_order_releases_another(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    first, second = a_request(price=Decimal(49500)), a_request(side="Sell", price=Decimal(51000))
+    await group_accepted(venue, a_group("OneTriggersOther", first, second))
+    await venue.fill(first.client_order_id, "0.5")
+    assert await venue.fill(second.client_order_id, "0.5")
+    assert (await looked_up(venue, second)).status is OrderStatus.FILLED
+
+
+@pytest.mark.proves("rule 1")
+async def test_a_list_is_made_whole_or_not_at_all(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    profit, loss = exits()
+    wrong = a_group("OneCancelsOther", replace(profit, price=Decimal(49500)), loss)
+    assert await venue.exchange.submit_group(wrong, Gate()) == Refused("-2010", "The relationship of the prices for the orders is not correct")
+    assert await venue.exchange.submit_group(a_group("OneCancelsOther", profit, loss), Gate(late_by_s=3.5)) == TimeRefused(
+        "Timestamp for this request is outside of the recvWindow")
+    assert await venue.exchange.lookup_group("BTC/USDT", wrong.list_id) == NotFound()
+    assert await venue.ledger(profit.client_order_id, loss.client_order_id) == []
+
+
+@pytest.mark.proves("rule 1", "F2")
+async def test_a_list_whose_answer_is_lost_is_found_with_its_orders_and_not_made_twice(venue: Venue) -> None:
+    await trade_at(venue, "50000")
+    request = a_group("OneCancelsOther", *exits())
+    await venue.faults(do="drop-reply", match={"method": "POST"})
+    assert isinstance(await venue.exchange.submit_group(request, Gate()), Unknown)
+    found = await venue.exchange.lookup_group("BTC/USDT", request.list_id)
+    assert isinstance(found, GroupFound)
+    assert set(found.client_order_ids) == {leg.request.client_order_id for leg in request.legs}
+    assert await venue.exchange.submit_group(request, Gate()) == Duplicate("-2010")
+    assert len(await venue.ledger(*found.client_order_ids)) == 2
+    await venue.exchange.cancel(ref_of(request.legs[0].request), Gate())
+
+
+async def test_balances_tell_what_open_orders_hold(venue: Venue) -> None:
+    request = a_request()
+    await accepted(venue, request)
+    held = await venue.exchange.balances()
+    assert isinstance(held, Listing)
+    assert held.complete
+    assert {one.asset: one.locked for one in held.items}["USDT"] == Decimal("0.5") * PRICE
+    await venue.exchange.cancel(ref_of(request), Gate())
+    assert await venue.exchange.positions("BTC/USDT") == Listing((), complete=True)
 
 
 def test_the_timeout_is_one_that_the_venue_itself_keeps() -> None:

@@ -229,3 +229,31 @@ async def test_a_venue_that_is_down_is_tried_until_it_is_up() -> None:
         venue.on("GET", "/api/v3/exchangeInfo", error(503, -1008, "Server is currently overloaded."), *venue.script[("GET", "/api/v3/exchangeInfo")])
         assert await anext(facts) is Gap.SUBSCRIBED
     assert len(venue.calls("GET", "/api/v3/exchangeInfo")) == 2
+
+
+@pytest.mark.proves("F45")
+async def test_a_trigger_that_fires_is_told_with_its_time() -> None:
+    async with streaming() as (facts, venue, _):
+        await anext(facts)
+        socket = await venue.sockets.get()
+        waits = {"o": "STOP_LOSS_LIMIT", "S": "SELL", "P": "48000.00000000", "w": False, "W": None}
+        for report in (a_report(**waits), a_report(**{**waits, "w": True, "W": 1_800_000_000_700}), a_report(**waits, x="CANCELED", X="CANCELED", C=ID, c="cancel"),
+                       a_report(**{**waits, "o": "STOP_LOSS", "P": "0.00000000"}, d=250, D=-1), a_report()):
+            await socket.send_json(report)
+        told = []
+        for _ in range(5):
+            fact = await anext(facts)
+            assert isinstance(fact, OrderUpdate)
+            told.append((fact.order.type, fact.order.trigger_price, fact.order.trigger_time_ms))
+    assert told == [
+        ("StopLimit", Decimal(48000), None), ("StopLimit", Decimal(48000), 1_800_000_000_700), ("StopLimit", Decimal(48000), None),
+        ("TrailingStop", None, None), ("Limit", None, None)]
+
+
+async def test_after_an_amend_the_order_is_told_of_under_the_id_it_has_now() -> None:
+    async with streaming() as (facts, venue, _):
+        await anext(facts)
+        await (await venue.sockets.get()).send_json(a_report(x="REPLACED", c=ID, C="the-id-before", q="0.40000000"))
+        fact = await anext(facts)
+    assert isinstance(fact, OrderUpdate)
+    assert (fact.order.client_order_id, fact.order.quantity) == (ID, Decimal("0.4"))

@@ -153,6 +153,7 @@ class ExpiryCheck(StrEnum):
 class AmendQuantity(StrEnum):
     NONE = "None"
     TOTAL = "Total"
+    DECREASE = "Decrease"
     REMAINING = "Remaining"
 
 
@@ -176,7 +177,9 @@ class AccountCapabilities(Status):
     accepts_ahead_milliseconds: StrictInt = field("How far ahead of its clock it accepts a request's time.", minimum=0)
     expiry_check: ExpiryCheck = field("Where it checks a request's age: ByEngine, only OnArrival, or not at all (None).")
     retention_seconds: StrictInt = field("Shortest time for which an ended order can still be found.", minimum=0)
-    amend: AmendQuantity = field("What quantity means when an order is amended in place: Total or Remaining; None: it can't amend.")
+    amend: AmendQuantity = field(
+        "What quantity means when an order is amended in place: Total or Remaining. Decrease: the total, which can only be lowered, and nothing else. "
+        "None: it can't amend.")
     replace: ReplaceKind = field(
         "How it cancels an order and places its replacement in one request. FillAware: the replacement is smaller by what the order filled meanwhile. "
         "NotFillAware: it is not, so this is not used. None: it can't.", default=ReplaceKind.NONE)

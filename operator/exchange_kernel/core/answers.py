@@ -84,6 +84,16 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupAccepted:
+    """The venue took a list of orders whole. `trades` are those executions that came with the answer."""
+
+    list_id: str
+    exchange_list_id: str
+    orders: tuple[ExchangeOrder, ...]  # in the order of the request's legs
+    trades: tuple[Trade, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The venue said no, with a (code, message) pair from its allow-list of definite refusals. This request made no order."""
 
@@ -133,6 +143,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupFound:
+    """A list of orders as the venue has it. What became of each order, its own lookup tells."""
+
+    list_id: str
+    exchange_list_id: str
+    client_order_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotFound:
     """By an allow-listed not-found. Evidence, not proof."""
 
@@ -143,6 +162,23 @@ class Unreachable:
 
     reason: str
     retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    asset: str  # as markets name it
+    free: Decimal
+    locked: Decimal  # in open orders
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    symbol: str
+    side: str  # Long | Short; Net where a market has one position, whose quantity is negative when it is short
+    quantity: Decimal  # contracts
+    entry_price: Decimal | None = None
+    unrealised_pnl: Decimal | None = None  # in the settlement asset, as is `margin`
+    margin: Decimal | None = None
 
 
 Item = TypeVar("Item")
@@ -158,6 +194,8 @@ class Listing(Generic[Item]):
 
 SubmitOutcome: TypeAlias = Accepted | Refused | Duplicate | TimeRefused | NotSent | Unknown
 CancelOutcome: TypeAlias = Accepted | Refused | UnknownOrder | TimeRefused | NotSent | Unknown
+
+
 @dataclass(frozen=True, slots=True)
 class Replaced:
     """What became of the two halves of an atomic cancel-and-replace."""
@@ -167,4 +205,6 @@ class Replaced:
 
 
 AmendOutcome: TypeAlias = Accepted | Refused | UnknownOrder | TimeRefused | NotSent | Unknown
+GroupOutcome: TypeAlias = GroupAccepted | Refused | Duplicate | TimeRefused | NotSent | Unknown
 LookupOutcome: TypeAlias = Found | NotFound | Unreachable
+GroupLookupOutcome: TypeAlias = GroupFound | NotFound | Unreachable

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, OrderTerms, PositionEffect, TriggerPriceType
+from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, OrderTerms, PositionEffect, TrailingUnit, TriggerPriceType
 from exchange_kernel.core.money import multiply, plain, quantise_price, quantise_quantity, quantise_trigger
-from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
+from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
+
+#: Types that wake when the market has moved against them.
+STOPS = frozenset({"StopMarket", "StopLimit", "TrailingStop"})
 
 #: Types that wait for a price.
 TRIGGERED = frozenset({"StopMarket", "StopLimit", "TakeProfitMarket", "TakeProfitLimit", "TrailingStop"})
@@ -53,6 +56,8 @@ def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities
         return f"This exchange's adapter has no triggerPriceType {request.trigger_price_type}: use one of {', '.join(sorted(venue.trigger_prices))}."
     if request.trailing_unit is not None and request.trailing_unit not in venue.trailing_units:
         return f"This exchange's adapter has no trailing.unit {request.trailing_unit}: use one of {', '.join(sorted(venue.trailing_units))}."
+    if request.trailing_unit == TrailingUnit.BASIS_POINTS and request.trailing_offset is not None and request.trailing_offset % 1:
+        return "trailing.offset counts whole basis points: use a whole number."
     if request.position_side is not None and not venue.hedge_mode:
         return "This account has one position per market: remove spec.positionSide."
     if request.post_only and not venue.post_only:
@@ -79,4 +84,40 @@ def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities
         return f"triggerPrice is below the market's price step of {plain(market.price_step or Decimal(0))} {market.quote}: raise spec.triggerPrice."
     if request.quote_quantity is not None and market.min_notional is not None and request.quote_quantity < market.min_notional:
         return f"quoteQuantity is below the market's smallest notional of {plain(market.min_notional)} {market.quote}: raise spec.quoteQuantity."
+    return None
+
+
+def group_unacceptable(request: GroupRequest, market: MarketRules, venue: Capabilities) -> str | None:
+    """Why the venue can't keep these orders as one list, as a sentence; None if nothing is known against it. Its orders can still be sent one by one."""
+    if request.mode not in venue.native_groups:
+        return f"This exchange's adapter has no order lists of mode {request.mode}."
+    requests = [leg.request for leg in request.legs]
+    for one in requests:
+        if one.symbol != market.symbol:
+            return "An order list is of one market."
+        if one.quantity is None:
+            return "An order list has no orders by quote quantity."
+        if (problem := unacceptable(one, market, venue)) is not None:
+            return problem
+    match request.mode, requests:
+        case "OneCancelsOther", [_, _]:
+            return _pair_unacceptable(requests)
+        case "OneTriggersOther", [first, _]:
+            return None if first.type == "Limit" else "The order that triggers the other is of type Limit."
+        case "Bracket", [first, *exits] if len(exits) == 2:
+            return _pair_unacceptable(exits) if first.type == "Limit" else "The entry of a bracket is of type Limit."
+    return f"An order list of mode {request.mode} has another number of orders."
+
+
+def _pair_unacceptable(pair: list[OrderRequest]) -> str | None:
+    """Two orders of which one cancels the other: a profit and a loss of the same size. The limit order among them rests, or is refused."""
+    first, second = pair
+    if (first.side, first.quantity) != (second.side, second.quantity):
+        return "The two orders of which one cancels the other have the same side and quantity."
+    if sorted(one.type in STOPS for one in pair) != [False, True] or any(one.type == "Market" for one in pair):
+        return "Of two orders of which one cancels the other, one is of type Limit, TakeProfitMarket or TakeProfitLimit, and the other a stop."
+    if any(one.type == "TrailingStop" and one.trigger_price is not None for one in pair):
+        return "A TrailingStop of an order list follows the market from the start: remove its triggerPrice."
+    if any(one.type == "Limit" and one.time_in_force not in (None, "GTC") for one in pair):
+        return "A Limit order of which one cancels the other rests until it is filled: use timeInForce GTC."
     return None

@@ -22,6 +22,11 @@ class Terms:
     def of(cls, source: HasTerms) -> Terms:
         return cls(source.quantity, source.price, source.trigger_price)
 
+    def only_less_than(self, other: Terms) -> bool:
+        """Whether these are the others with a smaller quantity, and nothing else is changed."""
+        less = self.quantity is not None and other.quantity is not None and self.quantity < other.quantity
+        return less and (self.price, self.trigger_price) == (other.price, other.trigger_price)
+
 
 class HasTerms(Protocol):
     """Whatever says them: a request, an order at the exchange, a record."""

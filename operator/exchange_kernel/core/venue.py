@@ -91,3 +91,18 @@ class OrderRequest:
     expire_time_ms: int | None = None  # when a GTD order ends
     post_only: bool = False
     reduce_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLeg:
+    role: str  # Entry | TakeProfit | StopLoss | Leg
+    request: OrderRequest  # whole as if it were sent alone, its client order id too
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRequest:
+    """Orders that the venue itself is to tie together, in one request (`Capabilities.native_groups`)."""
+
+    list_id: str  # ours for the list, as the legs' client order ids are for them
+    mode: str  # OneCancelsOther: two legs | OneTriggersOther: the first works, the second waits | Bracket: the first works, the two exits wait
+    legs: tuple[GroupLeg, ...]

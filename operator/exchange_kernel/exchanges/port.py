@@ -12,18 +12,22 @@ from typing import Protocol, TypeAlias
 
 from exchange_kernel.core.answers import (
     AmendOutcome,
+    Balance,
     Bust,
     CancelOutcome,
     ExchangeOrder,
+    GroupLookupOutcome,
+    GroupOutcome,
     Listing,
     LookupOutcome,
+    Position,
     Refused,
     Replaced,
     SubmitOutcome,
     Trade,
     Unreachable,
 )
-from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
+from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,16 @@ class Exchange(Protocol):
         """Cancel one order and send another in one request, where the capability `replace` is FillAware: what the first fills is taken off the second."""
         ...
 
+    async def submit_group(self, request: GroupRequest, clearance: Clearance) -> GroupOutcome:
+        """Send orders as one list that the venue keeps, where the capability `native_groups` has its mode: all of them or none.
+
+        Each leg is an order like any other from then on: looked up, cancelled and told of under its own client order id.
+        """
+        ...
+
     async def lookup(self, ref: OrderRef) -> LookupOutcome: ...
+
+    async def lookup_group(self, symbol: str, list_id: str) -> GroupLookupOutcome: ...
 
     async def open_orders(self, symbol: str | None = None) -> Listing[ExchangeOrder] | Unreachable: ...
 
@@ -133,6 +146,12 @@ class Exchange(Protocol):
     async def trades(self, symbol: str, *, since_ms: int | None = None, exchange_order_id: str | None = None) -> Listing[Trade] | Unreachable:
         """Own executions: those of one order, or those since a time; paged through to the end, or marked incomplete."""
         ...
+
+    async def balances(self) -> Listing[Balance] | Unreachable:
+        """What the account holds; assets of which it has nothing may be left out."""
+        ...
+
+    async def positions(self, symbol: str | None = None) -> Listing[Position] | Unreachable: ...
 
     def stream(self) -> AsyncGenerator[StreamFact, None]:
         """The private stream: begins with a Gap once subscribed, reconnects by itself, and ends only when the adapter is closed."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar, cast
 
 from exchange_kernel.api import OrderIntentStatus
-from exchange_kernel.core.answers import AmendOutcome, CancelOutcome, Replaced, SubmitOutcome
+from exchange_kernel.core.answers import AmendOutcome, CancelOutcome, GroupOutcome, Replaced, SubmitOutcome
 from exchange_kernel.core.events import told_attempts
 from exchange_kernel.core.order import OrderRecord
-from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.core.venue import GroupRequest, OrderRequest
 from exchange_kernel.exchanges.port import Clearance, Closed, Exchange, OrderRef
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import EndLine, Journal
@@ -60,6 +60,10 @@ class _JournaledExchange:
     async def replace(self, ref: OrderRef, request: OrderRequest, clearance: Clearance) -> Replaced:
         facts = {"client_order_id": request.client_order_id, "replaces": _named(ref), "request": request}
         return await self._tell("replace", facts, clearance, lambda noted: self._exchange.replace(ref, request, noted))
+
+    async def submit_group(self, request: GroupRequest, clearance: Clearance) -> GroupOutcome:
+        facts = {"client_order_id": request.legs[0].request.client_order_id, "list_id": request.list_id, "request": request}
+        return await self._tell("submitGroup", facts, clearance, lambda noted: self._exchange.submit_group(request, noted))
 
     async def _tell(self, action: str, facts: Facts, clearance: Clearance, ask: Callable[[Clearance], Awaitable[Outcome]]) -> Outcome:
         noted = _Noted(clearance)

@@ -73,6 +73,9 @@ class Sweeper:
         session = self._session
         if not await session.measure_clock(term.exchange):
             return False
+        markets = await term.exchange.markets()  # the adapter knows how old they may become
+        if not isinstance(markets, Unreachable):
+            term.markets = markets
         began = session.venue_ms()
         listing = await term.exchange.open_orders()
         if isinstance(listing, Unreachable):

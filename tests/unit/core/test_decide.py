@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from exchange_kernel.api import ExpiryCheck, GroupRef, LookupAuthority, TradingMode
+from exchange_kernel.api import AmendQuantity, ExpiryCheck, GroupRef, LookupAuthority, TradingMode
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.actions import (
     AddFinalizer,
@@ -19,6 +20,7 @@ from exchange_kernel.core.actions import (
     Settle,
     Submit,
     WriteAhead,
+    WriteAmend,
 )
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
@@ -174,6 +176,9 @@ def test_rule_9_cancel(case):
 
 
 CHANGED = a_spec(price="49000")
+DECREASES: dict[str, Any] = {"account": an_account(capabilities=a_venue(amend=AmendQuantity.DECREASE, order_types=frozenset({"Limit", "StopMarket"}), trigger_prices=frozenset({"Last"})))}
+STOP_LESS = a_spec(type="StopMarket", price=None, side="Sell", quantity="0.5", triggerPrice="47000")
+STOP_REPORT = replace(a_report(1), type="StopMarket", side="Sell", price=None, trigger_price=Decimal(48000))
 
 
 @pytest.mark.proves("rule 10")
@@ -186,6 +191,17 @@ CHANGED = a_spec(price="49000")
          seen=a_sight(orders={1: a_report(status=OrderStatus.CANCELED, filled="0.4")}, ended_ms=DONE, settle_read_ms={1: T0 + 1000}, sends={2: a_send(SendStage.PREPARED, 2)}), after_ms=3000, action=Settle),
     Case("modifyPolicy Reject: said, and left alone", order=an_order(spec=a_spec(price="49000", modifyPolicy="Reject"), attempts=LIVE), seen=a_sight(**OPEN), waiting="ModifyNotPermitted"),
     Case("a change the market would refuse is not begun", order=an_order(spec=a_spec(quantity="0.00001", price="50000"), attempts=LIVE), seen=a_sight(**OPEN), waiting="ChangeRefused"),
+    Case("only a smaller quantity can be amended, and that it is", order=an_order(spec=a_spec(quantity="0.5"), attempts=LIVE), seen=a_sight(**OPEN, **DECREASES), action=WriteAmend, number=1),
+    Case("a larger one is replaced there", order=an_order(spec=a_spec(quantity="2"), attempts=LIVE), seen=a_sight(**OPEN, **DECREASES), action=WriteAhead, number=2),
+    Case("another price is replaced there", order=an_order(spec=CHANGED, attempts=LIVE), seen=a_sight(**OPEN, **DECREASES), action=WriteAhead, number=2),
+    Case("a smaller quantity at another price too", order=an_order(spec=a_spec(quantity="0.5", price="49000"), attempts=LIVE), seen=a_sight(**OPEN, **DECREASES), action=WriteAhead, number=2),
+    Case("a smaller quantity with another trigger too", order=an_order(spec=STOP_LESS, attempts=LIVE), seen=a_sight(orders={1: STOP_REPORT}, **DECREASES), action=WriteAhead, number=2),
+    Case("an order that waits is made smaller where it is", order=an_order(spec=STOP_LESS, attempts=LIVE), seen=a_sight(orders={1: replace(STOP_REPORT, trigger_price=Decimal(47000))}, **DECREASES), action=WriteAmend, number=1),
+    Case("AmendOnly, and more is asked for: said, and left alone", order=an_order(spec=a_spec(quantity="2", modifyPolicy="AmendOnly"), attempts=LIVE), seen=a_sight(**OPEN, **DECREASES), waiting="ModifyNotPermitted"),
+    Case("AmendOnly, and less is asked for", order=an_order(spec=a_spec(quantity="0.5", modifyPolicy="AmendOnly"), attempts=LIVE), seen=a_sight(**OPEN, **DECREASES), action=WriteAmend),
+    Case("the exchange refused to make it smaller: replaced", order=an_order(spec=a_spec(quantity="0.5"), attempts=LIVE), action=WriteAhead, number=2,
+         seen=a_sight(**OPEN, **DECREASES, amends={1: a_send(SendStage.REFUSED, quantity=Decimal("0.5"), price=Decimal(50000))})),
+    Case("less than what is filled is no amend: cancelled", order=an_order(spec=a_spec(quantity="0.3"), attempts=LIVE), seen=a_sight(orders={1: a_report(filled="0.4")}, trades={1: (a_trade("1", "0.4"),)}, **DECREASES), action=WriteAhead, number=2),
     Case("suspended: no change begins", order=an_order(spec=a_spec(price="49000", suspend=True), attempts=LIVE), seen=a_sight(**OPEN), waiting="Suspended"),
     Case("the exchange cancelled it: never sent again", order=an_order(attempts=LIVE), seen=a_sight(orders={1: a_report(status=OrderStatus.CANCELED)}, ended_ms=DONE, settle_read_ms={1: T0 + 1000}), after_ms=1500, verdict="CanceledByExchange"),
 )

@@ -9,11 +9,11 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import OrderState
-from exchange_kernel.core.answers import ExchangeOrder, Listing, OrderStatus, Trade
+from exchange_kernel.core.answers import ExchangeOrder, Listing, OrderStatus, Trade, Unreachable
 from exchange_kernel.core.identity import order_id
 from exchange_kernel.exchanges.port import Gap, OrderUpdate
 from exchange_kernel.stores.port import Snapshot, Unavailable
-from tests.builders import a_report, a_spec
+from tests.builders import a_market, a_report, a_spec
 from tests.scripted import OWNER, a_world, until
 from tests.virtual_time import run
 
@@ -351,5 +351,32 @@ def test_an_idle_account_costs_no_writes():
         before = world.accounts.writes
         await asyncio.sleep(300)
         assert world.accounts.writes == before
+
+    story(tell)
+
+
+def test_a_market_that_changes_is_followed_with_the_next_sweep():
+    async def tell(world):
+        async def closed(*, reload=False):
+            return {"BTC/USDT": a_market(active=False)}
+
+        world.exchange.markets = closed
+        await world.desk.session.sweeper.sweep()
+        world.store.create("a", a_spec())
+        await until(lambda: world.status("a").state is OrderState.DENIED)
+        assert world.exchange.calls.count("submit") == 0
+
+    story(tell)
+
+
+def test_markets_that_can_not_be_read_stay_as_they_were():
+    async def tell(world):
+        async def silent(*, reload=False):
+            return Unreachable("silent")
+
+        world.exchange.markets = silent
+        await world.desk.session.sweeper.sweep()
+        world.store.create("a", a_spec())
+        await until(lambda: world.status("a").state is OrderState.OPEN)
 
     story(tell)

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+from decimal import Decimal
 
 import pytest
 
 from exchange_kernel.api import AmendQuantity, OrderState, ReplaceKind
-from exchange_kernel.core.answers import Unknown
+from exchange_kernel.core.answers import GroupAccepted, Unknown
 from exchange_kernel.core.identity import order_id
+from exchange_kernel.core.market_rules import request_for
+from exchange_kernel.core.venue import GroupLeg, GroupRequest
 from exchange_kernel.exchanges.port import OrderRef
 from exchange_kernel.reconcile.submitter import CancelClearance
 from exchange_kernel.stores.port import Conflict, Unavailable
-from tests.builders import a_report, a_spec, a_venue
+from tests.builders import IDS, T0, a_market, a_report, a_spec, a_venue
 from tests.scripted import OWNER, World, until
 from tests.virtual_time import run
+
+
+class Open:
+    """A clearance that lets everything through."""
+
+    def stamp(self):
+        return T0
+
+    def check(self, stamp):
+        return None
 
 
 class Told:
@@ -238,6 +251,18 @@ def test_a_change_in_one_request_has_its_lines_too(venue, action):
         await until(lambda: world.journal.outcomes(action))
         assert world.journal.actions() == ["submit", action]
         assert world.journal.unanswered() == set()
+
+    story(tell)
+
+
+def test_a_list_of_orders_has_its_lines_with_all_that_was_sent():
+    async def tell(world):
+        legs = tuple(GroupLeg("Leg", request_for(a_spec(), IDS[number], a_market(), quantity=Decimal(1))) for number in (1, 2))
+        outcome = await world.desk.session.exchange.submit_group(GroupRequest("f" * 32, "OneCancelsOther", legs), Open())
+        assert isinstance(outcome, GroupAccepted)
+        before, after = (facts for _, _, action, facts in world.journal.lines if action == "submitGroup")
+        assert (before["list_id"], before["request"].legs) == ("f" * 32, legs)
+        assert (after["stamp_ms"], after["outcome"]["result"], after["outcome"]["orders"]) == (world.exchange.stamps[-1], "GroupAccepted", outcome.orders)
 
     story(tell)
 

@@ -17,6 +17,7 @@ from exchange_kernel.core.venue import OrderRequest
 DRIFTED = "Somebody else changed the order at the exchange: write spec as the order is now, or set spec.driftPolicy: Enforce to have it changed back."
 MODIFY_REJECTED = "spec.modifyPolicy is Reject: the order at the exchange stays as it was. Set AmendOrReplace, or put the old values back."
 CANT_AMEND = "This exchange can't amend an order in place: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
+ONLY_LESS = "This exchange amends an order only to a smaller quantity: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
 
 
 def settle_amend(facts: Facts) -> Decision | None:
@@ -65,9 +66,12 @@ def _amend(facts: Facts, number: int) -> Decision | None:
     """The change made in place, where quantity means the order's total there; None: it must be replaced."""
     wanted, record = facts.wanted(number), facts.seen.amends.get(number)
     only = facts.spec.modify_policy is ModifyPolicy.AMEND_ONLY
-    if wanted is None or facts.seen.account.capabilities.amend is not AmendQuantity.TOTAL:
+    kind = facts.seen.account.capabilities.amend
+    if wanted is None or kind not in (AmendQuantity.TOTAL, AmendQuantity.DECREASE):
         return Decision(waiting=Waiting("ModifyNotPermitted", CANT_AMEND)) if only else None
     terms = Terms.of(wanted)
+    if kind is AmendQuantity.DECREASE and not terms.only_less_than(Terms.of(facts.seen.orders[number])):
+        return Decision(waiting=Waiting("ModifyNotPermitted", ONLY_LESS)) if only else None
     if record is not None and record.stage is SendStage.REFUSED and record.terms == terms:
         return Decision(waiting=Waiting("AmendRefused", f"The exchange refused to amend the order: {record.reason}.", person=True)) if only else None
     if (refused := _change_refused(facts, wanted, wanted.quantity or ZERO)) is not None:

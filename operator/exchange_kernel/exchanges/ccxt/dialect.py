@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from exchange_kernel.core.answers import ExchangeOrder, Trade
-from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
+from exchange_kernel.core.answers import Balance, ExchangeOrder, GroupFound, Position, Trade
+from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.wire import Answer
 from exchange_kernel.exchanges.port import OrderRef, OrderUpdate
@@ -103,6 +103,34 @@ class StreamDialect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Amends:
+    """Changing an order in place; it keeps its ids."""
+
+    request: Callable[[OrderRef, OrderRequest, Market], Call]
+    read: Callable[[Any, Market], ExchangeOrder]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """Lists of orders that the venue keeps."""
+
+    request: Callable[[GroupRequest, Market], Call]
+    read: Callable[[Any, Market], tuple[GroupFound, tuple[ExchangeOrder, ...], tuple[Trade, ...]]]
+    lookup: Callable[[str], Call]                              # by our id for the list
+    read_found: Callable[[Any], GroupFound]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holdings:
+    """What the account has. `positions` is None where there are no positions, as on spot."""
+
+    balances: Callable[[], Pages]
+    read_balance: Callable[[Any, Callable[[str], str]], Balance]             # (entry, ccxt's name for an asset of the venue)
+    positions: Callable[[Market | None], Pages] | None = None
+    read_position: Callable[[Any, Markets], Position] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     exchange_id: str               # ccxt's
     market_type: str
@@ -135,5 +163,8 @@ class Dialect:
 
     words: Words
     stream: StreamDialect | None   # None: the account is swept instead
+    amends: Amends | None = None
+    groups: Groups | None = None
+    holdings: Holdings | None = None
     one_at_a_time: bool = False    # requests must arrive in the order of their numbers: the next is signed when the last is answered
     errors_in_200: bool = False    # the venue says its errors with a 200

@@ -5,16 +5,20 @@ An answer is judged by its raw code and message: ccxt's exception classes depend
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from exchange_kernel.core.answers import (
     Accepted,
+    AmendOutcome,
     CancelOutcome,
     Duplicate,
     ExchangeOrder,
     Found,
+    GroupAccepted,
+    GroupLookupOutcome,
+    GroupOutcome,
     LookupOutcome,
     NotFound,
     NotSent,
@@ -25,8 +29,8 @@ from exchange_kernel.core.answers import (
     UnknownOrder,
     Unreachable,
 )
-from exchange_kernel.core.venue import OrderRequest
-from exchange_kernel.exchanges.ccxt.dialect import AllowList, Dialect, Market
+from exchange_kernel.core.venue import GroupRequest, OrderRequest
+from exchange_kernel.exchanges.ccxt.dialect import AllowList, Amends, Dialect, Groups, Market
 from exchange_kernel.exchanges.ccxt.parsing import Unreadable
 from exchange_kernel.exchanges.ccxt.wire import Answer
 from exchange_kernel.exchanges.port import OrderRef
@@ -121,11 +125,41 @@ def submit_outcome(reply: Reply, dialect: Dialect, request: OrderRequest, market
     return _unproved(reply)
 
 
-def cancel_outcome(reply: Reply, dialect: Dialect, ref: OrderRef, market: Market) -> CancelOutcome:
+def group_outcome(reply: Reply, dialect: Dialect, groups: Groups, request: GroupRequest, market: Market) -> GroupOutcome:
+    """As with one order. All of the list's orders are in the answer under our ids, or it is about something else."""
     match reply:
         case Answered(document=document):
             try:
-                order = dialect.read_cancelled(document, market)
+                found, orders, trades = groups.read(document, market)
+            except Unreadable:
+                return Unknown(GARBAGE)
+            by_id = {order.client_order_id: order for order in orders}
+            asked = [leg.request.client_order_id for leg in request.legs]
+            if found.list_id != request.list_id or by_id.keys() != set(asked):
+                return Unknown(ECHO)
+            return GroupAccepted(found.list_id, found.exchange_list_id, tuple(by_id[one] for one in asked), trades)
+        case VenueError() if _says(reply, dialect.words.duplicates):
+            return Duplicate(reply.code)
+        case VenueError() if _says(reply, dialect.words.time):
+            return TimeRefused(_stable(reply.message))
+        case VenueError() if _says(reply, dialect.words.refusals):
+            return Refused(reply.code, _stable(reply.message))
+    return _unproved(reply)
+
+
+def cancel_outcome(reply: Reply, dialect: Dialect, ref: OrderRef, market: Market) -> CancelOutcome:
+    return _changed(reply, dialect, ref, market, dialect.read_cancelled)
+
+
+def amend_outcome(reply: Reply, dialect: Dialect, amends: Amends, ref: OrderRef, market: Market) -> AmendOutcome:
+    return _changed(reply, dialect, ref, market, amends.read)
+
+
+def _changed(reply: Reply, dialect: Dialect, ref: OrderRef, market: Market, read: Callable[[Any, Market], ExchangeOrder]) -> CancelOutcome:
+    match reply:
+        case Answered(document=document):
+            try:
+                order = read(document, market)
             except Unreadable:
                 return Unknown(GARBAGE)
             return Accepted(order) if _is(order, ref) else Unknown(ECHO)
@@ -146,6 +180,19 @@ def lookup_outcome(reply: Reply, dialect: Dialect, ref: OrderRef, markets: Mappi
             except Unreadable:
                 return Unreachable(GARBAGE)
             return Found(order) if _is(order, ref) else Unreachable(ECHO)
+        case VenueError() if _says(reply, dialect.words.not_found):
+            return NotFound()
+    return unreachable(reply)
+
+
+def group_lookup_outcome(reply: Reply, dialect: Dialect, groups: Groups, list_id: str) -> GroupLookupOutcome:
+    match reply:
+        case Answered(document=document):
+            try:
+                found = groups.read_found(document)
+            except Unreadable:
+                return Unreachable(GARBAGE)
+            return found if found.list_id == list_id else Unreachable(ECHO)
         case VenueError() if _says(reply, dialect.words.not_found):
             return NotFound()
     return unreachable(reply)

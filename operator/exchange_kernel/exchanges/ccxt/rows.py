@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.binance import read_error as binance_error
+from exchange_kernel.exchanges.ccxt.binance_answers import read_error as binance_error
 from exchange_kernel.exchanges.ccxt.dialect import AllowList
 from exchange_kernel.exchanges.ccxt.row import HOUR_MS, Asked, Row, codes, texts, words
 

@@ -13,9 +13,9 @@ from typing import Any
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
 from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, subtract
 from exchange_kernel.core.venue import MarketRules, OrderRequest
-from exchange_kernel.exchanges.ccxt import said
+from exchange_kernel.exchanges.ccxt import holdings, said
 from exchange_kernel.exchanges.ccxt.budget import Limit
-from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Market, Markets, Pages
+from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Holdings, Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries, record
 from exchange_kernel.exchanges.ccxt.row import Asked, Row
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built, read
@@ -58,6 +58,10 @@ class _Spoken:
             read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
             one_at_a_time=row.increasing_nonce,
+            holdings=Holdings(
+                balances=self.balance_pages, read_balance=holdings.read_balance,
+                positions=None if row.market_type == "spot" else self.position_pages, read_position=holdings.read_position,
+            ),
         )
 
     # ── Requests ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +208,18 @@ class _Spoken:
             return [trade for trade in trades if str(record(trade).get("order")) == exchange_order_id]
 
         return _replaced(call, extract)
+
+    def balance_pages(self) -> Pages:
+        call = self.call("fetch_balance", ())
+
+        def extract(answer: Answer) -> list[Any]:
+            assert call.extract is not None
+            return holdings.assets(call.extract(answer))
+
+        yield _replaced(call, extract)
+
+    def position_pages(self, market: Market | None) -> Pages:
+        yield self.call("fetch_positions", (None if market is None else [market.rules.symbol],))
 
     def account(self) -> Call:
         if self.row.account_method is None:

@@ -9,7 +9,7 @@ import pytest
 
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.venue import MarketRules
-from exchange_kernel.exchanges.ccxt import binance
+from exchange_kernel.exchanges.ccxt import binance_answers as binance
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.dialect import Market, Said, StreamEnded
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable

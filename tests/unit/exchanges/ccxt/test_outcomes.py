@@ -44,6 +44,12 @@ class Case(NamedTuple):
 
 
 CASES = [
+    Case("-2010", "Order would trigger immediately.", Refused, Refused, Unreachable, "the market has passed the trigger, as documented"),
+    Case("-2010", "Stop price would trigger immediately.", Refused, Refused, Unreachable, "and as the venue says it"),
+    Case("-2010", "The relationship of the prices for the orders is not correct.", Refused, Refused, Unreachable, "the two of an OCO"),
+    Case("-2038", "Order amend (quantity increase) is not supported.", Refused, Refused, Unreachable, "an amend's no"),
+    Case("-2038", "Unknown order sent.", Unknown, UnknownOrder, Unreachable, "an amend's order is not known"),
+    Case("-2018", "Order list does not exist.", Unknown, Unknown, NotFound, "a list is not known"),
     Case("-2010", "Account has insufficient balance for requested action.", Refused, Refused, Unreachable, "no funds"),
     Case("-2010", "Duplicate order sent.", Duplicate, Unknown, Unreachable, "exists, under the code of the refusals"),
     Case("-2010", "Order would immediately match and take.", Refused, Refused, Unreachable, "post-only"),

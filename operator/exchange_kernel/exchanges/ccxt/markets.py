@@ -1,0 +1,140 @@
+"""The markets of a venue, as they were last loaded, and reading entries that name them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import aiohttp
+
+from exchange_kernel.core.answers import Unreachable
+from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
+from exchange_kernel.exchanges.ccxt.dialect import Dialect, Market
+from exchange_kernel.exchanges.ccxt.link import CLOSED, Link
+from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, Answered, unreachable
+from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+from exchange_kernel.exchanges.ccxt.wire import CALL, WireCall
+
+log = logging.getLogger(__name__)
+
+#: How long a list of markets is used: steps, limits and what is open for trading change without a word.
+GOOD_FOR_S = 3600.0
+
+#: How long it is good enough for something that names a market that it lacks.
+RELOAD_AFTER_S = 60.0
+
+Read = TypeVar("Read")
+Context = TypeVar("Context")
+
+
+class VenueMarkets(Link):
+    def __init__(self, dialect: Dialect, ccxt: Any, http: aiohttp.ClientSession, budget: Budget) -> None:
+        super().__init__(dialect, ccxt, http, budget)
+        self._by_symbol: Mapping[str, Market] = {}
+        self._by_id: Mapping[str, Market] = {}
+        self._markets_at = 0.0                           # when they were loaded (monotonic, s)
+        self._loading = asyncio.Lock()
+
+    async def markets(self, *, reload: bool = False) -> Mapping[str, MarketRules] | Unreachable:
+        return await self._loaded(0.0 if reload else GOOD_FOR_S)
+
+    async def _loaded(self, good_for_s: float) -> Mapping[str, MarketRules] | Unreachable:
+        """The list, loaded anew if it is older. One that grew old and can't be had anew is better than none."""
+        async with self._loading:
+            if not self._by_symbol or time.monotonic() - self._markets_at >= good_for_s:
+                problem = await self._load_markets()
+                if problem is not None and (not self._by_symbol or not good_for_s):
+                    return problem
+            return {symbol: market.rules for symbol, market in self._by_symbol.items()}
+
+    async def _reloaded(self) -> bool:
+        """Whether the list was loaded anew, for something names a market that it lacks: perhaps a newer one."""
+        before = self._markets_at
+        await self._loaded(RELOAD_AFTER_S)
+        return self._markets_at != before
+
+    async def _load_markets(self) -> Unreachable | None:
+        if self._dialect.markets is None:
+            return await self._load_by_ccxt()
+        answer = await self._ask(self._dialect.markets, WireCall(None), Priority.LISTING)
+        if not isinstance(answer, Answered):
+            return unreachable(answer)
+        try:
+            found = self._dialect.read_markets(answer.document)
+            limit = self._dialect.read_limit(answer.document)
+        except Unreadable:
+            return unreachable(answer)
+        markets, problems = await parsed(found, self._dialect.read_market, self._ccxt.safe_currency_code)
+        for problem in problems:
+            self._count_unreadable("the markets", problem)
+        if not markets:
+            return Unreachable(GARBAGE)
+        if limit is not None:
+            self._budget.resize(limit)
+        self._by_id = {market.id: market for market in markets}
+        self._by_symbol = self._named(markets)
+        self._markets_at = time.monotonic()
+        return None
+
+    async def _load_by_ccxt(self) -> Unreachable | None:
+        """By ccxt's own public requests, of which some venues need several."""
+        turn = await self._budget.turn(1, Priority.LISTING)
+        if self._closed or not isinstance(turn, Granted):
+            return Unreachable(CLOSED if self._closed else BUSY)
+        token = CALL.set(WireCall(None, many=True))
+        try:
+            listed = await self._ccxt.fetch_markets()
+            self._ccxt.set_markets(listed)
+        except Exception as error:                                 # its text may hold an address
+            log.warning("the markets of %s can't be loaded: %s", self._dialect.exchange_id, type(error).__name__)
+            return Unreachable("the markets can't be loaded")
+        finally:
+            CALL.reset(token)
+        markets, problems = await parsed(self._dialect.read_markets(listed), self._dialect.read_market, self._ccxt.safe_currency_code)
+        for problem in problems:
+            self._count_unreadable("the markets", problem)
+        if not markets:
+            return Unreachable(GARBAGE)
+        self._by_id = {market.id: market for market in markets}
+        self._by_symbol = self._named(markets)
+        self._markets_at = time.monotonic()
+        return None
+
+    def _named(self, markets: list[Market]) -> Mapping[str, Market]:
+        """By our names. One name of two open markets is nobody's: an order may not go to the other one."""
+        by_symbol: dict[str, list[Market]] = {}
+        for market in markets:
+            by_symbol.setdefault(market.rules.symbol, []).append(market)
+        named = {}
+        for symbol, same in by_symbol.items():
+            candidates = [market for market in same if market.rules.active] or same
+            if len(candidates) == 1:
+                named[symbol] = candidates[0]
+            else:
+                log.error("%s has several markets that ccxt calls %s: none of them is traded here", self._dialect.exchange_id, symbol)
+        return named
+
+    async def _market(self, symbol: str) -> Market | Unreachable:
+        if (market := self._by_symbol.get(symbol)) is not None:
+            return market
+        if isinstance(loaded := await self._loaded(RELOAD_AFTER_S), Unreachable):
+            return loaded
+        return self._by_symbol.get(symbol) or Unreachable("the venue has no such market")
+
+
+async def parsed(page: Iterable[Any], read: Callable[[Any, Context], Read], context: Context) -> tuple[list[Read], list[Unreadable]]:
+    """Entry by entry. Others keep their turn: a page may have thousands."""
+    items: list[Read] = []
+    problems: list[Unreadable] = []
+    for number, entry in enumerate(page):
+        if number % 100 == 99:
+            await asyncio.sleep(0)
+        try:
+            items.append(read(entry, context))
+        except Unreadable as problem:
+            problems.append(problem)
+    return items, problems
