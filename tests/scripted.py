@@ -477,6 +477,7 @@ class Desk:
         self.group_reconciler = OrderGroupReconciler(
             store=self.group_store, intents=journaled, session_of=self.account_reconciler.session_of, wake_intent=self.intents.wake,
             wake_after=self.groups.wake_after, wall_ms=clock.wall_ms, events=events,
+            unchanged=lambda record, session: self.intent_reconciler.unchanged(record, session, first=True),
         )
         self.intent_reconciler = OrderIntentReconciler(
             store=journaled, memory=self.memory, events=events, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,

@@ -107,7 +107,8 @@ class OrderGroupSpec(Spec):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )] = Field(description="The orders. Their names and roles can't be changed, nor can there be more or fewer later; their order means nothing.")
     native_policy: NativePolicy = field(
-        "Whether the exchange's own order lists are used. Prefer: where it has a list that keeps onPartialFill. Require: or else the group is not placed. "
+        "Whether the exchange's own order lists are used. Prefer: where its list does just what the operator would: that of OneCancelsOther with "
+        "onPartialFill Cancel. Require: its list, by its rules (exits are placed once the Entry is filled whole), or else the group is not placed. "
         "Never: the operator keeps the group. Can't be changed.", default=NativePolicy.PREFER)
     on_partial_fill: PartialFillPolicy | None = field(
         "What a fill of one does to the others. Cancel: they are cancelled. Reduce: they are made smaller by its share. Absent: Cancel for OneCancelsOther, "
@@ -183,6 +184,7 @@ class OrderGroupStatus(Status):
 
     observed_generation: StrictInt = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
     members: list[MemberStatus] = field("The members, by name.", max_items=MAX_MEMBERS, key="name")
+    native: StrictBool = field("Whether the exchange itself keeps the orders as one list.", default=False)
     counts: MemberCounts | None = field("How many members there are in each state.", default=None)
     completion_time: Time | None = field("When the last member's end was settled.", default=None)
     conditions: list[Condition] = field(

@@ -188,6 +188,7 @@ class _Rooms:
             wake_intent=self.intent_wakeups.wake,
             wake_after=self.group_wakeups.wake_after,
             wall_ms=self._clock.wall_ms,
+            unchanged=lambda record, session: self.intent_reconciler.unchanged(record, session, first=True),
             events=self.events,
         )
         self.intent_reconciler = OrderIntentReconciler(

@@ -36,6 +36,7 @@ class Outlook:
     members: Members
     wanted: Wanted
     markets: Markets
+    native: bool = False  # the exchange keeps its orders as one list
     denied: Waiting | None = None  # nothing of it is placed
     trouble: Waiting | None = None  # why it can't go on by itself, or not now
 
@@ -54,6 +55,7 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
     return OrderGroupStatus(
         observed_generation=group.generation,
         members=members,
+        native=outlook.native,
         counts=_counts(members),
         completion_time=at if finished else None,
         conditions=_conditions(outlook, finished, at),
@@ -171,6 +173,9 @@ def _protection(outlook: Outlook) -> tuple[str, str, str] | None:
     position = subtract(_opened(outlook), _closed(outlook))
     if position <= 0:
         return TRUE, "NoPosition", ""
+    entry = next(member for member in outlook.members if member.spec.role is MemberRole.ENTRY)
+    if outlook.native and stop.live and not entry.finished:
+        return FALSE, "StopPending", "There is a position, and the exchange's list places its stop once the Entry is filled whole."
     if stop.live:
         return TRUE, "StopWorking", ""
     if stop.unknown:

@@ -32,11 +32,11 @@ from exchange_kernel.api import (
 )
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import too_small
+from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
 from exchange_kernel.core.money import ZERO, add, quantise_quantity, share_of, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendStage
-from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.core.venue import Capabilities, GroupLeg, GroupRequest, MarketRules
 
 NOT_RECORDED = Waiting("MembersBeingMade", "The group's members are being made: none is sent before all are.")
 SUSPENDED = Waiting("Suspended", "spec.suspend of the OrderGroup is true: nothing is sent until it is false.")
@@ -48,10 +48,9 @@ ANOTHER_UNKNOWN = Waiting("MemberUnknown", "What became of another member of the
 NO_MEMBER = Waiting("NoMember", "The OrderGroup that spec.groupRef names has another OrderIntent for this member, or none of this name.", person=True)
 NEEDS_NATIVE = Waiting(
     "NeedsNativeGroup",
-    "Two resting orders of one position need its balance twice on spot, unless the exchange keeps them as one list, which this one does not offer for this "
-    "group: use another exchange, or set nativePolicy: Never to have it tried.",
+    "Two resting orders of one position need its balance twice on spot, unless the exchange keeps them as one list, and this one's does not do just what "
+    "the operator would: set nativePolicy: Require and onPartialFill: Cancel to use its list by its rules, or Never to have it tried.",
 )
-NO_NATIVE = Waiting("NoNativeGroup", "nativePolicy is Require, and the exchange offers no list of its own for this group: set Prefer or Never.")
 
 #: No order of them is worth less than nothing having been sent: they close positions.
 EXITS = (MemberRole.STOP_LOSS, MemberRole.TAKE_PROFIT)
@@ -93,7 +92,7 @@ class GroupRecord:
     @property
     def reduces(self) -> bool:
         """Whether a fill of one makes the others smaller, rather than cancelling them."""
-        default = PartialFillPolicy.CANCEL if self.spec.mode is GroupMode.ONE_CANCELS_OTHER else PartialFillPolicy.REDUCE
+        default = PartialFillPolicy.REDUCE if self.spec.mode is GroupMode.BRACKET else PartialFillPolicy.CANCEL
         return (self.spec.on_partial_fill or default) is PartialFillPolicy.REDUCE
 
 
@@ -180,9 +179,9 @@ class Want:
 Members = Sequence[Member]
 
 
-def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules]) -> dict[str, Want]:
-    """What is wanted of each member, by name."""
-    by_mode = _MODES[group.spec.mode]
+def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], *, native: bool = False) -> dict[str, Want]:
+    """What is wanted of each member, by name. `native`: the exchange keeps them as one list."""
+    by_mode = _listed if native and group.entry is not None else _MODES[group.spec.mode]
     return {member.name: _held(group, member, members, _unwanted(group, member, by_mode(group, member, members, markets))) for member in members}
 
 
@@ -241,6 +240,19 @@ def _triggered(group: GroupRecord, member: Member, members: Members, markets: Ma
     return _following(group, member, entry, siblings, size, markets)
 
 
+def _listed(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
+    """A list of the exchange's own with an Entry: all of it is made at once, and its exits wait there until the Entry is filled whole."""
+    entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
+    if member is entry:
+        return Want(unwanted=group.unwanted or _gave_up(group, members))
+    if entry.filled <= 0 and (entry.finished or group.unwanted):
+        return Want(unwanted=True)
+    if group.unwanted and entry.finished and not _stays(group, member):
+        return Want(unwanted=True)
+    siblings = [one for one in members if one.name != member.name and one is not entry] if group.spec.mode is GroupMode.BRACKET else []
+    return Want(unwanted=any(one.filled > 0 for one in siblings))
+
+
 def _following(group: GroupRecord, member: Member, entry: Member, siblings: Members, size: Decimal | None, markets: Mapping[str, MarketRules]) -> Want:
     """One exit or leg for what its Entry has filled so far."""
     if size is None or (not member.made and too_small(member.spec, size, markets[member.spec.symbol])):
@@ -294,12 +306,46 @@ def _stays(group: GroupRecord, member: Member) -> bool:
 
 # ── What follows for the whole ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-def denial(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules]) -> Waiting | None:
+def goes_native(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> bool:
+    """Whether the exchange is to keep the group. Decided once, and written before anything is sent."""
+    if any(member.status.uid is not None for member in members):
+        return group.status.native
+    policy, mode = group.spec.native_policy, group.spec.mode
+    does_the_same = mode is GroupMode.ONE_CANCELS_OTHER and not group.reduces
+    if policy is NativePolicy.NEVER or group.reduces or (policy is NativePolicy.PREFER and not does_the_same):
+        return False
+    return not_listed(group, members, markets, venue) is None
+
+
+def not_listed(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> str | None:
+    """Why the exchange can't keep the group as one list, as a sentence."""
+    if group.spec.mode not in venue.native_groups:
+        return "This exchange has no list for it."
+    if group.spec.mode is GroupMode.BRACKET and group.reduces:
+        return "Its list cancels the other exit at any fill of one: set onPartialFill: Cancel."
+    market = markets.get(members[0].spec.symbol)
+    if market is None:
+        return "Its market is not known."
+    return group_unacceptable(list_request(group, members, markets, "", dict.fromkeys((member.name for member in members), "")), market, venue)
+
+
+def list_request(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], list_id: str, ids: Mapping[str, str]) -> GroupRequest:
+    """All members as one list, under the ids they would have alone: the Entry first."""
+    market = markets[members[0].spec.symbol]
+    legs = []
+    for member in sorted(members, key=lambda one: one.spec.role is not MemberRole.ENTRY):
+        spec = intent_spec(group, member, Want(), markets)
+        legs.append(GroupLeg(member.spec.role, request_for(spec, ids[member.name], market, quantity=spec.quantity)))
+    return GroupRequest(list_id, group.spec.mode, tuple(legs))
+
+
+def denial(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> Waiting | None:
     """Why the group can't be placed as it stands; asked only before anything of it is made."""
-    if any(member.made for member in members):
+    if any(member.made for member in members) or goes_native(group, members, markets, venue):
         return None
     if group.spec.native_policy is NativePolicy.REQUIRE:
-        return NO_NATIVE
+        why = not_listed(group, members, markets, venue) or ""
+        return Waiting("NoNativeGroup", f"nativePolicy is Require, and the exchange can't keep the group as one list. {why} Or set Prefer or Never.")
     return NEEDS_NATIVE if group.spec.native_policy is NativePolicy.PREFER and _locks_twice(group, markets) else None
 
 

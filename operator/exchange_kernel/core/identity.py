@@ -32,6 +32,11 @@ def member_order_id(owner: str, *, group_uid: str, member: str, attempt: int) ->
     return _compose(owner, "group", group_uid, member, str(attempt))
 
 
+def list_order_id(owner: str, *, group_uid: str) -> str:
+    """The id of the list in which an exchange keeps a group's orders."""
+    return _compose(owner, "group list", group_uid)
+
+
 def _compose(owner: str, *parts: str) -> str:
     # Lengths in front of the parts: ("a", "bc") and ("ab", "c") must not meet.
     digest = hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

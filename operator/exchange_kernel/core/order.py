@@ -57,6 +57,7 @@ class Membership:
 
     held: Waiting | None = None  # why it may not be sent, if it may not
     unwanted: bool = False  # it is to go from the exchange
+    native: bool = False  # the exchange keeps the orders as one list: the group sends it whole, and none is changed on its own
     recorded: bool = False  # the group's status tells its end: the object may go
 
 

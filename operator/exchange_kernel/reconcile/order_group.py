@@ -15,12 +15,15 @@ import structlog
 from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderIntentSpec, OrderState
 from exchange_kernel.core import group_status, groups
 from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.answers import GroupFound, Unreachable
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.group_events import EDIT_REVERTED, STOP_LEFT, of_group
 from exchange_kernel.core.group_status import Outlook
 from exchange_kernel.core.groups import GroupRecord, Member, Want
 from exchange_kernel.core.order import Membership, OrderRecord
 from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.exchanges.port import Closed
+from exchange_kernel.reconcile import order_list
 from exchange_kernel.reconcile.order_intent import WRITE_RETRY_S, Step
 from exchange_kernel.reconcile.ports import Events, NoEvents
 from exchange_kernel.reconcile.session import AccountSession
@@ -64,6 +67,7 @@ class _Memory:
     told: dict[str, tuple[bool, Waiting | None]]  # what each member was last woken for
     applied: dict[str, OrderIntentSpec]  # what each member's intent was last written to say
     refused: dict[str, str]  # members that admission refused, with its words
+    listed: bool = False  # its list was handed to the adapter by this process
     trouble: Waiting | None = None
     failures: int = 0
 
@@ -80,8 +84,11 @@ class OrderGroupReconciler:
         wake_intent: Callable[[str], None],
         wake_after: Callable[[str, float], None],
         wall_ms: Callable[[], int],
+        unchanged: Callable[[OrderRecord, AccountSession], Callable[[], Closed | None]],
         events: Events | None = None,
     ) -> None:
+        """`unchanged`: the gate of one member's first send."""
+        self._unchanged = unchanged
         self._store, self._intents, self._session_of = store, intents, session_of
         self._wake_intent, self._wake_after, self._wall_ms = wake_intent, wake_after, wall_ms
         self._events = events or NoEvents()
@@ -100,8 +107,9 @@ class OrderGroupReconciler:
         member = next((member for member in members or () if member.name == ref.member), None)
         if members is None or member is None or member.order is None or member.order.uid != record.uid:
             return Membership(held=groups.NO_MEMBER, recorded=True)
-        want = groups.wants(group, members, _markets(session))[ref.member]
-        return Membership(held=want.held, unwanted=want.unwanted, recorded=group_status.recorded(group, ref.member, record.status))
+        native = group.status.native
+        want = groups.wants(group, members, _markets(session), native=native)[ref.member]
+        return Membership(held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status))
 
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,8 +142,19 @@ class OrderGroupReconciler:
         if seen is None:
             return None
         members = seen
-        denied = None if group.finished else groups.denial(group, members, markets)
-        return Outlook(group=group, members=members, wanted=groups.wants(group, members, markets), markets=markets, denied=denied, trouble=memory.trouble)
+        venue = session.term.exchange.capabilities if session.term is not None else None
+        if venue is None:
+            return None
+        native = groups.goes_native(group, members, markets, venue)
+        return Outlook(
+            group=group,
+            members=members,
+            wanted=groups.wants(group, members, markets, native=native),
+            markets=markets,
+            native=native,
+            denied=None if group.finished else groups.denial(group, members, markets, venue),
+            trouble=memory.trouble,
+        )
 
     def _members(self, group: GroupRecord, session: AccountSession | None) -> tuple[Member, ...] | None:
         """All members with what is known of each; None while the account is not provably ours."""
@@ -191,6 +210,8 @@ class OrderGroupReconciler:
             for member in outlook.members:
                 if (step := await self._correct(outlook, member, outlook.wanted[member.name])) is not None:
                     return step
+        if outlook.native and not isinstance(session, Waiting) and await self._send_list(outlook, session):
+            return Step.NEXT
         return await self._let_go(outlook)
 
     async def _make(self, outlook: Outlook, member: Member, want: Want) -> Step | None:
@@ -238,6 +259,20 @@ class OrderGroupReconciler:
             case Conflict() | Gone():
                 return Step.AGAIN
         return None
+
+    async def _send_list(self, outlook: Outlook, session: AccountSession) -> bool:
+        group, memory = outlook.group, self._memory[outlook.group.uid]
+        match await order_list.send(outlook, session, self._unchanged, again=memory.listed):
+            case tuple() as sent:
+                memory.listed = memory.listed or bool(sent)
+                for uid in sent:
+                    self._wake_intent(uid)
+                return bool(sent)
+            case GroupFound():
+                self._retry(group, order_list.EXISTS)
+            case Unreachable(reason=reason):
+                self._retry(group, None, reason)
+        return False
 
     async def _let_go(self, outlook: Outlook) -> Step:
         """What is left of a group that is deleted, or whose time after its end is over."""

@@ -96,11 +96,11 @@ class OrderIntentReconciler:
                 self._sleep(record.uid, decision)
                 return Step.REST
             case actions.Submit(number=number, request=request):
-                await submitter.submit(session, seen.ids[number], request, self._unchanged(record, session, first=number == 1))
+                await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, first=number == 1))
             case actions.Replace(number=number, request=request):
-                await submitter.replace(session, record, seen.ids[number], request, self._unchanged(record, session, first=False))
+                await submitter.replace(session, record, seen.ids[number], request, self.unchanged(record, session, first=False))
             case actions.Amend(number=number, request=request):
-                await submitter.amend(session, record, seen.ids[number], request, self._unchanged(record, session, first=False))
+                await submitter.amend(session, record, seen.ids[number], request, self.unchanged(record, session, first=False))
             case actions.WriteAmend(number=number, request=request):
                 version = record.resource_version
                 if (step := await self._write(record, seen, decision, session.now())) is not Step.NEXT:
@@ -160,7 +160,7 @@ class OrderIntentReconciler:
         # A write that is not to be had now must not hold up finding out.
         return step is Step.REST or self._store.get(record.uid) is record
 
-    def _unchanged(self, decided_on: OrderRecord, session: AccountSession, *, first: bool) -> Callable[[], Closed | None]:
+    def unchanged(self, decided_on: OrderRecord, session: AccountSession, *, first: bool) -> Callable[[], Closed | None]:
         """The gate (rule 4): deletion, desired state, suspension, trading mode and deadline as they are at the wire, not as they were decided on."""
         mode = session.trading_mode
 

@@ -17,9 +17,9 @@ import structlog
 from exchange_kernel.api import SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
-from exchange_kernel.core.answers import ExchangeOrder, Refused, Unreachable
+from exchange_kernel.core.answers import ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
 from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, WARNING, Event
-from exchange_kernel.core.identity import encode, keyed_order_id
+from exchange_kernel.core.identity import encode, keyed_order_id, list_order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import Closed, Exchange
@@ -167,6 +167,15 @@ class AccountSession:
         else:
             made = claims.own_id(record, self.owner, number)
         return encode(made, term.exchange.capabilities.client_order_id_codec)
+
+    def list_id(self, group_uid: str) -> str:
+        """The id of the list in which the exchange is to keep a group."""
+        codec = self.term.exchange.capabilities.client_order_id_codec if self.term is not None else "hex32"
+        return encode(list_order_id(self.owner, group_uid=group_uid), codec)
+
+    async def lookup_group(self, symbol: str, list_id: str) -> GroupLookupOutcome:
+        exchange = self.exchange
+        return await exchange.lookup_group(symbol, list_id) if exchange is not None else Unreachable("the account is not held by this process")
 
     def seen(self, record: OrderRecord) -> Seen | None:
         """The sight of one order for `decide`; None while the account is not provably ours: also for a process that was stopped and does not know it yet."""

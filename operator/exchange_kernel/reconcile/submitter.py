@@ -14,6 +14,8 @@ from exchange_kernel.core.answers import (
     AmendOutcome,
     CancelOutcome,
     Duplicate,
+    GroupAccepted,
+    GroupOutcome,
     NotSent,
     Refused,
     Replaced,
@@ -24,7 +26,7 @@ from exchange_kernel.core.answers import (
 )
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
-from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.core.venue import GroupRequest, OrderRequest
 from exchange_kernel.exchanges.port import Closed, OrderRef
 from exchange_kernel.telemetry import metrics
 
@@ -47,6 +49,26 @@ class SendClearance:
         stamp = self.session.stamp(self.term)
         if not isinstance(stamp, Closed):
             self.send.last_stamp_ms = max(self.send.last_stamp_ms or 0, stamp)
+        return stamp
+
+    def check(self, stamp: int) -> Closed | None:
+        return self.session.still_ours(self.term) or self.unchanged()
+
+
+@dataclass(slots=True)
+class ListClearance:
+    """Permission for one request that sends several orders."""
+
+    session: AccountSession
+    term: Term
+    sends: list[SendRecord]
+    unchanged: Callable[[], Closed | None]
+
+    def stamp(self) -> int | Closed:
+        stamp = self.session.stamp(self.term)
+        if not isinstance(stamp, Closed):
+            for send in self.sends:
+                send.last_stamp_ms = max(send.last_stamp_ms or 0, stamp)
         return stamp
 
     def check(self, stamp: int) -> Closed | None:
@@ -112,6 +134,37 @@ def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOut
             send.stage, send.reason = SendStage.UNKNOWN, reason
         case UnknownOrder():
             send.stage = SendStage.UNKNOWN  # an amend of an order that may have ended: what it is by then, is read
+
+
+async def submit_group(session: AccountSession, request: GroupRequest, unchanged: Callable[[], Closed | None]) -> None:
+    """Send several orders as one list: each has its own send record, and all have the one outcome."""
+    term, exchange = session.term, session.exchange
+    if term is None or exchange is None:
+        return
+    sends = []
+    for leg in request.legs:
+        known = session.memory.of(leg.request.client_order_id)
+        known.send = SendRecord.of(SendStage.IN_FLIGHT, leg.request, tried_ms=session.venue_ms())
+        known.asked.add(known.send.terms)
+        sends.append(known.send)
+
+    async def send_and_remember() -> None:
+        outcome: GroupOutcome = Unknown("The adapter failed.")
+        try:
+            outcome = await exchange.submit_group(request, ListClearance(session, term, sends, unchanged))
+        except BaseException as error:
+            log.error("a list failed in the adapter", list_id=request.list_id, exc_info=error)
+        if isinstance(outcome, GroupAccepted):
+            for send, order in zip(sends, outcome.orders, strict=True):
+                trades = tuple(trade for trade in outcome.trades if trade.exchange_order_id == order.exchange_order_id)
+                _remember_send(session, send, Accepted(order, trades))
+        else:
+            for send in sends:
+                _remember_send(session, send, outcome)
+        metrics.SUBMITS.labels(account=session.label, outcome=type(outcome).__name__).inc()
+        log.info("list submitted", list_id=request.list_id, outcome=type(outcome).__name__, symbol=request.legs[0].request.symbol)
+
+    await asyncio.shield(session.track(send_and_remember()))
 
 
 async def replace(session: AccountSession, record: OrderRecord, old: str, request: OrderRequest, unchanged: Callable[[], Closed | None]) -> None:

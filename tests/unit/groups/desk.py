@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,10 @@ PERPETUAL = a_market(contract_size=Decimal("0.001"), quantity_step=Decimal(1), m
 VENUE = a_venue(
     order_types=frozenset({"Market", "Limit", "StopMarket", "StopLimit", "TakeProfitMarket", "TakeProfitLimit"}), trigger_prices=frozenset({"Last"}), reduce_only=True,
 )
+
+
+SPOT = a_market(quantity_step=Decimal(1), min_quantity=Decimal(1), min_notional=None)
+LISTS = frozenset({"OneCancelsOther", "OneTriggersOther", "Bracket"})
 
 
 def a_member(name: str, role: str = "Leg", **changes: Any) -> dict[str, Any]:
@@ -39,6 +44,10 @@ class GroupWorld(World):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.exchange.market, self.exchange.capabilities = PERPETUAL, VENUE
+
+    def on_spot(self) -> None:
+        """The account is on a spot venue that keeps lists of orders itself."""
+        self.exchange.market, self.exchange.capabilities = SPOT, replace(VENUE, native_groups=LISTS, reduce_only=False)
 
     def place(self, spec: OrderGroupSpec, uid: str = "pair") -> None:
         self.groups.create(uid, spec)

@@ -16,6 +16,7 @@ from exchange_kernel.core.venue import OrderRequest
 
 DRIFTED = "Somebody else changed the order at the exchange: write spec as the order is now, or set spec.driftPolicy: Enforce to have it changed back."
 MODIFY_REJECTED = "spec.modifyPolicy is Reject: the order at the exchange stays as it was. Set AmendOrReplace, or put the old values back."
+PART_OF_LIST = "The exchange keeps this order in one list with others, which would end with any of them: put the old values back, or create a new OrderGroup."
 CANT_AMEND = "This exchange can't amend an order in place: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
 ONLY_LESS = "This exchange amends an order only to a smaller quantity: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
 
@@ -45,6 +46,8 @@ def change_if_different(facts: Facts) -> Decision | None:
         return None
     if facts.drifted(number) and facts.spec.drift_policy is DriftPolicy.REPORT and not facts.late(number):
         return Decision(waiting=Waiting("Drifted", DRIFTED, person=True))
+    if facts.seen.group is not None and facts.seen.group.native:
+        return Decision(waiting=Waiting("ModifyNotPermitted", PART_OF_LIST))
     if facts.spec.modify_policy is ModifyPolicy.REJECT:
         return Decision(waiting=Waiting("ModifyNotPermitted", MODIFY_REJECTED))
     rest = max(ZERO, facts.remaining() or ZERO)  # lowered to what is filled or below: the order is cancelled and counts as filled

@@ -10,6 +10,7 @@ from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import request_for, unacceptable
 from exchange_kernel.core.sending import SendStage, Terms
 
+SENT_AS_LIST = Waiting("SentAsList", "It is sent with the other members of its group, as one list of the exchange's.")
 NOT_SENT = "It could not be sent yet: no connection to the exchange."
 
 
@@ -89,6 +90,8 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
         )
     written = facts.recorded_stage(number) is AttemptStage.PREPARED and facts.recorded_terms(number) == Terms.of(request)
     if send is not None and (send.stage is SendStage.PREPARED or (send.stage is SendStage.NOT_SENT and written)):
+        if facts.seen.group is not None and facts.seen.group.native:
+            return Decision(waiting=SENT_AS_LIST)
         return Decision(Submit(number, request), operation=facts.operation)
     if _sends_first(facts):
         return Decision(Submit(number, request))

@@ -1,0 +1,56 @@
+"""A group that the exchange keeps: all its orders in one request, each written down before, and none of them on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from exchange_kernel.api import AttemptStage
+from exchange_kernel.core import groups
+from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.answers import GroupFound, NotFound, Unreachable
+from exchange_kernel.core.checks.pace import due
+from exchange_kernel.core.checks.sending import may_not_send
+from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.group_status import Outlook
+from exchange_kernel.core.groups import Want
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.sending import SendStage
+from exchange_kernel.exchanges.port import Closed
+from exchange_kernel.reconcile import submitter
+from exchange_kernel.reconcile.session import AccountSession
+
+EXISTS = Waiting("ListExists", "The exchange has the group's list, and not all of its orders are found yet: they are being looked for.")
+
+#: The gate of one member's first send (rule 4).
+Gate = Callable[[OrderRecord, AccountSession], Callable[[], Closed | None]]
+
+
+async def send(outlook: Outlook, session: AccountSession, gate: Gate, *, again: bool) -> tuple[str, ...] | GroupFound | Unreachable:
+    """Send the list once all its members are ready for it. The UIDs of those that were sent, none if it is not time; or what keeps it from being sent.
+
+    `again`: this process has handed it to the adapter before.
+    """
+    legs = {member.name: (member.order, member.facts) for member in outlook.members if member.order is not None and member.facts is not None}
+    if len(legs) < len(outlook.members) or not all(_ready(facts, outlook.wanted[name]) for name, (_, facts) in legs.items()):
+        return ()
+    list_id = session.list_id(outlook.group.uid)
+    if again or not all(facts.seen.new for _, facts in legs.values()):
+        # 5: a list is absent only if the list is, and every one of its orders; those have been proved to be.
+        found = await session.lookup_group(outlook.members[0].spec.symbol, list_id)
+        if not isinstance(found, NotFound):
+            return found
+    request = groups.list_request(outlook.group, outlook.members, outlook.markets, list_id, {name: facts.seen.ids[1] for name, (_, facts) in legs.items()})
+    gates = [gate(order, session) for order, _ in legs.values()]
+    await submitter.submit_group(session, request, lambda: next((closed for check in gates if (closed := check()) is not None), None))
+    return tuple(order.uid for order, _ in legs.values())
+
+
+def _ready(facts: Facts, want: Want) -> bool:
+    """Whether a member waits for nothing but its list: written down, provably not at the exchange, and wanted there."""
+    send = facts.send(1)
+    if send is None or send.stage not in (SendStage.PREPARED, SendStage.NOT_SENT) or facts.numbers != [1]:
+        return False
+    if send.stage is SendStage.NOT_SENT and not due(send.tried_ms, facts.now.venue_ms):
+        return False
+    written = facts.recorded_stage(1) is AttemptStage.PREPARED
+    return written and not facts.unwanted and not want.unwanted and want.held is None and may_not_send(facts) is None
