@@ -66,6 +66,7 @@ class SendRecord:
     trigger_price: Decimal | None = None
     tried_ms: int | None = None  # when the adapter was last called (venue time)
     refusals: int = 0  # how often the venue has refused it by now
+    version: str | None = None  # the intent's resourceVersion when it was refused
 
     @classmethod
     def of(cls, stage: SendStage, request: OrderRequest, *, tried_ms: int | None = None, refusals: int = 0) -> SendRecord:

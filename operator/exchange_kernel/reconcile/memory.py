@@ -148,15 +148,18 @@ class Memory:
         """The ExchangeAccount of the intent that follows this id."""
         return self._account_of.get(client_order_id)
 
-    def begin_term(self, belongs: Callable[[str], bool]) -> None:
+    def begin_term(self, belongs: Callable[[str], bool], version_of: Callable[[str], str | None]) -> None:
         """Forget that something was provably not at the exchange: while the account was not ours, another holder may have sent it (7).
 
-        What may be there, and what was seen there, is kept.
+        What may be there, and what was seen there, is kept. So is a refusal of which the intent stands as it stood then, by the term's own list: whoever
+        sends what it did not see being created writes that down first (6).
         """
         for client_order_id, known in self._orders.items():
             if not belongs(client_order_id):
                 continue
-            if known.send is not None and not known.send.open_ended and known.send.stage is not SendStage.ACCEPTED:
+            send = known.send
+            untouched = send is not None and send.stage is SendStage.REFUSED and send.version is not None and send.version == version_of(client_order_id)
+            if send is not None and not send.open_ended and send.stage is not SendStage.ACCEPTED and not untouched:
                 known.send = None
             if known.amend is not None and not known.amend.open_ended:
                 known.amend = None

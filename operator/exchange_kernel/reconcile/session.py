@@ -302,7 +302,6 @@ class AccountSession:
     async def _serve(self, term: Term) -> None:
         """One span of ownership: win the Lease, fence, sweep, and then act until it is over."""
         await self._ownership.acquire()
-        self.memory.begin_term(self.sweeper.belongs)
         self.memory.count_on(self.account.uid, self.account.status.unattributed_fills or 0)
         self.term = term
         async with _Background() as background:
@@ -348,10 +347,17 @@ class AccountSession:
         while not term.over.is_set():
             snapshot = await self.store.list_all(self.account.namespace)
             if not isinstance(snapshot, Unavailable):
+                self.memory.begin_term(self.sweeper.belongs, self.version_of)
                 term.fence = snapshot.version
                 return True
             await _either(term.over.wait(), asyncio.sleep(0.5))
         return False
+
+    def version_of(self, client_order_id: str) -> str | None:
+        """The resourceVersion of the intent that follows this id, as far as it is known by now."""
+        uid = self.memory.uid_of(client_order_id)
+        record = self.store.get(uid) if uid is not None else None
+        return record.resource_version if record is not None else None
 
     async def ask_who_we_are(self, term: Term) -> None:
         """The orders could not be read: if that is because of the credentials, the session opens again with the Secret as it is by now."""

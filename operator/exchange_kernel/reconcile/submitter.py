@@ -123,6 +123,7 @@ def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOut
             session.memory.learn(order, trades, session.venue_ms())
         case Refused(code=code, reason=reason):
             send.stage, send.code, send.reason, send.refusals = SendStage.REFUSED, code, reason, send.refusals + 1
+            send.version = session.version_of(send.client_order_id)
         case Duplicate(code=code):
             send.stage, send.code = SendStage.EXISTS, code
         case NotSent(reason=reason):

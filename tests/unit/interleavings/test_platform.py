@@ -57,8 +57,8 @@ def test_ten_minutes_without_an_api_server():
         await until(lambda: world.status("on-its-way").state is OrderState.OPEN)
         await until(lambda: world.status("resting").filled_quantity == Decimal("0.5"))
         await asyncio.sleep(30)
-        # The next term does not know who held the account meanwhile: a refusal that nobody could write down counts as not sent, too late by now.
-        assert world.status("refused").state is OrderState.DENIED
+        # Nobody wrote to it meanwhile, so nobody sent it: the refusal that could not be written down still counts.
+        assert world.status("refused").state is OrderState.REJECTED
         assert (world.exchange.calls.count("submit"), orders_per_id(world)) == (3, {1})
         await world.close()
 
