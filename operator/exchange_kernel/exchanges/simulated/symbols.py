@@ -30,8 +30,8 @@ GRIDS = (
 )
 
 
-#: How far from the last price a limit may be, as factors of it; the venue's for its great markets, on both sides.
-MOST_ABOVE, MOST_BELOW = Decimal(5), Decimal("0.2")
+#: How far from the last price a limit may be, as factors of it, on both sides. At the venue it is 5 and 0.2 for the great markets.
+MOST_ABOVE, MOST_BELOW = Decimal(10), Decimal("0.1")
 
 #: Basis points that a trailing stop may follow by, either way.
 LEAST_TRAILING, MOST_TRAILING = 10, 2000
