@@ -178,6 +178,21 @@ async def test_an_entry_releases_one_order(venue, binance):
     assert [(order["side"], order["price"]) for order in await binance.fetch_open_orders(SYMBOL)] == [("sell", 61000.0)]
 
 
+async def test_an_account_does_not_trade_with_itself_where_it_forbids_it(binance):
+    resting = await binance.create_order(SYMBOL, "limit", "buy", 1, 60000)
+    taking = await binance.create_order(SYMBOL, "limit", "sell", 1, 60000, {"selfTradePreventionMode": "EXPIRE_MAKER"})
+    assert (taking["status"], taking["filled"]) == ("open", 0.0)
+    prevented = await binance.fetch_order(resting["id"], SYMBOL)
+    assert (prevented["status"], prevented["info"]["status"]) == ("expired", "EXPIRED_IN_MATCH")
+
+
+async def test_fees_are_taken_in_bnb_once_the_account_says_so():
+    async with serve(SimulatedExchange(Settings(symbols=["BTC/USDT", "BNB/USDT", "BNB/BTC"]))) as served, connected(served) as binance:
+        assert (await binance.sapi_post_bnbburn({"spotBNBBurn": "true"}))["spotBNBBurn"] is True
+        bought = await binance.create_order(SYMBOL, "market", "buy", 0.5)
+        assert (bought["fee"]["currency"], bought["fee"]["cost"]) == ("BNB", 0.0375)
+
+
 async def test_the_stream_tells_ccxt_of_a_triggered_stop(venue, binance):
     watching = asyncio.create_task(binance.watch_orders(SYMBOL))
     await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=10, what="the subscription is done")

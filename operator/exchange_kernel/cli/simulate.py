@@ -31,6 +31,7 @@ def simulate(
     tick_ms: Annotated[int, typer.Option(help="How often the market moves.", min=1)] = 500,
     visibility_delay_ms: Annotated[int, typer.Option(help="How long after its acceptance an order or trade shows in lookups.", min=0)] = 0,
     weight_limit: Annotated[int, typer.Option(help="Request weight a minute.", min=1)] = 6000,
+    order_limit: Annotated[int, typer.Option(help="Unfilled orders of an account in ten seconds.", min=1)] = 10_000,
     ready_file: Annotated[Path | None, typer.Option(help="Write {pid, port, rest, websocket, control, uid} here once it listens.")] = None,
 ) -> None:
     """Run a simulated exchange that speaks Binance spot's API, until SIGTERM."""
@@ -48,7 +49,7 @@ def simulate(
     settings = Settings(
         symbols=markets, seed=seed, api_key=api_key, api_secret=api_secret,
         balances=dict(_balance(one) for one in balance or ()), maker_fee=_decimal(maker_fee, "--maker-fee"), taker_fee=_decimal(taker_fee, "--taker-fee"),
-        market_maker=market_maker, visibility_delay_ms=visibility_delay_ms, weight_limit=weight_limit,
+        market_maker=market_maker, visibility_delay_ms=visibility_delay_ms, weight_limit=weight_limit, order_limit=order_limit,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, host, port, control_port, tick_ms / 1000, ready_file))

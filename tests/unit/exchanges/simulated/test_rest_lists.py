@@ -80,6 +80,13 @@ async def test_cancel_replace_moves_a_stop(venue):
     assert (answer["cancelResponse"]["status"], answer["newOrderResponse"]["stopPrice"]) == ("CANCELED", "59500.00000000")
 
 
+async def test_cancel_replace_of_one_of_a_list_cancels_the_list(venue):
+    await venue.call("POST", "/api/v3/orderList/oco", **OCO)
+    answer = await venue.call("POST", "/api/v3/order/cancelReplace", **STOP, cancelReplaceMode="STOP_ON_FAILURE", cancelOrigClientOrderId="profit")
+    assert (answer["cancelResponse"]["listOrderStatus"], answer["newOrderResponse"]["orderId"]) == ("ALL_DONE", 3)
+    assert [order["orderId"] for order in await venue.call("GET", "/api/v3/openOrders")] == [3]
+
+
 # ── Lists ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 async def test_an_oco_is_answered_with_the_list_and_both_orders(venue):
