@@ -37,16 +37,21 @@ class OrderType(StrEnum):
     @property
     def at_market(self) -> bool:
         """Without a limit, once it works."""
-        return self in (OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT)
+        return self in AT_MARKET
 
     @property
     def stops_loss(self) -> bool:
-        return self in (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT)
+        return self in STOP_LOSSES
 
     @property
     def contingent(self) -> bool:
         """It waits for a price before it works. The venue's filters call these algo orders."""
-        return self.stops_loss or self in (OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT)
+        return self in CONTINGENT
+
+
+AT_MARKET = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
+STOP_LOSSES = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
+CONTINGENT = STOP_LOSSES | {OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT}
 
 
 class TimeInForce(StrEnum):

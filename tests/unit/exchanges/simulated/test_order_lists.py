@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -161,6 +162,18 @@ def test_a_list_name_is_refused_while_its_list_is_open_and_free_afterwards():
         placed(engine, account, an_order("SELL", "1", None, type="STOP_LOSS", stop="59000"), an_order("SELL", "1", "61000", type="LIMIT_MAKER"))
     engine.cancel_list(account, BTC_USDT, list_id=pair.list_id)
     assert placed(engine, account, STOP, PROFIT).list_id == 2
+
+
+def test_so_many_lists_are_open_and_no_more():
+    market = replace(BTC_USDT, max_lists=1)
+    engine, account = an_engine(market), an_account()
+    first, second = (
+        NewOrderList(symbol=market, working=None, others=tuple(replace(leg, symbol=market, client_order_id=None) for leg in (STOP, PROFIT))) for _ in range(2))
+    engine.place_list(account, first)
+    with pytest.raises(VenueError, match="MAX_NUM_ORDER_LISTS"):
+        engine.place_list(account, second)
+    engine.cancel_all(account, market)
+    engine.place_list(account, second)
 
 
 def test_the_account_hears_of_the_list_after_its_orders():

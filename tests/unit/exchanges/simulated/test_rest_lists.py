@@ -63,6 +63,15 @@ async def test_a_contingent_order_works_once_its_price_has_been(venue, clock):
     assert (await venue.public("/api/v3/ticker/price", symbol="BTCUSDT"))["price"] == "59000.00000000"
 
 
+async def test_an_order_that_was_seen_is_still_seen_when_it_is_triggered(clock):
+    async with a_venue(clock, visibility_delay_ms=1000) as venue:
+        await venue.call("POST", "/api/v3/order", **STOP, newClientOrderId="mine")
+        assert await venue.call("GET", "/api/v3/openOrders") == []
+        clock.at += 1000
+        venue.exchange.engine.observe(BTC_USDT, Decimal(59000))
+        assert [order["isWorking"] for order in await venue.call("GET", "/api/v3/openOrders")] == [True]
+
+
 async def test_a_trailing_order_says_since_when_it_tracks(venue, clock):
     await venue.call("POST", "/api/v3/order", **STOP, trailingDelta="100", newClientOrderId="mine")
     waiting = await venue.call("GET", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="mine")

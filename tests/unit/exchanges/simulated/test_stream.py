@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from exchange_kernel.exchanges.simulated.order_lists import NewOrderList
+from exchange_kernel.exchanges.simulated.symbols import SelfTradePrevention
 from tests.support import aeventually
 from tests.unit.exchanges.simulated.client import BTC_USDT, T0, Client, StoppedClock, a_venue, an_order, cases
 
@@ -162,6 +163,19 @@ async def test_a_contingent_order_is_told_as_waiting_and_then_as_working(venue):
             venue.exchange.engine.observe(BTC_USDT, Decimal(price))
         working = await stream.event()
         assert [working.get(name) for name in ("x", "X", "w", "W", "D")] == ["NEW", "NEW", True, T0, T0]
+
+
+async def test_a_prevented_trade_is_told_of_each_order_that_it_ends(venue):
+    async with a_stream(venue) as stream:
+        for order in (an_order("BUY", "2", "60000"), an_order("SELL", "0.5", "60000", self_trade_prevention=SelfTradePrevention.EXPIRE_BOTH)):
+            venue.exchange.engine.place(venue.exchange.user, order)
+        events = [event for _ in range(6) if (event := await stream.event())["e"] == "executionReport" and event["x"] == "TRADE_PREVENTION"]
+        names = ("i", "X", "v", "A", "B", "U", "Cs", "pl", "pL", "pY", "w")
+        both = ("0.50000000", "60000.00000000", "30000.00000000", False)
+        assert [tuple(event[name] for name in names) for event in events] == [
+            (2, "EXPIRED_IN_MATCH", 0, "0.50000000", "0.50000000", 1, "BTCUSDT", *both),
+            (1, "EXPIRED_IN_MATCH", 0, "2.00000000", "2.00000000", 2, "BTCUSDT", *both),
+        ]
 
 
 async def test_a_list_is_told_with_its_orders(venue):
