@@ -96,9 +96,9 @@ def test_ioc_and_fok_end_as_canceled_by_cause(trading):
 
 def test_what_can_never_be_sent_is_denied_before_the_exchange_hears_of_it(trading):
     trading.place("dust", quantity="0.0000001")
-    trading.place("stop", type="StopMarket", triggerPrice="20000")
+    trading.place("reducing", positionEffect="ReduceOnly")
     trading.place("nowhere", symbol="NOPE/USDT")
-    for name, word in (("dust", "raise spec.quantity"), ("stop", "StopMarket"), ("nowhere", "no such market")):
+    for name, word in (("dust", "raise spec.quantity"), ("reducing", "reduce-only"), ("nowhere", "no such market")):
         trading.wait(name, "Finished")
         assert trading.status(name)["state"] == "Denied"
         assert word in trading.condition(name, "Finished")["message"]
