@@ -132,6 +132,31 @@ def deribit_order(ours: str) -> Json:
     }
 
 
+def mexc_order(ours: str) -> Json:
+    return {
+        "symbol": "BTCUSDT", "orderId": THEIRS, "orderListId": -1, "clientOrderId": ours, "price": "31234", "origQty": "12.5", "executedQty": "0.5",
+        "cummulativeQuoteQty": "15617.25", "status": "PARTIALLY_FILLED", "timeInForce": None, "type": "LIMIT", "side": "BUY", "time": 1_800_000_000_000,
+        "updateTime": 1_800_000_000_000,
+    }
+
+
+def htx_order(ours: str) -> Json:
+    return {"status": "ok", "data": {
+        "id": int(THEIRS), "symbol": "BTCUSDT", "account-id": 100009, "client-order-id": ours, "amount": "12.5", "price": "31234", "type": "buy-limit",
+        "field-amount": "0.5", "field-cash-amount": "15617.25", "field-fees": "0", "source": "spot-api", "state": "partial-filled",
+        "created-at": 1_800_000_000_000,
+    }}
+
+
+def cryptocom_order(ours: str) -> Json:
+    return {"id": 1, "method": "private/get-order-detail", "code": 0, "result": {
+        "account_id": "1", "order_id": THEIRS, "client_oid": ours, "order_type": "LIMIT", "time_in_force": "GOOD_TILL_CANCEL", "side": "BUY", "exec_inst": [],
+        "quantity": "12.5", "limit_price": "31234", "avg_price": "31234", "cumulative_quantity": "0.5", "cumulative_value": "15617.25",
+        "cumulative_fee": "0", "status": "ACTIVE", "instrument_name": "BTCUSDT", "fee_instrument_name": "BTC", "create_time": 1_800_000_000_000,
+        "update_time": 1_800_000_000_000,
+    }}
+
+
 def hyperliquid_order(ours: str) -> Json:
     return {"status": "order", "order": {"status": "open", "statusTimestamp": 1_800_000_000_000, "order": {
         "coin": "BTC", "side": "B", "limitPx": "31234", "sz": "12", "origSz": "12.5", "oid": int(THEIRS), "timestamp": 1_800_000_000_000, "tif": "Gtc",
@@ -172,6 +197,17 @@ SPEECHES: Mapping[str, Speech] = {
         lambda ours: {"jsonrpc": "2.0", "result": {"trades": [], "order": deribit_order(ours)}},
         lambda code, message: (400, {"jsonrpc": "2.0", "error": {"code": int(code), "message": message}}),
         lambda ours: {"jsonrpc": "2.0", "result": [deribit_order(ours)]}, {"jsonrpc": "2.0", "result": []}),
+    "mexc": Speech(
+        lambda ours: {"symbol": "BTCUSDT", "orderId": THEIRS, "orderListId": -1, "price": "31234", "origQty": "12.5", "type": "LIMIT", "side": "BUY",
+                      "transactTime": 1_800_000_000_000},
+        lambda code, message: (400, {"code": int(code), "msg": message, "_extend": None}), mexc_order, []),
+    "htx": Speech(
+        lambda ours: {"status": "ok", "data": THEIRS}, lambda code, message: (200, {"status": "error", "err-code": code, "err-msg": message, "data": None}),
+        htx_order, {"status": "ok", "data": []}),
+    "cryptocom": Speech(
+        lambda ours: {"id": 1, "method": "private/create-order", "code": 0, "result": {"order_id": THEIRS, "client_oid": ours}},
+        lambda code, message: (200 if code == "40401" else 400, {"id": 1, "method": "private/create-order", "code": int(code), "message": message}),
+        cryptocom_order, {"id": 1, "method": "private/get-open-orders", "code": 0, "result": {"data": []}}),
 }
 
 
@@ -197,6 +233,7 @@ async def connected(row: Row) -> AsyncIterator[tuple[Any, FakeVenue]]:
             return markets
 
         there.fetch_markets = fetch_markets
+        there.accounts = [{"id": "100009", "type": row.numbered_account}] if row.numbered_account else None
         exchange._time.read(ClockReading(int(time.time() * 1000), time.monotonic(), time.monotonic()))
         exchange._budget.resize(Limit(1_000_000, 1))
         assert await exchange.markets()
@@ -264,7 +301,7 @@ def lookup_calls(exchange: Any, row: Row) -> list[Call]:
 
 
 def pairs(words: AllowList) -> list[tuple[str, str]]:
-    return [(code, template.replace("%s", "something")) for codes, templates in words.rows for code in codes for template in templates]
+    return [(code, template.replace("%s", "something")) for listed in words.rows for code in listed.codes for template in listed.messages]
 
 
 EVERY = pytest.mark.parametrize("row", ROWS.values(), ids=["-".join(key) for key in ROWS])
@@ -484,12 +521,13 @@ async def test_an_empty_list_is_the_venues_own(row: Row) -> None:
 
 @pytest.mark.parametrize(("exchange_id", "market_type", "says_", "reason"), [
     ("krakenfutures", "spot", "knows no such markets", "ccxt has no spot markets of it"),
-    ("cryptocom", "spot", "can't be traded safely: it can't be asked for its time", "every signature needs it"),
+    ("bequant", "spot", "can't be traded safely: it can't be asked for its time", "every signature needs it"),
     ("htx", "swap", "can't be traded safely: its client order ids are whole numbers", "the id arrives, and is not taken"),
-    ("htx", "spot", "can't be traded safely", "ccxt asks something else first"),
+    ("bitfinex", "spot", "can't be traded safely: its client order ids are whole numbers of 45 bits", "the id arrives, and names too little"),
+    ("bitfinex", "swap", "can't be traded safely: its client order ids are whole numbers of 45 bits", "there too"),
+    ("krakenfutures", "swap", "can't be traded safely: it remembers an order for five seconds", "and its history is read wrongly"),
     ("xt", "spot", "can't be traded safely: whether the id", "the id goes under a name that the venue may not know"),
-    ("krakenfutures", "swap", "can't be asked for its time", "every signature needs it"),
-    ("binance", "swap", "its markets here are spot", "another market of a venue in the table"),
+    ("binance", "swap", "its markets here are spot. Set spec.marketType", "another market of a venue in the table"),
     ("bitmex", "swap", "no adapter", "ccxt doesn't know it"),
     ("alpaca", "option", "no adapter", "a kind of market nobody has described"),
 ])

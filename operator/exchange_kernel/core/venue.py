@@ -17,13 +17,18 @@ class Capabilities:
 
     client_order_id_codec: str  # a name in core/identity.CODECS; versioned, never changed in place
     client_order_id_max_length: int
+    client_order_id_pattern: str = ""  # what the venue takes; empty: not documented
     duplicate_ids_refused: DuplicateIdsRefused  # how long the venue remembers an id
     lookup: LookupAuthority
     lookup_delay_ms: int  # A2: an accepted order is visible to lookups within this time
     request_window_ms: int  # A1: a signed request older than this is refused; 0 = the venue has no expiry
+    request_expiry_parameter: str | None = None  # the venue's name for it
     accepts_ahead_ms: int  # how far ahead of its clock the venue accepts a stamp
     expiry_check: ExpiryCheck
-    retention_ms: int  # the shortest time for which an ended order of any kind can still be found
+    retention_ms: int  # the shortest time for which an ended order of any kind can still be found: of those without a fill
+    retention_filled_ms: int | None = None  # of filled ones; None: not documented
+    orders_horizon_ms: int | None = None  # how far back its lists of orders go; None: not documented
+    trades_horizon_ms: int | None = None
     amend: AmendQuantity
     replace: ReplaceKind = ReplaceKind.NONE
     cancel_by_client_id: bool
@@ -36,6 +41,9 @@ class Capabilities:
     hedge_mode: bool = False  # orders say which of the two positions of a market they act on
     native_groups: frozenset[str] = frozenset()  # modes of an OrderGroup that the venue keeps itself
     max_open_orders_listed: int | None = None  # a listing of exactly so many is taken as truncated
+    max_batch_create: int = 0  # orders in one request; 0: it can't, or it is not documented. Not used: one order is one request
+    max_batch_cancel: int = 0
+    dead_man_switch: bool = False  # the venue cancels all if it isn't told for a while that we live. Not used
 
     @property
     def proves_absence(self) -> bool:

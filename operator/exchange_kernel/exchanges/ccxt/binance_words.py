@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from exchange_kernel.exchanges.ccxt.dialect import AllowList, Words
+from exchange_kernel.exchanges.ccxt.dialect import codes, words
+
+#: Codes under which the matching engine speaks.
+ENGINE = ("-1010", "-1013", "-2010")
 
 #: "Messages for -1010, -2010, -2011 and -2038", without those that speak of an order that may exist.
 ENGINE_REFUSALS = (
@@ -15,7 +18,6 @@ ENGINE_REFUSALS = (
     "Unsupported order combination",
     "Unsupported order combination.",
     "Order would trigger immediately.",
-    "Stop price would trigger immediately.",                        # as the venue says it [ccxt, binance.py, exceptions]
     "Stop loss orders are not supported for this symbol.",
     "Stop loss limit orders are not supported for this symbol.",
     "Take profit orders are not supported for this symbol.",
@@ -44,55 +46,71 @@ AMEND_REFUSALS = (
     "Filter failure: %s",
 )
 
-WORDS = Words(
+WORDS = words(
+    "github.com/binance/binance-spot-api-docs: errors.md",
     # One code for "no funds" and "exists": asked first.
-    duplicates=AllowList((("-1010", "-1013", "-2010"), ("Duplicate order sent.",))),
-    refusals=AllowList(
-        (("-2038",), AMEND_REFUSALS),
-        (("-1010", "-1013", "-2010"), ENGINE_REFUSALS),
-        (("-1010", "-1013", "-2010"), ("Filter failure: %s",)),
-        (("-1013",), ("Invalid quantity.", "Invalid price.")),      # seen by ccxt (binance.py, handle_errors)
-        (("-2011",), (
+    duplicates=(codes(*ENGINE, messages=("Duplicate order sent.",), meaning="an open order has this client order id"),),
+    refusals=(
+        codes("-2038", messages=AMEND_REFUSALS, meaning="the amend was refused: the order is as it was"),
+        codes(*ENGINE, messages=ENGINE_REFUSALS, meaning="the matching engine refused it"),
+        codes(*ENGINE, messages=("Filter failure: %s",), meaning="a filter of the market refused it"),
+        codes(*ENGINE, messages=("Stop price would trigger immediately.",), meaning="its trigger has been passed", source="ccxt 4.5: binance.py, exceptions"),
+        codes("-1013", messages=("Invalid quantity.", "Invalid price."), meaning="quantity or price", source="ccxt 4.5: binance.py, handle_errors"),
+        codes("-2011", messages=(
             "Order was not canceled due to cancel restrictions.", "This action is disabled on this account.", "This account may not place or cancel orders.",
             "Cancel order is invalid. Check origClOrdId and orderId.", "Rest API trading is not enabled.",
-        )),
-        (("-1002",), ("You are not authorized to execute this request.",)),
-        (("-1014",), ("Unsupported order combination.",)),
-        (("-1020",), ("This operation is not supported.",)),
-        (("-1022",), ("Signature for this request is not valid.",)),
-        (("-1100",), ("Illegal characters found in a parameter.", "Illegal characters found in parameter '%s'; legal range is '%s'.")),
-        (("-1101",), (
+        ), meaning="the cancel was refused"),
+        codes("-1002", messages=("You are not authorized to execute this request.",), meaning="not authorised"),
+        codes("-1014", messages=("Unsupported order combination.",), meaning="parameters that do not go together"),
+        codes("-1020", messages=("This operation is not supported.",), meaning="not supported"),
+        codes("-1022", messages=("Signature for this request is not valid.",), meaning="signature"),
+        codes("-1100", messages=(
+            "Illegal characters found in a parameter.", "Illegal characters found in parameter '%s'; legal range is '%s'.",
+        ), meaning="characters of a parameter"),
+        codes("-1101", messages=(
             "Too many parameters sent for this endpoint.", "Too many parameters; expected '%s' and received '%s'.",
             "Duplicate values for a parameter detected.", "Duplicate values for parameter '%s'.",
-        )),
-        (("-1102",), (
+        ), meaning="too many parameters"),
+        codes("-1102", messages=(
             "A mandatory parameter was not sent, was empty/null, or malformed.", "Mandatory parameter '%s' was not sent, was empty/null, or malformed.",
             "Param '%s' or '%s' must be sent, but both were empty/null!", "Field value was empty or malformed.",
             "'%s' contains unexpected value. Cannot be greater than %s.",
-        )),
-        (("-1103",), ("An unknown parameter was sent.",)),
-        (("-1104",), ("Not all sent parameters were read.", "Not all sent parameters were read; read '%s' parameter(s) but was sent '%s'.")),
-        (("-1105",), ("A parameter was empty.", "Parameter '%s' was empty.")),
-        (("-1106",), ("A parameter was sent when not required.", "Parameter '%s' sent when not required.")),
-        (("-1108",), ("Parameter '%s' overflowed.",)),
-        (("-1111",), ("Parameter '%s' has too much precision.", "Precision is over the maximum defined for this asset.")),
-        (("-1112",), ("No orders on book for symbol.",)),
-        (("-1114",), ("TimeInForce parameter sent when not required.",)),
-        (("-1115",), ("Invalid timeInForce.",)),
-        (("-1116",), ("Invalid orderType.",)),
-        (("-1117",), ("Invalid side.",)),
-        (("-1118",), ("New client order ID was empty.",)),
-        (("-1119",), ("Original client order ID was empty.",)),
-        (("-1121",), ("Invalid symbol.",)),
-        (("-1128",), ("Combination of optional parameters invalid.", "Fields [%s] must be sent together or omitted entirely.")),
-        (("-1130",), ("Invalid data sent for a parameter.", "Data sent for parameter '%s' is not valid.")),
-        (("-2014",), ("API-key format invalid.",)),
-        (("-2015",), ("Invalid API-key, IP, or permissions for action.",)),
+        ), meaning="a parameter is missing or malformed"),
+        codes("-1103", messages=("An unknown parameter was sent.",), meaning="unknown parameter"),
+        codes("-1104", messages=(
+            "Not all sent parameters were read.", "Not all sent parameters were read; read '%s' parameter(s) but was sent '%s'.",
+        ), meaning="parameters that were not read"),
+        codes("-1105", messages=("A parameter was empty.", "Parameter '%s' was empty."), meaning="a parameter is empty"),
+        codes("-1106", messages=("A parameter was sent when not required.", "Parameter '%s' sent when not required."), meaning="a parameter too many"),
+        codes("-1108", messages=("Parameter '%s' overflowed.",), meaning="a number is too large"),
+        codes("-1111", messages=(
+            "Parameter '%s' has too much precision.", "Precision is over the maximum defined for this asset.",
+        ), meaning="decimal places"),
+        codes("-1112", messages=("No orders on book for symbol.",), meaning="a market order, and no orders on the other side"),
+        codes("-1114", messages=("TimeInForce parameter sent when not required.",), meaning="time in force"),
+        codes("-1115", messages=("Invalid timeInForce.",), meaning="time in force"),
+        codes("-1116", messages=("Invalid orderType.",), meaning="order type"),
+        codes("-1117", messages=("Invalid side.",), meaning="side"),
+        codes("-1118", messages=("New client order ID was empty.",), meaning="no client order id"),
+        codes("-1119", messages=("Original client order ID was empty.",), meaning="no client order id"),
+        codes("-1121", messages=("Invalid symbol.",), meaning="symbol"),
+        codes("-1128", messages=(
+            "Combination of optional parameters invalid.", "Fields [%s] must be sent together or omitted entirely.",
+        ), meaning="parameters that do not go together"),
+        codes("-1130", messages=("Invalid data sent for a parameter.", "Data sent for parameter '%s' is not valid."), meaning="a parameter's value"),
+        codes("-2014", messages=("API-key format invalid.",), meaning="key"),
+        codes("-2015", messages=("Invalid API-key, IP, or permissions for action.",), meaning="key, address or permissions"),
     ),
-    time=AllowList((("-1021",), ("Timestamp for this request %s",))),
-    unknown_order=AllowList((("-2011", "-2038"), ("Unknown order sent.",)), (("-2013",), ("Order does not exist.",))),
+    time=(codes("-1021", messages=("Timestamp for this request %s",), meaning="the timestamp is outside of recvWindow, or ahead"),),
+    unknown_order=(
+        codes("-2011", "-2038", messages=("Unknown order sent.",), meaning="no such open order"),
+        codes("-2013", messages=("Order does not exist.",), meaning="no such order"),
+    ),
     # Not -2026 (archived), which says that it existed and was once sent for new orders by mistake [CHANGELOG.md].
-    # A list's -2018 is not in errors.md [binance-spot-api-docs, pull request 43].
-    not_found=AllowList((("-2013",), ("Order does not exist.",)), (("-2013", "-2018"), ("Order list does not exist.",))),
-    busy=AllowList((("-1003",), ("%s",)), (("-1015",), ("%s",))),
+    not_found=(
+        codes("-2013", messages=("Order does not exist.",), meaning="no such order"),
+        codes("-2013", messages=("Order list does not exist.",), meaning="no such list"),
+        codes("-2018", messages=("Order list does not exist.",), meaning="no such list", source="github.com/binance/binance-spot-api-docs: pull request 43"),
+    ),
+    busy=(codes("-1003", meaning="too many requests"), codes("-1015", meaning="too many new orders")),
 )

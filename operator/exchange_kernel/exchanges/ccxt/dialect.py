@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ class Call:
     api: tuple[str, ...] = ("private",)
     signed: bool = True
     stamped: Callable[[], Any] | None = None                       # the parameters as of the stamp, where they hold a time
-    headers: Callable[[int], Mapping[str, str]] | None = None      # of the stamp; unsigned
+    headers: Callable[[int], Mapping[str, str | None]] | None = None      # of the stamp; unsigned; None: left out
     extract: Callable[[Answer], Any] | None = None                 # what is read is inside of the document; raises Unreadable
 
 
@@ -46,21 +46,35 @@ Markets: TypeAlias = Mapping[str, Market]
 Pages: TypeAlias = Generator[Call, list[Any], None]
 
 
-class AllowList:
-    """(code, message) pairs, written as the venue documents them: `%s` stands for what varies. What isn't here proves nothing (rule 1)."""
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Codes with the messages any of them may come with, as the venue documents them: `%s` stands for what varies."""
 
-    def __init__(self, *rows: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
-        """Each row is a set of codes and the messages any of them may come with."""
+    codes: tuple[str, ...]
+    messages: tuple[str, ...]
+    meaning: str                   # in our words, for the table of errors
+    source: str = ""               # a page or file of the venue's documentation, or of ccxt; empty: that of the list it is in
+
+
+class AllowList:
+    """(code, message) pairs that prove something. What isn't here proves nothing (rule 1)."""
+
+    def __init__(self, *rows: Listed) -> None:
         self.rows = rows
         messages: dict[str, list[str]] = {}
-        for codes, templates in rows:
-            for code in codes:
-                messages.setdefault(code, []).extend(re.escape(template).replace("%s", ".{0,200}") for template in templates)
+        for row in rows:
+            for code in row.codes:
+                messages.setdefault(code, []).extend(re.escape(template).replace("%s", ".{0,200}") for template in row.messages)
         self._patterns = {code: re.compile("|".join(f"(?:{one})" for one in patterns)) for code, patterns in messages.items()}
 
     def has(self, code: str, message: str) -> bool:
         pattern = self._patterns.get(code)
         return pattern is not None and pattern.fullmatch(message) is not None
+
+
+def codes(*codes: str, meaning: str, messages: tuple[str, ...] = ("%s",), source: str = "") -> Listed:
+    """A code that means one thing has any message: it is for people, and differs by language and release. Of one that means several, these tell."""
+    return Listed(codes, messages, meaning, source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +87,25 @@ class Words:
     unknown_order: AllowList       # a cancel's order is not known
     not_found: AllowList           # a lookup's order does not exist
     busy: AllowList                # too many requests: the whole account stays away
+
+
+#: The lists of `Words`, and what an error on one of them proves: for the generated page.
+PROOFS: Mapping[str, str] = {
+    "duplicates": "the id exists: it is looked up",
+    "refusals": "this request made no order, or cancelled none",
+    "time": "refused for its timestamp, and our clock is read again",
+    "unknown_order": "on a cancel: the order is looked up",
+    "not_found": "on a lookup: the order is not there",
+    "busy": "the account stays away for a while; whether it was taken is unknown",
+}
+
+
+def words(source: str = "", **lists: tuple[Listed, ...]) -> Words:
+    """Those a venue's documentation gives, each from `source` unless it says another; the others prove nothing."""
+    def from_there(listed: Listed) -> Listed:
+        return listed if listed.source else replace(listed, source=source)
+
+    return Words(**{name: AllowList(*map(from_there, lists.get(name, ()))) for name in PROOFS})
 
 
 @dataclass(frozen=True, slots=True)

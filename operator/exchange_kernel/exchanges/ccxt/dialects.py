@@ -8,15 +8,15 @@ from exchange_kernel.exchanges.ccxt.binance import BINANCE_SPOT
 from exchange_kernel.exchanges.ccxt.dialect import Dialect
 from exchange_kernel.exchanges.ccxt.probe import SYMBOLS, Arrival, invented, probe
 from exchange_kernel.exchanges.ccxt.row import Row
-from exchange_kernel.exchanges.ccxt.rows import ROWS
+from exchange_kernel.exchanges.ccxt.rows import REFUSED, ROWS
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built
 
 DIALECTS = {(row.exchange_id, row.market_type): row for row in (
     BINANCE_SPOT,
 )}
 
-#: Where our id arrives, and is of a form that the venue does not take.
-IDS_REFUSED = {("htx", "swap"): "its client order ids are whole numbers"}
+#: What to do about an account that is refused.
+INSTEAD = "Create the account for another exchange or market (docs/exchanges.md has the list), or describe this one: \"How to add a row\" there."
 
 
 def dialect_of(exchange_id: str, market_type: str) -> Dialect | Row:
@@ -24,24 +24,25 @@ def dialect_of(exchange_id: str, market_type: str) -> Dialect | Row:
     key = (exchange_id, market_type)
     if (known := DIALECTS.get(key) or ROWS.get(key)) is not None:
         return known
+    if (why := REFUSED.get(key)) is not None:
+        raise ValueError(f"{exchange_id} {market_type} can't be traded safely: {why}. {INSTEAD}")
     of_it = sorted(market for one, market in {*DIALECTS, *ROWS} if one == exchange_id)
     if of_it:
-        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: its markets here are {' and '.join(of_it)}.")
+        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: its markets here are {' and '.join(of_it)}. "
+                         "Set spec.marketType to one of them.")
     if exchange_id not in importlib.import_module("ccxt.async_support").exchanges or market_type not in SYMBOLS:
-        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: see the list of exchanges.")
+        raise ValueError(f"There is no adapter for {exchange_id} {market_type}. {INSTEAD}")
     return _by_the_probe(exchange_id, market_type)
 
 
 def _by_the_probe(exchange_id: str, market_type: str) -> Row:
     """A venue that nobody described: only if all of an order reaches its wire. Cancelled by its own id, found by lists, absent never."""
     if (problem := _problem(exchange_id, market_type)) is not None:
-        raise ValueError(f"{exchange_id} {market_type} can't be traded safely: {problem}. See the list of exchanges.")
+        raise ValueError(f"{exchange_id} {market_type} can't be traded safely: {problem}. {INSTEAD}")
     return Row(exchange_id=exchange_id, market_type=market_type, options={"defaultType": market_type})
 
 
 def _problem(exchange_id: str, market_type: str) -> str | None:
-    if (exchange_id, market_type) in IDS_REFUSED:
-        return IDS_REFUSED[exchange_id, market_type]
     ccxt = invented(exchange_id)
     if not ccxt.has.get(market_type):
         return "ccxt knows no such markets there"

@@ -1,20 +1,22 @@
 """A dialect in terms of ccxt's unified methods: they build the request and read the answer; our wire writes it, and the row says what it proves.
 
-A request leaves only if it says what we said: our id, the price and the quantity are looked for in it, to the digit, each time (`_carries`).
+A request leaves only if it says what we said: our id, the price and the quantity are looked for in it, to the digit, each time (`carried.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
-from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, subtract
+from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, quantise_trigger, subtract
 from exchange_kernel.core.venue import MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt import holdings, said
 from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.exchanges.ccxt.carried import carries, inside, within
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Holdings, Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries, record
 from exchange_kernel.exchanges.ccxt.row import Asked, Row
@@ -26,7 +28,7 @@ STATUSES = {
     "open": OrderStatus.OPEN, "canceling": OrderStatus.OPEN, "closed": OrderStatus.FILLED, "canceled": OrderStatus.CANCELED, "expired": OrderStatus.EXPIRED,
     "rejected": OrderStatus.REJECTED,
 }
-TYPES = {"limit": "Limit", "market": "Market"}
+STYLES = {"limit": "Limit", "market": "Market", "ioc": "Limit"}
 TIMES_IN_FORCE = ("IOC", "FOK")
 
 
@@ -52,7 +54,7 @@ class _Spoken:
             exchange_id=row.exchange_id, market_type=row.market_type, capabilities=row.capabilities, options=row.options,
             limit=Limit(60_000 / max(float(ccxt.rateLimit), 1.0), 60),      # ccxt's figure: so many units of cost in a minute
             submit=self.submit, cancel=self.cancel, lookup=self.lookup, open_orders=self.open_orders, find_pages=self.find_pages,
-            order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.call("fetch_time", ()), account=self.account, markets=None,
+            order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.clock(), account=self.account, markets=None,
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
             read_trade=self.read_trade, read_clock=said.read_clock, read_account=self.read_account,
             read_markets=self.read_markets, read_market=self.read_market,
@@ -69,20 +71,33 @@ class _Spoken:
     def call(self, method: str, arguments: tuple[Any, ...], carried: Callable[[Any], None] = lambda _: None, *, expires: bool = False) -> Call:
         """One unified call as one request. It is built again at the stamp, for ccxt puts times, and on some venues signatures, into its parameters."""
         def params() -> Any:
-            request = built(self.ccxt, method, *arguments).params
+            request = self._meant(built(self.ccxt, method, *arguments).params)
             carried(request)
             return request if not expires or self.row.deadline is None else {**request, **self.row.deadline(STAMP.get())}
 
         request = built(self.ccxt, method, *arguments)
-        carried(request.params)
+        meant = self._meant(request.params)
+        carried(meant)
         return Call(
-            request.method, request.path, request.params, max(request.cost, 0.01), request.api, stamped=params, headers=self._headers() if expires else None,
+            request.method, request.path, meant, max(request.cost, 0.01), request.api, stamped=params, headers=self._headers(expires),
             extract=lambda answer: self.extracted(answer, method, arguments),
         )
 
-    def _headers(self) -> Callable[[int], Mapping[str, str]] | None:
-        name, window = self.row.time_header, self.row.window_ms
-        return None if name is None else lambda stamp: {name: str(stamp + window)}
+    def _meant(self, params: Any) -> Any:
+        """Without what ccxt says for itself, and without the names it gives to nothing: an id that is not asked by."""
+        if not isinstance(params, dict):
+            return params
+        return {name: value for name, value in params.items() if value is not None and name not in self.row.without}
+
+    def _headers(self, expires: bool) -> Callable[[int], Mapping[str, str | None]] | None:
+        name, window, left_out = self.row.time_header, self.row.window_ms, dict.fromkeys(self.row.without_headers)
+        if expires and name is not None:
+            return lambda stamp: {**left_out, name: str(stamp + window)}
+        return (lambda stamp: left_out) if left_out else None
+
+    def clock(self) -> Call:
+        call, read_clock = self.call(*self.row.clock), self.row.clock_read
+        return call if read_clock is None else _replaced(call, read_clock)
 
     def extracted(self, answer: Answer, method: str, arguments: tuple[Any, ...]) -> Any:
         """What ccxt reads in the answer, if it is one: an empty list of its making needs one of the venue's."""
@@ -92,7 +107,7 @@ class _Spoken:
             found = read(self.ccxt, answer.document, method, *arguments)
         except Exception as problem:           # ccxt meets what it did not expect with whatever the interpreter makes of it
             raise Unreadable(f"ccxt can't read it ({type(problem).__name__})") from None
-        if found == [] and answer.document != [] and not any(value in ([], {}) for inner in _within(answer.document) for value in _inside(inner)):
+        if found == [] and answer.document != [] and not any(value in ([], {}) for inner in within(answer.document) for value in inside(inner)):
             raise Unreadable("an empty list that nobody said")
         return found
 
@@ -101,24 +116,47 @@ class _Spoken:
             raise NotBuilt("this exchange's adapter has no orders by quote quantity")
         quantity = plain(quantise_quantity(request.quantity, market.rules.quantity_step))
         price = None if request.price is None else plain(quantise_price(request.price, market.rules.price_step, request.side))
+        trigger = None if request.trigger_price is None else plain(quantise_trigger(request.trigger_price, market.rules.price_step))
         written = self.row.id_written(request.client_order_id)
         sent = self.row.id_sent or self.row.id_written
         params: dict[str, Any] = {**self.row.create_params, self.row.send_as: sent(request.client_order_id)}
-        if request.type == "Market":
+        style = "market" if request.type.endswith("Market") else "limit"
+        if style == "market":
             params |= self.row.market_params or {}
         elif request.time_in_force in TIMES_IN_FORCE:
             params["timeInForce"] = request.time_in_force
+        if trigger is not None:
+            params |= self._trigger(request, trigger)
         if request.post_only:
             params["postOnly"] = True
-        if request.reduce_only:
-            params["reduceOnly"] = True
-        arguments = (request.symbol, request.type.lower(), request.side.lower(), quantity, price, params)
-        call = self.call("create_order", arguments, lambda sent: _carries(sent, written, quantity, price), expires=True)
+        params |= self._position(request)
+        arguments = (request.symbol, style, request.side.lower(), quantity, price, params)
+        call = self.call("create_order", arguments, lambda sent: carries(sent, written, quantity, price, trigger), expires=True)
 
         def extract(answer: Answer) -> Any:
-            return {**record(self.extracted(answer, "create_order", arguments)), "sent": request, "wrote": (quantity, price)}
+            return {**record(self.extracted(answer, "create_order", arguments)), "sent": request, "wrote": (quantity, price, trigger)}
 
         return _replaced(call, extract)
+
+    def _trigger(self, request: OrderRequest, price: str) -> Mapping[str, Any]:
+        triggers = self.row.triggers
+        by = None if triggers is None else triggers.prices.get(request.trigger_price_type or "")
+        if triggers is None or by is None:
+            raise NotBuilt("this exchange's adapter has no such triggers")
+        stop = request.type.startswith("Stop")
+        direction = triggers.rising if stop == (request.side == "Buy") else triggers.falling
+        return {triggers.stop if stop else triggers.take_profit: price, **direction, **by}
+
+    def _position(self, request: OrderRequest) -> Mapping[str, Any]:
+        """Which position, in hedge mode, and whether it may only become smaller."""
+        if request.position_side is None:
+            return {"reduceOnly": True} if request.reduce_only else {}
+        if (position := self.row.hedge.get(request.position_side)) is None:
+            raise NotBuilt("this exchange's adapter has no hedge mode")
+        opens = (request.side == "Buy") == (request.position_side == "Long")
+        if request.reduce_only and opens:
+            raise NotBuilt(f"a {request.side} makes a {request.position_side} position larger: it can't be reduce-only")
+        return {**position, "reduceOnly": True} if request.reduce_only and self.row.hedge_takes_reduce_only else position
 
     def cancel(self, ref: OrderRef, market: Market) -> Call:
         asked = self._by_either(ref, "cancel_order", self.row.cancel_by)
@@ -142,7 +180,7 @@ class _Spoken:
         wanted = ref.exchange_order_id or self.row.id_written(ref.client_order_id)
 
         def carried(sent: Any) -> None:
-            if wanted not in map(str, _inside(sent)):
+            if wanted not in map(str, inside(sent)):
                 raise NotBuilt("ccxt would leave out which order is meant")
 
         call = self.call(*asked, carried)
@@ -222,10 +260,21 @@ class _Spoken:
         yield self.call("fetch_positions", (None if market is None else [market.rules.symbol],))
 
     def account(self) -> Call:
+        if self.row.numbered_account is not None:
+            call = self.call("fetch_accounts", ())
+            return _replaced(call, lambda answer: self._numbered(self.extracted(answer, "fetch_accounts", ())))
         if self.row.account_method is None:
             return self.call("fetch_balance", ())
         call = self.call(self.row.account_method, ({},))
         return _replaced(call, lambda answer: answer.document)
+
+    def _numbered(self, accounts: Any) -> Any:
+        """ccxt writes the account's number into each order: it is told here, once, what it would ask for each time."""
+        of_it = [one for one in map(record, entries(accounts)) if one.get("type") == self.row.numbered_account]
+        if len(of_it) != 1:
+            raise Unreadable(f"there is not one {self.row.numbered_account} account")
+        self.ccxt.accounts = of_it
+        return said.text(of_it[0], "id")
 
     # ── Answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,12 +282,15 @@ class _Spoken:
         """An answer that has only the order's id tells that the order exists, and nothing of how far it came."""
         source = self._named(document)
         request: OrderRequest = source["sent"]
-        quantity, price = source["wrote"]
+        quantity, price, trigger = source["wrote"]
         told = {name: value for name, value in source.items() if value is not None}
         known = {
             "clientOrderId": self.row.id_written(request.client_order_id), "symbol": market.rules.symbol, "side": request.side.lower(),
-            "type": request.type.lower(), "status": "open", "amount": quantity, "price": price, **told,
+            "type": "market" if price is None else "limit", "status": "open", "amount": quantity, "price": price, **told,
         }
+        if trigger is not None:
+            return replace(self._order({**known, "filled": known.get("filled") or "0"}, market.rules.symbol, type_=request.type),
+                           trigger_price=said.amount({"trigger": trigger}, "trigger")), ()
         if known["status"] == "open" and "filled" not in told and "remaining" not in told:
             known["filled"] = "0"
         return self._order(known, market.rules.symbol), ()
@@ -272,7 +324,7 @@ class _Spoken:
             return {"symbol": ref.symbol, **told}
         return {"symbol": ref.symbol, "id": ref.exchange_order_id, "clientOrderId": self.row.id_written(ref.client_order_id), **told}
 
-    def _order(self, source: Mapping[str, Any], symbol: str) -> ExchangeOrder:
+    def _order(self, source: Mapping[str, Any], symbol: str, *, type_: str | None = None) -> ExchangeOrder:
         if source.get("symbol") != symbol:
             raise Unreadable("the answer is about another market")
         quantity, filled, remaining = (said.amount(source, name) for name in ("amount", "filled", "remaining"))
@@ -285,14 +337,26 @@ class _Spoken:
             status = OrderStatus.CANCELED      # ccxt's `closed` is the end of an order, whatever was filled
         if status is OrderStatus.CANCELED and source.get("timeInForce") in TIMES_IN_FORCE:
             status = OrderStatus.EXPIRED
-        type_ = source.get("type") or ("limit" if source.get("price") is not None else "market")
+        trigger = self._trigger_of(source)
         return ExchangeOrder(
             client_order_id=self.row.id_read(source.get("clientOrderId") or ""),
-            exchange_order_id=said.text(source, "id"), symbol=symbol, side=said.side(source), type=TYPES.get(type_, type_), status=status, quantity=quantity,
+            exchange_order_id=said.text(source, "id"), symbol=symbol, side=said.side(source), type=type_ or self._type(source, trigger), status=status,
+            quantity=quantity, trigger_price=trigger,
             filled_quantity=filled, filled_quote_quantity=said.amount(source, "cost") if self.row.market_type == "spot" else None,
             price=said.amount(source, "price") or None, update_time_ms=said.time_ms(source, "lastUpdateTimestamp"),
             created_time_ms=said.time_ms(source, "timestamp"),
         )
+
+    def _trigger_of(self, source: Mapping[str, Any]) -> Decimal | None:
+        if self.row.triggers is None:
+            return None
+        return next((price for name in ("triggerPrice", "stopLossPrice", "takeProfitPrice") if (price := said.amount(source, name))), None)
+
+    def _type(self, source: Mapping[str, Any], trigger: Decimal | None) -> str:
+        style = source.get("type") or ("limit" if source.get("price") is not None else "market")
+        if trigger is None or self.row.triggers is None:
+            return STYLES.get(style, style)
+        return f"{self.row.triggers.kind(source)}{'Market' if said.amount(source, 'price') is None else 'Limit'}"
 
     def read_trade(self, document: Any, markets: Markets) -> Trade:
         source = record(document)
@@ -308,7 +372,7 @@ class _Spoken:
 
     def read_account(self, document: Any) -> str:
         """The venue's number for the account, or else the key's public half under a hash: another key is then another account."""
-        if self.row.account_method is None:
+        if self.row.account_method is None and self.row.numbered_account is None:
             named = self.ccxt.walletAddress or self.ccxt.apiKey
             return f"key-{hashlib.sha256(str(named).encode()).hexdigest()[:16]}"
         document = said.step_down(document, self.row.account_number)
@@ -339,25 +403,3 @@ class _Spoken:
 
 def _replaced(call: Call, extract: Callable[[Answer], Any]) -> Call:
     return Call(call.method, call.path, call.params, call.weight, call.api, call.signed, call.stamped, call.headers, extract)
-
-
-def _carries(params: Any, written: str, quantity: str, price: str | None) -> None:
-    """Raises NotBuilt where ccxt dropped or bent what we said. The runtime half of the wire probe."""
-    values = [str(value) for value in _inside(params)]
-    if written not in values:
-        raise NotBuilt("ccxt would leave out our client order id")
-    numbers = set(filter(None, map(said.number_in, values)))
-    for name, number in (("quantity", quantity), ("price", price)):
-        if number is not None and Decimal(number) not in numbers:
-            raise NotBuilt(f"ccxt would change the {name}: it is not on the grid that ccxt knows")
-
-
-def _within(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-
-
-def _inside(value: Any) -> Iterator[Any]:
-    """Every value in a document, containers too."""
-    yield value
-    for inner in _within(value):
-        yield from _inside(inner)

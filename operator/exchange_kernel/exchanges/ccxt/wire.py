@@ -49,7 +49,7 @@ class WireCall:
 
     clearance: Clearance | None                           # None: a public call, which carries no time
     stamped: Callable[[], Any] | None = None              # the request's parameters as of the stamp, where they hold a time
-    headers: Callable[[int], Mapping[str, str]] | None = None    # unsigned headers that hold the stamp
+    headers: Callable[[int], Mapping[str, str | None]] | None = None    # unsigned headers that hold the stamp; None: not sent
     many: bool = False                                    # several public requests, each a call of its own
     sign: Callable[[], Mapping[str, Any]] | None = None   # ccxt's signature of this request, with the stamp of the moment
     stamp: int = 0

@@ -10,7 +10,7 @@ import pytest
 from exchange_kernel.core.answers import Accepted, Duplicate, Found, NotFound, NotSent, Refused, TimeRefused, Unknown, UnknownOrder, Unreachable
 from exchange_kernel.core.venue import MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt.binance import BINANCE_SPOT
-from exchange_kernel.exchanges.ccxt.dialect import AllowList, Market
+from exchange_kernel.exchanges.ccxt.dialect import AllowList, Market, codes
 from exchange_kernel.exchanges.ccxt.outcomes import Answered, Silence, VenueError, cancel_outcome, lookup_outcome, reply, submit_outcome, unreachable
 from exchange_kernel.exchanges.ccxt.wire import Answer
 from exchange_kernel.exchanges.port import OrderRef
@@ -174,7 +174,7 @@ def test_every_reason_is_stable_text() -> None:
 
 
 def test_an_allow_list_is_exact_but_for_its_placeholders() -> None:
-    words = AllowList((("-1",), ("Parameter '%s' was empty.", "Yes (really).")))
+    words = AllowList(codes("-1", messages=("Parameter '%s' was empty.", "Yes (really)."), meaning="a parameter"))
     assert words.has("-1", "Parameter 'price' was empty.")
     assert words.has("-1", "Yes (really).")
     assert not words.has("-1", "Parameter 'price' was empty. No.")
