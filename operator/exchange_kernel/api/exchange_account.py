@@ -28,6 +28,7 @@ ExchangeId = Annotated[str, StringConstraints(min_length=1, max_length=64, patte
 RestAddress = Annotated[str, StringConstraints(max_length=512, pattern="^https?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
 WebsocketAddress = Annotated[str, StringConstraints(max_length=512, pattern="^wss?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 # ── What is wanted ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -168,15 +169,20 @@ class AccountCapabilities(Status):
 
     client_order_id_codec: Word = field("How our order ids are written for this exchange.")
     client_order_id_max_length: StrictInt = field("Longest client order id it takes.", minimum=0, maximum=INT32_MAX)
+    client_order_id_pattern: Pattern | None = field("What a client order id may be, as a regular expression; absent: not documented.", default=None)
     duplicate_ids_refused: DuplicateIdsRefused = field("Whether it refuses a client order id that it has seen: Never, WhileOpen or Always.")
     lookup: LookupAuthority = field(
         "How an order is found by client order id. Authoritative: a lookup finds every order it remembers. Listing: only by going through lists. "
         "None: not at all.")
     lookup_delay_milliseconds: StrictInt = field("An accepted order can be found within this time.", minimum=0)
     request_window_milliseconds: StrictInt = field("A request older than this is refused; 0: it refuses none, and absence can't be proved.", minimum=0)
+    request_expiry_parameter: Word | None = field("The exchange's name for that limit; absent: it has none that is used.", default=None)
     accepts_ahead_milliseconds: StrictInt = field("How far ahead of its clock it accepts a request's time.", minimum=0)
     expiry_check: ExpiryCheck = field("Where it checks a request's age: ByEngine, only OnArrival, or not at all (None).")
-    retention_seconds: StrictInt = field("Shortest time for which an ended order can still be found.", minimum=0)
+    retention_seconds: StrictInt = field("Shortest time for which an ended order can still be found: one that was never filled.", minimum=0)
+    filled_retention_seconds: StrictInt | None = field("The same of filled orders; absent: not documented.", default=None, minimum=0)
+    order_history_seconds: StrictInt | None = field("How far back its lists of orders go; absent: not documented.", default=None, minimum=0)
+    trade_history_seconds: StrictInt | None = field("How far back its lists of executions go; absent: not documented.", default=None, minimum=0)
     amend: AmendQuantity = field(
         "What quantity means when an order is amended in place: Total or Remaining. Decrease: the total, which can only be lowered, and nothing else. "
         "None: it can't amend.")
@@ -192,6 +198,12 @@ class AccountCapabilities(Status):
     trailing_units: list[Word] = field("Values of spec.trailing.unit that can be used.", max_items=8, unique=True)
     hedge_mode: StrictBool = field("Whether orders say by spec.positionSide which of a market's two positions they act on.", default=False)
     native_groups: list[Word] = field("Modes of an OrderGroup that the exchange keeps itself.", max_items=8, unique=True)
+    max_open_orders_listed: StrictInt | None = field(
+        "A list of so many open orders is taken for cut short; absent: the exchange lists all.", default=None, minimum=1, maximum=INT32_MAX)
+    max_batch_create: StrictInt = field("Most orders it takes in one request; 0: one, or not documented. Not used.", default=0, minimum=0, maximum=INT32_MAX)
+    max_batch_cancel: StrictInt = field("Most orders it cancels in one request; 0: one, or not documented. Not used.", default=0, minimum=0, maximum=INT32_MAX)
+    dead_man_switch: StrictBool = field(
+        "Whether it can be told to cancel all orders if nobody is heard of for a while. Not used: an operator that is gone leaves its orders.", default=False)
 
 
 class ExchangeAccountStatus(Status):

@@ -275,13 +275,18 @@ def _capabilities(venue: Capabilities) -> AccountCapabilities:
     return AccountCapabilities(
         client_order_id_codec=venue.client_order_id_codec,
         client_order_id_max_length=venue.client_order_id_max_length,
+        client_order_id_pattern=venue.client_order_id_pattern or None,
         duplicate_ids_refused=venue.duplicate_ids_refused,
         lookup=venue.lookup,
         lookup_delay_milliseconds=venue.lookup_delay_ms,
         request_window_milliseconds=venue.request_window_ms,
+        request_expiry_parameter=venue.request_expiry_parameter,
         accepts_ahead_milliseconds=venue.accepts_ahead_ms,
         expiry_check=venue.expiry_check,
         retention_seconds=venue.retention_ms // 1000,
+        filled_retention_seconds=_seconds(venue.retention_filled_ms),
+        order_history_seconds=_seconds(venue.orders_horizon_ms),
+        trade_history_seconds=_seconds(venue.trades_horizon_ms),
         amend=venue.amend,
         replace=venue.replace,
         cancel_by_client_id=venue.cancel_by_client_id,
@@ -293,4 +298,12 @@ def _capabilities(venue: Capabilities) -> AccountCapabilities:
         trailing_units=sorted(venue.trailing_units),
         hedge_mode=venue.hedge_mode,
         native_groups=sorted(venue.native_groups),
+        max_open_orders_listed=venue.max_open_orders_listed,
+        max_batch_create=venue.max_batch_create,
+        max_batch_cancel=venue.max_batch_cancel,
+        dead_man_switch=venue.dead_man_switch,
     )
+
+
+def _seconds(milliseconds: int | None) -> int | None:
+    return None if milliseconds is None else milliseconds // 1000

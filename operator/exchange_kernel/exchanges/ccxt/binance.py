@@ -18,13 +18,16 @@ REQUEST_WINDOW_MS = 3000
 CAPABILITIES = Capabilities(
     client_order_id_codec="hex32",
     client_order_id_max_length=36,          # ^[\.A-Z\:/a-z0-9_-]{1,36}$ [derivatives: New Order; spot states uniqueness only]
+    client_order_id_pattern=r"[\.A-Z\:/a-z0-9_-]{1,36}",
     duplicate_ids_refused=DuplicateIdsRefused.WHILE_OPEN,      # "accepted only when the previous one is filled" [rest-api.md, New order, newClientOrderId]
     lookup=LookupAuthority.AUTHORITATIVE,   # GET /api/v3/order by origClientOrderId, memory then database [rest-api.md, Query order]
     lookup_delay_ms=1000,                   # ours: "some delay in the response is normal and expected" [rest-api.md, Data Sources]
     request_window_ms=REQUEST_WINDOW_MS,    # recvWindow, any value to 60000 [rest-api.md, Timing security]
+    request_expiry_parameter="recvWindow",
     accepts_ahead_ms=1000,                  # timestamp < serverTime + 1 second [rest-api.md, Timing security]
     expiry_check=ExpiryCheck.BY_ENGINE,     # checked again just before the matching engine [CHANGELOG.md, 2025-05-22; rest-api.md, Timing security]
-    retention_ms=90 * requests.DAY_MS,               # cancelled or expired without a fill: archived after 90 days [errors.md, -2026 ORDER_ARCHIVED]
+    retention_ms=90 * requests.DAY_MS,      # cancelled or expired without a fill: archived after 90 days [errors.md, -2026 ORDER_ARCHIVED]
+    # Of filled orders, and of the lists of orders and trades, no end is documented.
     amend=AmendQuantity.DECREASE,           # keepPriority: newQty "less than the order's quantity", and nothing else [rest-api.md, Order Amend Keep Priority]
     replace=ReplaceKind.NOT_FILL_AWARE,     # cancelReplace: quantity is the new order's, whatever the old one filled [rest-api.md, Cancel an Existing Order]
     cancel_by_client_id=True,               # origClientOrderId [rest-api.md, Cancel order]
