@@ -50,7 +50,7 @@ def exchanges_page() -> str:
         + _table(("exchange", "market", "why"), ((exchange_id, market_type, why) for (exchange_id, market_type), why in REFUSED.items()))
         + f"\n## What reaches the wire\n\n"
         f"Of a limit order, at each of the {len(reports)} exchanges of ccxt {ccxt.__version__}, by ccxt's unified methods and defaults, measured offline in\n"
-        "the bytes of the request that would be written: our client order id, the price, the quantity and the side on create, and our id on cancel and lookup.\n"
+        "the bytes of the request that would be written: our client order id, the price, the quantity and the side on create, our id on cancel and lookup.\n"
         "The rows say more to ccxt than its defaults: that all of an order arrives by each row is a test.\n\n"
         + "".join(f"- **{arrival}**: {meaning}\n" for arrival, meaning in MEANINGS.items()) + f"\n{arrivals}"
     )

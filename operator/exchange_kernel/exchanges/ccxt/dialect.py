@@ -26,7 +26,7 @@ class Call:
     api: tuple[str, ...] = ("private",)
     signed: bool = True
     stamped: Callable[[], Any] | None = None                       # the parameters as of the stamp, where they hold a time
-    headers: Callable[[int], Mapping[str, str | None]] | None = None      # of the stamp; unsigned; None: left out
+    headers: Callable[[int], Mapping[str, str]] | None = None      # of the stamp; unsigned
     extract: Callable[[Answer], Any] | None = None                 # what is read is inside of the document; raises Unreadable
 
 

@@ -64,7 +64,7 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)           # ccxt's options: among them those without which it asks something else first
     skips: tuple[str, ...] = ()                                        # ccxt's methods that would ask something else first: nothing is asked
     without: tuple[str, ...] = ()                                      # parameters of ccxt's that are left out: the code of its broker
-    without_headers: tuple[str, ...] = ()                              # and headers
+    without_headers: tuple[str, ...] = ()                              # and unsigned headers
     send_as: str = "clientOrderId"                                     # the parameter of create_order that carries our id
     id_written: Callable[[str], str] = same                            # our id as this venue spells it
     id_sent: Callable[[str], str] | None = None                        # what ccxt spells so, where it does the spelling

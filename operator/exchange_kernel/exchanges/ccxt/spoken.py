@@ -36,7 +36,7 @@ def spoken(row: Row, ccxt: Any) -> Dialect:
     """The row as a dialect of this instance of ccxt."""
     for name in row.skips:
         setattr(ccxt, name, _asks_nothing)
-    ccxt.increasing_nonce = row.increasing_nonce
+    ccxt.increasing_nonce, ccxt.without_headers = row.increasing_nonce, row.without_headers
     return _Spoken(row, ccxt).dialect()
 
 
@@ -79,7 +79,7 @@ class _Spoken:
         meant = self._meant(request.params)
         carried(meant)
         return Call(
-            request.method, request.path, meant, max(request.cost, 0.01), request.api, stamped=params, headers=self._headers(expires),
+            request.method, request.path, meant, max(request.cost, 0.01), request.api, stamped=params, headers=self._headers() if expires else None,
             extract=lambda answer: self.extracted(answer, method, arguments),
         )
 
@@ -89,11 +89,9 @@ class _Spoken:
             return params
         return {name: value for name, value in params.items() if value is not None and name not in self.row.without}
 
-    def _headers(self, expires: bool) -> Callable[[int], Mapping[str, str | None]] | None:
-        name, window, left_out = self.row.time_header, self.row.window_ms, dict.fromkeys(self.row.without_headers)
-        if expires and name is not None:
-            return lambda stamp: {**left_out, name: str(stamp + window)}
-        return (lambda stamp: left_out) if left_out else None
+    def _headers(self) -> Callable[[int], Mapping[str, str]] | None:
+        name, window = self.row.time_header, self.row.window_ms
+        return None if name is None else lambda stamp: {name: str(stamp + window)}
 
     def clock(self) -> Call:
         call, read_clock = self.call(*self.row.clock), self.row.clock_read

@@ -49,7 +49,7 @@ class WireCall:
 
     clearance: Clearance | None                           # None: a public call, which carries no time
     stamped: Callable[[], Any] | None = None              # the request's parameters as of the stamp, where they hold a time
-    headers: Callable[[int], Mapping[str, str | None]] | None = None    # unsigned headers that hold the stamp; None: not sent
+    headers: Callable[[int], Mapping[str, str]] | None = None    # unsigned headers that hold the stamp
     many: bool = False                                    # several public requests, each a call of its own
     sign: Callable[[], Mapping[str, Any]] | None = None   # ccxt's signature of this request, with the stamp of the moment
     stamp: int = 0
@@ -171,6 +171,7 @@ def wired(ccxt_id: str) -> Any:
         http: aiohttp.ClientSession            # the adapter's, which closes it
         increasing_nonce = False
         last_nonce = 0
+        without_headers: tuple[str, ...] = ()  # unsigned ones, with which ccxt names itself as the broker
 
         def __init__(self, config: Mapping[str, Any]) -> None:
             super().__init__(config)
@@ -191,6 +192,12 @@ def wired(ccxt_id: str) -> Any:
                 self.last_nonce = max(STAMP.get(), self.last_nonce + 1)
                 return self.last_nonce
             return STAMP.get()
+
+        def sign(self, *arguments: Any, **named: Any) -> Any:
+            signed = super().sign(*arguments, **named)
+            if not self.without_headers:
+                return signed
+            return {**signed, "headers": {name: value for name, value in (signed["headers"] or {}).items() if name not in self.without_headers}}
 
         def safe_order(self, order: Any, market: Any = None) -> Any:
             """What the exchange said, and nothing that ccxt would add: it makes up what is filled, and what it cost."""

@@ -66,6 +66,7 @@ def _row(market_type: str) -> Row:
         exchange_id="bybit", market_type=market_type,
         options={"enableUnifiedMargin": False, "enableUnifiedAccount": True, "unifiedMarginStatus": 6, "recvWindow": WINDOW_MS, "defaultType": market_type,
                  "fetchMarkets": {"types": ["linear", "inverse"] if derivative else ["spot"]}, "brokerId": None},
+        without_headers=("Referer",),                                               # ccxt's name as a broker
         market_params={} if derivative else {"marketUnit": "baseCoin"},             # else a spot market buy is of the quote [Place Order, marketUnit]
         triggers=TRIGGERS if derivative else None,                                  # on spot a triggered order may get another id
         hedge={"Long": {"positionIdx": 1}, "Short": {"positionIdx": 2}} if derivative else {},          # [Place Order, positionIdx]

@@ -24,6 +24,7 @@ MAPPED = "ccxt 4.5: kucoin.py, exceptions"
 ROWS = (Row(
     exchange_id="kucoin", market_type="spot", skips=("load_migration_status",),
     options={"uta": False, "hf": True, "defaultType": "spot", "fetchMarkets": {"types": ["spot"], "fetchTickersFees": False}, "partner": {}},
+    without_headers=("KC-API-PARTNER", "KC-API-PARTNER-SIGN", "KC-API-PARTNER-VERIFY"),        # ccxt's name as a broker
     market_params={},                                          # size is of the base, funds of the quote [Add Order]
     cancel_by=cancel_by_ours, lookup_by=lookup_by_ours,        # by clientOid [Cancel Order By ClientOid; Get Order By ClientOid]
     open_symbols=("privateGetHfOrdersActiveSymbols", ("data", "symbols")), open_page=1000,         # [Get Symbols With Open Order; Get Open Orders]
