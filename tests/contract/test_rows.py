@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -532,8 +533,9 @@ async def test_an_empty_list_is_the_venues_own(row: Row) -> None:
     ("alpaca", "option", "no adapter", "a kind of market nobody has described"),
 ])
 def test_a_venue_whose_wire_is_not_known_to_carry_an_order_is_refused(exchange_id: str, market_type: str, says_: str, reason: str) -> None:
-    with pytest.raises(ValueError, match=says_):
+    with pytest.raises(ValueError, match=says_) as refused:
         dialect_of(exchange_id, market_type)
+    assert re.search(r"(Create the account for another exchange or market|Set spec\.marketType) .*\.$", str(refused.value)), "and what to do"
 
 
 def test_a_venue_that_nobody_described_is_spoken_safely_where_an_order_arrives_whole() -> None:
@@ -579,7 +581,24 @@ KRAKEN_PAIR = {
 }
 
 
+MEXC_SYMBOL = {
+    "symbol": "BTCUSDT", "status": "1", "baseAsset": "BTC", "baseAssetPrecision": 8, "quoteAsset": "USDT", "quoteAssetPrecision": 2,
+    "isSpotTradingAllowed": True, "isMarginTradingAllowed": False, "baseSizePrecision": "0.00001", "quoteAmountPrecision": "1", "maxQuoteAmount": "2000000",
+}
+HTX_SYMBOL = {
+    "base-currency": "btc", "quote-currency": "usdt", "price-precision": 2, "amount-precision": 6, "symbol": "btcusdt", "state": "online",
+    "value-precision": 8, "min-order-amt": 0.00001, "max-order-amt": 1000, "min-order-value": 10, "limit-order-min-order-amt": 0.00001, "api-trading": "enabled",
+}
+CRYPTOCOM_INSTRUMENT = {
+    "symbol": "BTC_USDT", "inst_type": "CCY_PAIR", "display_name": "BTC/USDT", "base_ccy": "BTC", "quote_ccy": "USDT", "quote_decimals": 2,
+    "quantity_decimals": 5, "price_tick_size": "0.01", "qty_tick_size": "0.00001", "max_leverage": "50", "tradable": True, "expiry_timestamp_ms": 0,
+}
+
+
 @pytest.mark.parametrize(("exchange_id", "path", "document", "symbol", "steps"), [
+    ("htx", "/v1/common/symbols", {"status": "ok", "data": [HTX_SYMBOL]}, "BTC/USDT", ("0.000001", "0.01", "0.00001")),
+    ("cryptocom", "/exchange/v1/public/get-instruments", {"id": 1, "method": "public/get-instruments", "code": 0, "result": {"data": [CRYPTOCOM_INSTRUMENT]}},
+     "BTC/USDT", ("0.00001", "0.01", "")),
     ("okx", "/api/v5/public/instruments", {"code": "0", "msg": "", "data": [OKX_INSTRUMENT]}, "BTC/USDT", ("0.00000001", "0.1", "0.00001")),
     ("kraken", "/0/public/AssetPairs", {"error": [], "result": {"XXBTZUSD": KRAKEN_PAIR}}, "BTC/USD", ("0.00000001", "0.1", "0.00005")),
 ])
@@ -590,10 +609,24 @@ async def test_markets_come_by_ccxts_own_requests_with_the_venues_digits(exchang
         exchange = open_account(venue, exchange_id, "spot")
         rules = await exchange.markets()
         assert not isinstance(rules, Unreachable)
-        assert (rules[symbol].quantity_step, rules[symbol].price_step, rules[symbol].min_quantity) == tuple(map(Decimal, steps))
+        assert (rules[symbol].quantity_step, rules[symbol].price_step, rules[symbol].min_quantity) == tuple(Decimal(step) if step else None for step in steps)
         assert {(request.method, request.path) for request in venue.received} == {("GET", path)}
         venue.on("GET", path, drops)
         assert isinstance(await exchange.markets(reload=True), Unreachable)
+        await exchange.close()
+
+
+async def test_markets_that_come_in_two_requests_are_the_rows_own() -> None:
+    async with fake_venue() as venue:
+        venue.on("GET", "/api/v3/exchangeInfo", says(200, {"timezone": "CST", "symbols": [MEXC_SYMBOL]}))
+        venue.on("GET", "/api/v1/contract/detail", says(200, {"success": True, "code": 0, "data": []}))
+        exchange = open_account(venue, "mexc", "spot")
+        rules = await exchange.markets()
+        assert not isinstance(rules, Unreachable)
+        assert [(one.symbol, one.quantity_step, one.price_step, one.min_quantity, one.min_notional) for one in rules.values()] == [
+            ("BTC/USDT", Decimal("0.00000001"), Decimal("0.01"), Decimal("0.00001"), Decimal("1"))]
+        venue.on("GET", "/api/v1/contract/detail", drops)
+        assert isinstance(await exchange.markets(reload=True), Unreachable), "half of an answer is none"
         await exchange.close()
 
 

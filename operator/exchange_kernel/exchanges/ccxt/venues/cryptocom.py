@@ -59,7 +59,7 @@ WORDS = words(
 
 def _row(market_type: str) -> Row:
     return Row(
-        exchange_id="cryptocom", market_type=market_type, options={"defaultType": market_type, "fetchMarkets": {"types": [market_type]}},
+        exchange_id="cryptocom", market_type=market_type, options={"defaultType": market_type},
         without=("broker_id",), send_as="client_oid",                  # ccxt's unified key is dropped [ccxt]
         cancel_by=_cancel, lookup_by=_lookup,                          # [private/cancel-order; private/get-order-detail]
         market_params={},                                              # quantity is of the base, notional of the quote [private/create-order]

@@ -17,7 +17,7 @@ def read_error(document: Any) -> tuple[str, str] | None:
 
 ROWS = (Row(
     exchange_id="mexc", market_type="spot",
-    options={"defaultType": "spot", "fetchMarkets": {"types": {"spot": True, "swap": {"linear": False, "inverse": False}}}, "recvWindow": WINDOW_MS},
+    options={"defaultType": "spot", "recvWindow": WINDOW_MS},  # ccxt loads the swaps' markets too, whatever it is told
     without_headers=("source",),                               # ccxt's name as a broker
     cancel_by=cancel_by_ours, lookup_by=lookup_by_ours,        # origClientOrderId [Cancel Order; Query Order]
     # Limit only: the quantity of a market buy is of the quote [New Order, quoteOrderQty].
