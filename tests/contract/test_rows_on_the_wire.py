@@ -172,19 +172,44 @@ async def test_a_trigger_that_would_be_lost_is_not_sent(key: tuple[str, str], ch
         assert not venue.received
 
 
+async def test_a_trigger_that_ccxt_would_bend_is_not_sent() -> None:
+    row = ROWS["kraken", "spot"]
+    async with connected(row) as (exchange, venue):
+        venue.received.clear()
+        market = exchange._ccxt.markets["BTC/USDT"]
+        market["precision"] = {**market["precision"], "price": "1000"}
+        outcome = await exchange.submit(
+            a_request(row, type="StopMarket", price=None, time_in_force=None, trigger_price=Decimal("32100"), trigger_price_type="Last"), Gate())
+        assert isinstance(outcome, NotSent)
+        assert "trigger price" in outcome.reason
+        assert not venue.received
+
+
+def bybit_conditional(side: str, direction: int, **changes: str) -> Any:
+    document = bybit_orders(ID)
+    document["result"]["list"][0] |= {"triggerPrice": "32000", "triggerDirection": direction, "triggerBy": "LastPrice", "stopOrderType": "Stop", "tpslMode": "",
+                                      "orderStatus": "Untriggered", "cumExecQty": "0", "symbol": "BTCUSDTPERP", "reduceOnly": False, "side": side, **changes}
+    return document
+
+
+def kraken_conditional(type_: str, limit: str) -> Any:
+    document = kraken_order(ID)
+    order = document["result"]["open"][THEIRS]
+    order["descr"] |= {"ordertype": type_, "price": "32000", "price2": limit}
+    order["vol_exec"] = "0"
+    return document
+
+
 @pytest.mark.parametrize(("key", "document", "type_", "price"), [
-    (("bybit", "swap"), bybit_orders(ID), "StopLimit", "31234"),
-    (("kraken", "spot"), kraken_order(ID), "TakeProfitLimit", "31000"),
+    (("bybit", "swap"), bybit_conditional("Buy", 1), "StopLimit", "31234"),
+    (("bybit", "swap"), bybit_conditional("Buy", 2), "TakeProfitLimit", "31234"),
+    (("bybit", "swap"), bybit_conditional("Sell", 2), "StopLimit", "31234"),
+    (("bybit", "swap"), bybit_conditional("Sell", 1, orderType="Market", price="0"), "TakeProfitMarket", None),
+    (("kraken", "spot"), kraken_conditional("take-profit-limit", "31000"), "TakeProfitLimit", "31000"),
+    (("kraken", "spot"), kraken_conditional("stop-loss", "0"), "StopMarket", None),
 ])
-async def test_an_order_with_a_trigger_is_found_among_the_others(key: tuple[str, str], document: Any, type_: str, price: str) -> None:
+async def test_an_order_with_a_trigger_is_found_among_the_others(key: tuple[str, str], document: Any, type_: str, price: str | None) -> None:
     row = ROWS[key]
-    if key[0] == "bybit":
-        document["result"]["list"][0] |= {"triggerPrice": "32000", "triggerDirection": 1, "triggerBy": "LastPrice", "stopOrderType": "Stop", "tpslMode": "",
-                                          "orderStatus": "Untriggered", "cumExecQty": "0", "symbol": "BTCUSDTPERP", "reduceOnly": False}
-    else:
-        order = document["result"]["open"][THEIRS]
-        order["descr"] |= {"ordertype": "take-profit-limit", "price": "32000", "price2": "31000"}
-        order["vol_exec"] = "0"
     async with connected(row) as (exchange, venue):
         first, *others = lookup_calls(exchange, row)
         for call in others:
@@ -192,7 +217,7 @@ async def test_an_order_with_a_trigger_is_found_among_the_others(key: tuple[str,
         answers(exchange, venue, first, says(200, json.loads(json.dumps(document))))
         found = await exchange.lookup(a_ref(row))
     assert isinstance(found, Found), found
-    assert (found.order.type, found.order.trigger_price, found.order.price) == (type_, Decimal("32000"), Decimal(price))
+    assert (found.order.type, found.order.trigger_price, found.order.price) == (type_, Decimal("32000"), None if price is None else Decimal(price))
     assert (found.order.status, found.order.filled_quantity) == (OrderStatus.OPEN, 0)
 
 

@@ -354,7 +354,7 @@ class _Spoken:
         style = source.get("type") or ("limit" if source.get("price") is not None else "market")
         if trigger is None or self.row.triggers is None:
             return STYLES.get(style, style)
-        return f"{self.row.triggers.kind(source)}{'Market' if said.amount(source, 'price') is None else 'Limit'}"
+        return f"{self.row.triggers.kind(source)}{'Limit' if said.amount(source, 'price') else 'Market'}"
 
     def read_trade(self, document: Any, markets: Markets) -> Trade:
         source = record(document)
