@@ -22,7 +22,6 @@ ROWS = (Row(
     ended_page=20, open_page=20, times_in_force=IMMEDIATE, post_only=True, reduce_only=True, market_params={},
     id_max_length=64, id_pattern=".{1,64}",
     retention_ms=DAY_MS,                                       # cancelled without a fill [ccxt, features]
-    dead_man_switch=True,                                      # [private/enable_cancel_on_disconnect]
     words=words(
         "docs.deribit.com: RPC Error Codes",
         refusals=(

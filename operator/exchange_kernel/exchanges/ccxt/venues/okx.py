@@ -69,7 +69,8 @@ def _row(market_type: str) -> Row:
         id_max_length=32, id_pattern="[0-9A-Za-z]{1,32}",                           # [Place order, clOrdId]
         duplicates=DuplicateIdsRefused.WHILE_OPEN,                                  # among pending orders [Order details, clOrdId]
         retention_ms=2 * HOUR_MS,                                                   # cancelled without a fill [Order details]
-        retention_filled_ms=90 * DAY_MS, orders_horizon_ms=7 * DAY_MS, trades_horizon_ms=3 * DAY_MS,     # [Order history; Transaction details; ccxt, features]
+        retention_filled_ms=7 * DAY_MS, orders_horizon_ms=7 * DAY_MS,               # [Order history (last 7 days)]
+        trades_horizon_ms=90 * DAY_MS,                                              # [Transaction details (last 3 months)]
         open_page=100, create_batch=20, cancel_batch=20,                            # [Place multiple orders; Cancel multiple orders]
         dead_man_switch=True,                                                       # [Cancel All After]
         times_in_force=IMMEDIATE, post_only=True, reduce_only=derivative, words=WORDS,
