@@ -14,7 +14,7 @@ from exchange_kernel.exchanges.simulated.triggers import Triggers
 class Market:
     def __init__(self, symbol: Symbol, now: int) -> None:
         self.symbol = symbol
-        self.book = Book()
+        self.book: Book[Order] = Book()
         self.tape = Tape.starting(symbol.start_price, now)
         self.triggers = Triggers()
         self.prevented_ids = count()
