@@ -26,9 +26,9 @@ Marks = Callable[[Contract], Decimal]
 
 
 class PerpetualAccount:
-    """`keeps_history` is off for the venue's own accounts."""
+    """`house`: one of the venue's own, which keeps no history and can afford anything."""
 
-    def __init__(self, uid: int, balance: Decimal, *, keeps_history: bool = True) -> None:
+    def __init__(self, uid: int, balance: Decimal, *, house: bool = False) -> None:
         self.uid = uid
         self.balance = balance              # quote: what was paid in, realised and charged
         self.dual_mode = False
@@ -37,15 +37,15 @@ class PerpetualAccount:
         self.open: dict[int, Order] = {}
         self.orders: dict[int, Order] = {}
         self.executions: list[Execution] = []
-        self._keeps_history = keeps_history
+        self.house = house
 
     def accept(self, order: Order) -> None:
         self.open[order.order_id] = order
-        if self._keeps_history:
+        if not self.house:
             self.orders[order.order_id] = order
 
     def executed(self, execution: Execution) -> None:
-        if self._keeps_history:
+        if not self.house:
             self.executions.append(execution)
 
     def slot(self, side: Side, *, reduces: bool) -> Slot:

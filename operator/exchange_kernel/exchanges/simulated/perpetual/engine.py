@@ -129,7 +129,7 @@ class PerpetualEngine:
             raise would_take()
         if order.tif is Tif.FOK and self._reach(market, order)[0] < order.size:
             raise would_not_fill()
-        if not order.reduce_only and not self._affords(market, order):
+        if not order.reduce_only and not account.house and not self._affords(market, order):
             raise insufficient()
         return order
 
@@ -152,8 +152,8 @@ class PerpetualEngine:
         reached, price = 0, market.mark
         for level in market.book.crossed(taker.side, taker.limit):
             for maker in level.orders.values():
-                size = min(taker.size - reached, self._takes(maker, held), taker.size if not taker.reduce_only else self._takes(taker, held))
-                if size <= 0:
+                size = min(taker.size - reached, self._takes(maker, held), self._takes(taker, held))
+                if not size:
                     continue
                 for order in (taker, maker):
                     held[order.account, order.slot] += order.sign * size

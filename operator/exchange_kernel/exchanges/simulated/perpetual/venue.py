@@ -21,8 +21,8 @@ class PerpetualVenue:
         self.engine = PerpetualEngine(
             [contract(unified) for unified in dict.fromkeys(contracts)], clock.now_ms, maker_fee=maker_fee, taker_fee=taker_fee, accepted=self._hide)
         self.accounts: dict[int, PerpetualAccount] = {}             # those with keys, by uid
-        self.taker = PerpetualAccount(2, HOUSE, keeps_history=False)
-        self.maker = PerpetualMaker(self.engine, PerpetualAccount(1, HOUSE, keeps_history=False), self.taker, seed)
+        self.taker = PerpetualAccount(2, HOUSE, house=True)
+        self.maker = PerpetualMaker(self.engine, PerpetualAccount(1, HOUSE, house=True), self.taker, seed)
         self._delay_ms = delay_ms
         self._hidden_until: dict[Hashable, int] = {}
         self._keys: dict[str, tuple[bytes, PerpetualAccount]] = {}
