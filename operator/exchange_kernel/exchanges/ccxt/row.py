@@ -69,8 +69,12 @@ class Row:
     ended: tuple[str, ...] = ("fetch_closed_orders",)                  # the lists of orders that are over; with fetch_open_orders they are all
     ended_page: int = 100                                              # a list of so many may go on
     account_method: str | None = None                                  # ccxt's method that reads the account; None: the balance
+    account_params: Mapping[str, Any] = field(default_factory=dict)    # of that method
+    hedge_mode_in: tuple[str | int, ...] = ()                          # the way to whether the account is in hedge mode; empty: it is not
+    hedged: Callable[[str, str], Mapping[str, Any]] | None = None      # what says which position is meant in hedge mode: (its side, the order's)
     account_number: tuple[str | int, ...] = ()                         # the way to its number in the answer; empty: the key is the account's name
     read_error: Callable[[Any], tuple[str, str] | None] = no_error
+    statuses: Mapping[str, str] = field(default_factory=dict)          # the venue's words for the state of an order that ccxt hands on, in ccxt's
     errors_in_200: bool = False
     succeeded: Callable[[Any], bool] = lambda document: True           # the envelope of an answer that is not an error
     words: Words = field(default_factory=words)
@@ -83,6 +87,7 @@ class Row:
     window_ms: int = 0
     expiry_check: ExpiryCheck = ExpiryCheck.NONE
     retention_ms: int = 2 * HOUR_MS
+    history_ms: int | None = None                                      # how far back an order is looked for where some are kept for longer than that
     open_page: int = 20                                                # a list of so many open orders may go on
     times_in_force: frozenset[str] = frozenset({"GTC"})
     post_only: bool = False

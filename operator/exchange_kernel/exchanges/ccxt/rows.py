@@ -11,6 +11,7 @@ from typing import Any
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
 from exchange_kernel.exchanges.ccxt.binance_answers import read_error as binance_error
 from exchange_kernel.exchanges.ccxt.dialect import AllowList
+from exchange_kernel.exchanges.ccxt.gate_swap import GATE_SWAP
 from exchange_kernel.exchanges.ccxt.row import HOUR_MS, Asked, Row, codes, texts, words
 
 IMMEDIATE = frozenset({"GTC", "IOC", "FOK"})
@@ -381,5 +382,5 @@ HYPERLIQUID = Row(
 )
 
 ROWS = {(row.exchange_id, row.market_type): row for row in (
-    _okx("spot"), _okx("swap"), _bybit("spot"), _bybit("swap"), KRAKEN, COINBASE, KUCOIN, GATE, BITGET, BINANCE_USDM, HYPERLIQUID, DERIBIT,
+    _okx("spot"), _okx("swap"), _bybit("spot"), _bybit("swap"), KRAKEN, COINBASE, KUCOIN, GATE, GATE_SWAP, BITGET, BINANCE_USDM, HYPERLIQUID, DERIBIT,
 )}

@@ -45,6 +45,7 @@ async def _asks_nothing(*_: Any, **__: Any) -> bool:
 class _Spoken:
     def __init__(self, row: Row, ccxt: Any) -> None:
         self.row, self.ccxt = row, ccxt
+        self.hedge_mode = False
 
     def dialect(self) -> Dialect:
         row, ccxt = self.row, self.ccxt
@@ -55,6 +56,7 @@ class _Spoken:
             order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.call("fetch_time", ()), account=self.account, markets=None,
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
             read_trade=self.read_trade, read_clock=said.read_clock, read_account=self.read_account,
+            read_hedge_mode=self.read_hedge_mode if row.hedge_mode_in else None,
             read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
             one_at_a_time=row.increasing_nonce,
@@ -112,6 +114,8 @@ class _Spoken:
             params["postOnly"] = True
         if request.reduce_only:
             params["reduceOnly"] = True
+        if self.hedge_mode:
+            params |= self._hedged(request)
         arguments = (request.symbol, request.type.lower(), request.side.lower(), quantity, price, params)
         call = self.call("create_order", arguments, lambda sent: _carries(sent, written, quantity, price), expires=True)
 
@@ -119,6 +123,14 @@ class _Spoken:
             return {**record(self.extracted(answer, "create_order", arguments)), "sent": request, "wrote": (quantity, price)}
 
         return _replaced(call, extract)
+
+    def _hedged(self, request: OrderRequest) -> Mapping[str, Any]:
+        if self.row.hedged is None or request.position_side is None:
+            raise NotBuilt("the account has two positions per market, and the order does not say which is meant: set spec.positionSide")
+        params = self.row.hedged(request.position_side, request.side)
+        if request.reduce_only and params.get("reduceOnly") is False:
+            raise NotBuilt("an order of this side adds to that position, and can't be reduce-only")
+        return params
 
     def cancel(self, ref: OrderRef, market: Market) -> Call:
         asked = self._by_either(ref, "cancel_order", self.row.cancel_by)
@@ -172,7 +184,7 @@ class _Spoken:
     def find_pages(self, ref: OrderRef, market: Market, now: int) -> Pages:
         """Open, then ended: an order moves in this direction only."""
         narrowed = {} if self.row.listed_by is None else {self.row.listed_by: self.row.id_written(ref.client_order_id)}
-        yield from self._lists(market, now - self.row.retention_ms, narrowed)
+        yield from self._lists(market, now - (self.row.history_ms or self.row.retention_ms), narrowed)
 
     def order_pages(self, market: Market, since: int, now: int) -> Pages:
         yield from self._lists(market, since, {})
@@ -224,7 +236,7 @@ class _Spoken:
     def account(self) -> Call:
         if self.row.account_method is None:
             return self.call("fetch_balance", ())
-        call = self.call(self.row.account_method, ({},))
+        call = self.call(self.row.account_method, (dict(self.row.account_params),))
         return _replaced(call, lambda answer: answer.document)
 
     # ── Answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -245,7 +257,7 @@ class _Spoken:
 
     def read_cancelled(self, document: Any, market: Market) -> ExchangeOrder:
         source = self._named(document)
-        if source.get("status") not in STATUSES or (source.get("filled") is None and source.get("remaining") is None):
+        if source.get("status") not in {*STATUSES, *self.row.statuses} or (source.get("filled") is None and source.get("remaining") is None):
             raise Unreadable("the cancel was taken; what became of the order shows when it is looked up")
         return self._order(self._asked_for(source), market.rules.symbol)
 
@@ -278,7 +290,8 @@ class _Spoken:
         quantity, filled, remaining = (said.amount(source, name) for name in ("amount", "filled", "remaining"))
         if filled is None and quantity is not None and remaining is not None:
             filled = subtract(quantity, remaining)
-        status = STATUSES.get(source.get("status") or "")
+        word = source.get("status") or ""
+        status = STATUSES.get(self.row.statuses.get(word, word))
         if status is None or filled is None:
             raise Unreadable("how far the order came can't be read")
         if status is OrderStatus.FILLED and (quantity is None or filled < quantity):
@@ -303,7 +316,7 @@ class _Spoken:
             raise Unreadable("a trade without its quantity, price or time")
         return Trade(
             trade_id=said.text(source, "id"), symbol=source["symbol"], exchange_order_id=said.text(source, "order"), quantity=quantity, price=price,
-            time_ms=time_ms, fee=said.fee(source.get("fee")),
+            time_ms=time_ms, fee=said.fee(source.get("fee") or said.only(source.get("fees"))),
         )
 
     def read_account(self, document: Any) -> str:
@@ -315,6 +328,13 @@ class _Spoken:
         if not isinstance(document, str | int) or not str(document):
             raise Unreadable("the account's number can't be read")
         return str(document)
+
+    def read_hedge_mode(self, document: Any) -> bool:
+        on = said.step_down(document, self.row.hedge_mode_in)
+        if not isinstance(on, bool):
+            raise Unreadable("the account's position mode can't be read")
+        self.hedge_mode = on
+        return on
 
     def read_markets(self, document: Any) -> list[Any]:
         row = self.row

@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import count
 
 from exchange_kernel.exchanges.simulated.book import Book
+from exchange_kernel.exchanges.simulated.orders import Order
 from exchange_kernel.exchanges.simulated.symbols import Symbol
 from exchange_kernel.exchanges.simulated.tape import Tape
 from exchange_kernel.exchanges.simulated.triggers import Triggers
