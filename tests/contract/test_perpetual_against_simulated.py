@@ -14,7 +14,7 @@ import ccxt.async_support
 import pytest
 
 from exchange_kernel.api import LookupAuthority
-from exchange_kernel.core.answers import Accepted, Fee, Found, Listing, NotFound, NotSent, OrderStatus, Refused, TimeRefused, Unknown, UnknownOrder
+from exchange_kernel.core.answers import Accepted, Fee, Found, Listing, NotFound, NotSent, OrderStatus, Position, Refused, TimeRefused, Unknown, UnknownOrder
 from exchange_kernel.core.identity import encode
 from exchange_kernel.core.market_rules import unacceptable
 from exchange_kernel.core.venue import OrderRequest
@@ -294,6 +294,17 @@ async def test_one_that_rests_ends_with_the_position_that_it_was_for(venue):
     assert (found.order.status, found.order.filled_quantity) == (OrderStatus.CANCELED, Decimal(0))
 
 
+async def test_what_is_held_is_read_with_its_worth_at_the_mark(venue):
+    await venue.opened(side="Sell", quantity=Decimal(5), price=Decimal(60000))
+    await venue.control("perpetual/market", {"price": {"contract": SYMBOL, "price": "59000"}})
+    listed = await venue.exchange.positions(SYMBOL)
+    assert isinstance(listed, Listing)
+    assert listed.items == (Position(SYMBOL, "Net", Decimal(-5), entry_price=Decimal(60000), unrealised_pnl=Decimal(5), margin=Decimal("29.5")),)
+    balances = await venue.exchange.balances()
+    assert isinstance(balances, Listing)
+    assert [(balance.asset, balance.locked) for balance in balances.items] == [("USDT", Decimal("29.5") - 5)], "what ccxt makes of total and available"
+
+
 async def test_without_hedge_mode_a_position_side_is_not_sent(venue):
     await venue.exchange.fingerprint()
     request = a_request(position_side="Long")
@@ -312,6 +323,9 @@ async def test_in_hedge_mode_each_side_of_each_position_is_reached(venue):
     await venue.opened(side="Sell", position_side="Long", quantity=Decimal(2), price=Decimal(60000))
     await venue.opened(side="Buy", position_side="Short", quantity=Decimal(3))
     assert venue.held() == {"dual_long": 3, "dual_short": -4}
+    listed = await venue.exchange.positions(SYMBOL)
+    assert isinstance(listed, Listing)
+    assert {position.side: position.quantity for position in listed.items} == {"Long": Decimal(3), "Short": Decimal(4)}
     assert venue.account.position(venue.served.exchange.perpetual.engine.market("BTC_USDT").contract, Slot.LONG).closed_pnl == Decimal(20)
 
 

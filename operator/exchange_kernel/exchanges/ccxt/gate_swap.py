@@ -36,7 +36,7 @@ GATE_SWAP = Row(
     market_params={},                                          # price 0 with ioc [FuturesOrder, price]; the size is of contracts there too
     settle="USDT",
     account_method="privateFuturesGetSettleAccounts", account_params=SETTLE, account_number=("user",), hedge_mode_in=("in_dual_mode",),  # [FuturesAccount]
-    hedged=_hedged,
+    hedged=_hedged, position_sides=("mode", {"dual_long": "long", "dual_short": "short"}),         # [Position, mode]
     read_error=_error, succeeded=lambda document: isinstance(document, dict | list) and document != {},
     statuses={                                                 # ways to end that ccxt does not know [FuturesOrder, finish_as]
         "auto_deleveraged": "canceled", "reduce_only": "canceled", "position_closed": "canceled", "reduce_out": "canceled", "stp": "canceled",

@@ -72,6 +72,7 @@ class Row:
     account_params: Mapping[str, Any] = field(default_factory=dict)    # of that method
     hedge_mode_in: tuple[str | int, ...] = ()                          # the way to whether the account is in hedge mode; empty: it is not
     hedged: Callable[[str, str], Mapping[str, Any]] | None = None      # what says which position is meant in hedge mode: (its side, the order's)
+    position_sides: tuple[str, Mapping[str, str]] | None = None        # the venue's field for which of two positions it is, and its words, in ccxt's
     account_number: tuple[str | int, ...] = ()                         # the way to its number in the answer; empty: the key is the account's name
     read_error: Callable[[Any], tuple[str, str] | None] = no_error
     statuses: Mapping[str, str] = field(default_factory=dict)          # the venue's words for the state of an order that ccxt hands on, in ccxt's

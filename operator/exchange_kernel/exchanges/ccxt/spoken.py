@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Position, Trade
 from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, subtract
 from exchange_kernel.core.venue import MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt import holdings, said
@@ -62,7 +62,7 @@ class _Spoken:
             one_at_a_time=row.increasing_nonce,
             holdings=Holdings(
                 balances=self.balance_pages, read_balance=holdings.read_balance,
-                positions=None if row.market_type == "spot" else self.position_pages, read_position=holdings.read_position,
+                positions=None if row.market_type == "spot" else self.position_pages, read_position=self.read_position,
             ),
         )
 
@@ -318,6 +318,14 @@ class _Spoken:
             trade_id=said.text(source, "id"), symbol=source["symbol"], exchange_order_id=said.text(source, "order"), quantity=quantity, price=price,
             time_ms=time_ms, fee=said.fee(source.get("fee") or said.only(source.get("fees"))),
         )
+
+    def read_position(self, document: Any, markets: Markets) -> Position:
+        source = record(document)
+        if self.row.position_sides is not None:
+            name, sides = self.row.position_sides
+            if (side := sides.get(str(record(source.get("info")).get(name)))) is not None:
+                source = {**source, "side": side, "hedged": True}
+        return holdings.read_position(source, markets)
 
     def read_account(self, document: Any) -> str:
         """The venue's number for the account, or else the key's public half under a hash: another key is then another account."""
