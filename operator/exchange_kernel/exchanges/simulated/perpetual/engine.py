@@ -6,6 +6,7 @@ An account may trade with itself. Ids of users' own are tags: two orders may hav
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from decimal import Decimal
 from itertools import count
 
@@ -135,16 +136,10 @@ class PerpetualEngine:
 
     def _affords(self, market: Market, order: Order) -> bool:
         """With its fee as a taker, valued at its limit, or without one at the worst price that it would meet."""
-        price = order.price
-        order.price = price or self._reach(market, order)[1]
-        try:
-            account = order.account
-            fee = max(ZERO, self.taker_fee) * order.contract.value(order.size, order.price)
-            left = account.available(self.mark, order)
-            adds = account.order_margin(order) > account.order_margin()
-            return left >= fee or not adds          # what only closes is let through, however little is left
-        finally:
-            order.price = price
+        account, valued = order.account, replace(order, price=order.price or self._reach(market, order)[1])
+        if account.order_margin(valued) <= account.order_margin():
+            return True                             # what only closes is let through, however little is left
+        return account.available(self.mark, valued) >= max(ZERO, self.taker_fee) * order.contract.value(order.size, valued.price)
 
     def _reach(self, market: Market, taker: Order) -> tuple[int, Decimal]:
         """How many contracts it would trade now, and the last price of those; resting orders that only reduce go no further than their positions."""

@@ -65,8 +65,7 @@ class PerpetualFace(RestFace):
             if delay_ms:
                 await asyncio.sleep(delay_ms / 1000)
             said = Said({**dict(parse_qsl(ask.query)), **_said(ask.body), **in_path})
-            document = one.signed(venue, account, said) if one.signed is not None and account is not None else one.answer and one.answer(venue, said)
-            return Answer(one.status, orjson.dumps(document))
+            return Answer(one.status, orjson.dumps(one.act(venue, account, said)))
         except PerpetualError as refused:
             return Answer(refused.status, orjson.dumps(refused.document()))
 

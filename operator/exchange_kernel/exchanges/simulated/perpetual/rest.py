@@ -43,6 +43,13 @@ class Endpoint:
     def path(self) -> re.Pattern[str]:
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.template), re.ASCII)
 
+    def act(self, venue: PerpetualVenue, account: PerpetualAccount | None, said: Said) -> Any:
+        if self.signed is not None:
+            assert account is not None
+            return self.signed(venue, account, said)
+        assert self.answer is not None
+        return self.answer(venue, said)
+
 
 # ── Orders ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
