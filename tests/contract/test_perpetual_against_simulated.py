@@ -214,6 +214,7 @@ async def test_one_that_was_filled_meanwhile_is_found_among_those_that_are_over(
     await venue.control("faults", {"do": "drop-reply", "match": {"method": "POST", "path": ORDERS}})
     request = a_request()
     assert isinstance(await venue.sent(request), Unknown)
+    venue.orders(request.client_order_id)[0].time -= 1_800_000      # half an hour ago: longer than what ended without a fill is kept
     await venue.fill(request, 10)
     found = await venue.exchange.lookup(ref(request))
     assert isinstance(found, Found)
