@@ -67,13 +67,14 @@ def errors_page() -> str:
     ]
     shown: dict[str, Words] = {}
     for venue in VENUES:
-        shown.setdefault(venue.exchange_id, venue.words)
-    for exchange_id, words in shown.items():
+        if venue.words is not shown.get(venue.exchange_id):         # one for all its markets, or each its own
+            shown[venue.exchange_id if venue.exchange_id not in shown else f"{venue.exchange_id} {venue.market_type}"] = venue.words
+    for name, words in shown.items():
         rows = (
             (_name(field), ", ".join(f"`{code}`" for code in listed.codes), _messages(listed.messages), listed.meaning, listed.source)
             for field in PROOFS for listed in getattr(words, field).rows
         )
-        parts.append(f"## {exchange_id}\n\n" + _table(("list", "codes", "message", "meaning", "source"), rows))
+        parts.append(f"## {name}\n\n" + _table(("list", "codes", "message", "meaning", "source"), rows))
     return "\n".join(parts)
 
 

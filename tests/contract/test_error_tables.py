@@ -38,7 +38,7 @@ class Asked:
         self.row = venue if isinstance(venue, Row) else None
 
     def error(self, code: str, message: str) -> tuple[int, Any]:
-        return (400, {"code": int(code), "msg": message}) if self.row is None else rows.SPEECHES[self.row.exchange_id].error(code, message)
+        return (400, {"code": int(code), "msg": message}) if self.row is None else rows.speech_of(self.row).error(code, message)
 
     async def operations(self, status: int, document: Any) -> tuple[object, object, object]:
         """Submit, cancel and lookup, each answered so."""
@@ -129,11 +129,12 @@ def said_in(words: AllowList) -> set[tuple[str, str]]:
 
 def test_the_page_has_each_code_of_each_venue() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/errors.md").read_text()
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
+    sections = dict(re.findall(r"^## ([\w ]+)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
     for venue in VENUES:
+        section = sections.get(f"{venue.exchange_id} {venue.market_type}") or sections[venue.exchange_id]
         for row in listed(venue):
-            assert all(f"`{code}`" in sections[venue.exchange_id] for code in row.codes), row
-            assert row.source in sections[venue.exchange_id]
+            assert all(f"`{code}`" in section for code in row.codes), row
+            assert row.source in section
 
 
 def test_a_source_of_its_own_is_kept_and_the_lists_is_the_others() -> None:

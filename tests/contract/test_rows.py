@@ -118,6 +118,13 @@ def gate_order(ours: str) -> Json:
     }
 
 
+def gate_swap_order(ours: str) -> Json:
+    return {
+        "id": int(THEIRS), "text": ours, "create_time": 1_800_000_000.5, "status": "open", "contract": "BTCUSDTPERP", "size": "12.5", "left": "12",
+        "price": "31234", "fill_price": "31234", "tif": "gtc", "is_reduce_only": False, "is_close": False, "iceberg": "0", "tkfr": "0.0005", "mkfr": "0",
+    }
+
+
 def bitget_order(ours: str) -> Json:
     return {"code": "00000", "msg": "success", "data": [{
         "userId": "1", "symbol": "BTCUSDT", "orderId": THEIRS, "clientOid": ours, "price": "31234", "size": "12.5", "orderType": "limit", "side": "buy",
@@ -184,6 +191,7 @@ SPEECHES: Mapping[str, Speech] = {
         kucoin_order, {"code": "200000", "data": {"items": [], "lastId": 0}}),
     "gate": Speech(gate_order, lambda code, message: (400, {"label": code, "message": message}),
                    lambda ours: [{"currency_pair": "BTCUSDT", "total": 1, "orders": [gate_order(ours)]}], []),
+    "gate-swap": Speech(gate_swap_order, lambda code, message: (400, {"label": code, "message": message}), lambda ours: [gate_swap_order(ours)], []),
     "bitget": Speech(
         lambda ours: {"code": "00000", "msg": "success", "data": {"orderId": THEIRS, "clientOid": ours}},
         lambda code, message: (400, {"code": code, "msg": message, "requestTime": 1, "data": None}), bitget_order,
@@ -210,6 +218,11 @@ SPEECHES: Mapping[str, Speech] = {
         lambda code, message: (200 if code == "40401" else 400, {"id": 1, "method": "private/create-order", "code": int(code), "message": message}),
         cryptocom_order, {"id": 1, "method": "private/get-open-orders", "code": 0, "result": {"data": []}}),
 }
+
+
+def speech_of(row: Row) -> Speech:
+    """Where a venue's markets speak differently, that of the market type."""
+    return SPEECHES.get(f"{row.exchange_id}-{row.market_type}") or SPEECHES[row.exchange_id]
 
 
 def open_account(venue: FakeVenue, exchange_id: str, market_type: str) -> Any:
@@ -328,7 +341,7 @@ async def test_all_of_an_order_reaches_the_wire_by_the_row(row: Row) -> None:
 
 @EVERY
 async def test_an_order_is_sent_once_signed_with_its_stamp_and_known_by_its_id(row: Row) -> None:
-    speech = SPEECHES[row.exchange_id]
+    speech = speech_of(row)
     async with connected(row) as (exchange, venue):
         where = answers(exchange, venue, submit_call(exchange, row), says(200, speech.accepted(row.id_written(ours_of(row)))))
         venue.received.clear()
@@ -395,7 +408,7 @@ def definite(row: Row) -> list[tuple[str, str, type]]:
 
 @EVERY
 async def test_an_order_is_refused_by_listed_words_only(row: Row) -> None:
-    speech = SPEECHES[row.exchange_id]
+    speech = speech_of(row)
     async with connected(row) as (exchange, venue):
         call = submit_call(exchange, row)
         for code, message, expected in definite(row):
@@ -409,7 +422,7 @@ async def test_an_order_is_refused_by_listed_words_only(row: Row) -> None:
 
 @EVERY
 async def test_a_cancel_of_an_unknown_order_is_looked_up(row: Row) -> None:
-    speech = SPEECHES[row.exchange_id]
+    speech = speech_of(row)
     async with connected(row) as (exchange, venue):
         call, ref = cancel_call(exchange, row), a_ref(row, by_theirs=row.cancel_by is None)
         for code, message in pairs(row.words.unknown_order):
@@ -453,11 +466,11 @@ async def test_what_proves_nothing_is_unknown_or_unreachable(row: Row) -> None:
 
 @EVERY
 async def test_an_order_is_found_with_the_venues_own_numbers(row: Row) -> None:
-    found_as = SPEECHES[row.exchange_id].found
+    found_as = speech_of(row).found
     assert found_as is not None
     document = json.loads(json.dumps(found_as(row.id_written(ours_of(row)))).replace('"BTCUSDT"', '"BTCUSDTPERP"' if row.market_type == "swap" else '"BTCUSDT"'))
     async with connected(row) as (exchange, venue):
-        nothing = SPEECHES[row.exchange_id].nothing
+        nothing = speech_of(row).nothing
         first, *others = lookup_calls(exchange, row)
         for call in others:
             answers(exchange, venue, call, says(200, nothing))
@@ -492,7 +505,7 @@ async def test_an_order_is_looked_up_by_the_venues_id_where_it_is_known(names: d
 
 @EVERY
 async def test_not_found_is_said_in_the_listed_ways_only(row: Row) -> None:
-    speech = SPEECHES[row.exchange_id]
+    speech = speech_of(row)
     async with connected(row) as (exchange, venue):
         if row.lookup_by is None:
             for call in lookup_calls(exchange, row):
@@ -513,7 +526,7 @@ async def test_not_found_is_said_in_the_listed_ways_only(row: Row) -> None:
 async def test_an_empty_list_is_the_venues_own(row: Row) -> None:
     async with connected(row) as (exchange, venue):
         for call in list_calls(exchange, row):
-            answers(exchange, venue, call, says(200, SPEECHES[row.exchange_id].nothing))
+            answers(exchange, venue, call, says(200, speech_of(row).nothing))
         assert await exchange.open_orders(symbol_of(row)) == Listing((), complete=True)
         assert await exchange.orders(symbol_of(row), 0) == Listing((), complete=True)
 

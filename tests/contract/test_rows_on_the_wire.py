@@ -31,6 +31,7 @@ from tests.contract.test_rows import (
     kraken_order,
     lookup_calls,
     ours_of,
+    speech_of,
     submit_call,
 )
 
@@ -110,7 +111,7 @@ def test_what_ccxt_makes_of_krakens_futures_history_ends_an_order_that_lives() -
 async def test_no_request_names_a_broker(row: Row) -> None:
     async with connected(row) as (exchange, venue):
         call = submit_call(exchange, row)
-        answers(exchange, venue, call, says(200, SPEECHES[row.exchange_id].accepted(row.id_written(ours_of(row)))))
+        answers(exchange, venue, call, says(200, speech_of(row).accepted(row.id_written(ours_of(row)))))
         venue.received.clear()
         await exchange.submit(a_request(row), Gate())
         [request] = venue.received
@@ -149,7 +150,7 @@ async def test_a_trigger_is_carried_in_the_one_request(key: tuple[str, str], typ
         call = exchange._dialect.submit(request, exchange._by_symbol[request.symbol])
         assert expected.items() <= call.params.items(), reason
         assert not call.params.get("reduceOnly"), "a stop may open a position"
-        answers(exchange, venue, call, says(200, SPEECHES[row.exchange_id].accepted(ID)))
+        answers(exchange, venue, call, says(200, speech_of(row).accepted(ID)))
         accepted = await exchange.submit(request, Gate())
     assert isinstance(accepted, Accepted), accepted
     assert (accepted.order.type, accepted.order.trigger_price, accepted.order.status) == (type_, Decimal("32000"), OrderStatus.OPEN)
@@ -213,7 +214,7 @@ async def test_an_order_with_a_trigger_is_found_among_the_others(key: tuple[str,
     async with connected(row) as (exchange, venue):
         first, *others = lookup_calls(exchange, row)
         for call in others:
-            answers(exchange, venue, call, says(200, SPEECHES[row.exchange_id].nothing))
+            answers(exchange, venue, call, says(200, speech_of(row).nothing))
         answers(exchange, venue, first, says(200, json.loads(json.dumps(document))))
         found = await exchange.lookup(a_ref(row))
     assert isinstance(found, Found), found

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def simulate(
     symbols: Annotated[str, typer.Option(help="Markets, as BASE/QUOTE, with commas between them.")] = "BTC/USDT,ETH/USDT",
+    contracts: Annotated[str, typer.Option(help="Perpetual contracts, as BASE/USDT:USDT, with commas between them.")] = "BTC/USDT:USDT,ETH/USDT:USDT",
     host: Annotated[str, typer.Option(help="Address to listen on. It has no TLS.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of REST and websocket; 0 picks a free one.")] = 0,
     control_port: Annotated[int, typer.Option(help="Port of /control, which answers even when the venue is silent; 0 picks a free one.")] = 0,
@@ -34,20 +36,17 @@ def simulate(
     order_limit: Annotated[int, typer.Option(help="Unfilled orders of an account in ten seconds.", min=1)] = 10_000,
     ready_file: Annotated[Path | None, typer.Option(help="Write {pid, port, rest, websocket, control, uid} here once it listens.")] = None,
 ) -> None:
-    """Run a simulated exchange that speaks Binance spot's API, until SIGTERM."""
+    """Run a simulated exchange that speaks Binance spot's API, and beside it Gate's for perpetual contracts, until SIGTERM."""
     import uvloop
 
     from exchange_kernel.exchanges.simulated import Settings
+    from exchange_kernel.exchanges.simulated.perpetual.contracts import contract
     from exchange_kernel.exchanges.simulated.symbols import symbol
 
-    markets = [one.strip() for one in symbols.split(",") if one.strip()]
-    try:
-        for one in markets:
-            symbol(one)
-    except ValueError as wrong:
-        raise typer.BadParameter(str(wrong), param_hint="--symbols") from None
+    markets = _markets(symbols, symbol, "--symbols")
+    perpetuals = _markets(contracts, contract, "--contracts")
     settings = Settings(
-        symbols=markets, seed=seed, api_key=api_key, api_secret=api_secret,
+        symbols=markets, contracts=perpetuals, seed=seed, api_key=api_key, api_secret=api_secret,
         balances=dict(_balance(one) for one in balance or ()), maker_fee=_decimal(maker_fee, "--maker-fee"), taker_fee=_decimal(taker_fee, "--taker-fee"),
         market_maker=market_maker, visibility_delay_ms=visibility_delay_ms, weight_limit=weight_limit, order_limit=order_limit,
     )
@@ -73,6 +72,17 @@ def _announce(served: Served, ready_file: Path | None) -> None:
             "uid": served.exchange.user.uid,
         }))
     typer.echo(f"The simulated exchange is up: {served.rest} and {served.websocket}, control at {served.control}")
+
+
+def _markets(text: str, market: Callable[[str], object], option: str) -> list[str]:
+    """Each is one that the exchange can make, or the option is refused with its words."""
+    names = [one.strip() for one in text.split(",") if one.strip()]
+    try:
+        for one in names:
+            market(one)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint=option) from None
+    return names
 
 
 def _balance(text: str) -> tuple[str, Decimal]:

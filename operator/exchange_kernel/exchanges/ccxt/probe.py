@@ -258,5 +258,5 @@ def _market(ccxt: Any, *, swap: bool) -> Mapping[str, Any]:
         "inverse": False if swap else None, "subType": "linear" if swap else None, "contractSize": "1" if swap else None, "taker": "0.001", "maker": "0.001",
         "precision": {"amount": 8, "price": 8} if places else {"amount": "0.01", "price": "0.01", "cost": "0.01"},
         "limits": {"amount": {"min": "0.01", "max": "10000"}, "price": {"min": "0.01", "max": "1000000"}, "cost": {"min": "1", "max": None}, "leverage": {}},
-        "info": {"orderTypes": ["LIMIT", "MARKET"], "contractId": "1", "assetId": "1", "tick_size": "0.01", "step_size": "0.01"},
+        "info": {"orderTypes": ["LIMIT", "MARKET"], "contractId": "1", "assetId": "1", "tick_size": "0.01", "step_size": "0.01", "enable_decimal": True},
     }

@@ -132,9 +132,16 @@ class Reads(VenueMarkets):
         if not isinstance(answer, Answered):
             return account_refusal(answer, self._dialect)
         try:
-            return self._dialect.read_account(answer.document)
+            fingerprint = self._dialect.read_account(answer.document)
+            if self._dialect.read_hedge_mode is not None:
+                self._set_hedge_mode(self._dialect.read_hedge_mode(answer.document))
         except Unreadable:
             return unreachable(answer)
+        return fingerprint
+
+    def _set_hedge_mode(self, on: bool) -> None:
+        """A capability of the account, not of its venue: known once the account is read."""
+        self._dialect = replace(self._dialect, capabilities=replace(self._dialect.capabilities, hedge_mode=on))
 
     async def _listed(self, pages: Pages, read: Callable[[Any, Markets], Item]) -> Listing[Item] | Unreachable:
         """All pages of a listing. What can't be read is counted, logged, and makes it incomplete; the rest is kept (rule 12)."""

@@ -87,9 +87,14 @@ class Row:
     clock: Asked = ("fetch_time", ())
     clock_read: Callable[[Answer], int] | None = None                  # the venue's time (ms), where ccxt has no method for it
     account_method: str | None = None                                  # ccxt's method that reads the account; None: the balance
+    account_params: Mapping[str, Any] = field(default_factory=dict)    # of that method
+    hedge_mode_in: tuple[str | int, ...] = ()                          # the way to whether the account is in hedge mode; empty: it is not
+    hedged: Callable[[str, str], Mapping[str, Any]] | None = None      # what says which position is meant in hedge mode: (its side, the order's)
+    position_sides: tuple[str, Mapping[str, str]] | None = None        # the venue's field for which of two positions it is, and its words, in ccxt's
     account_number: tuple[str | int, ...] = ()                         # the way to its number in the answer; empty: the key is the account's name
     numbered_account: str | None = None                                # the type of the account whose number is in each order, read with the fingerprint
     read_error: Callable[[Any], tuple[str, str] | None] = no_error
+    statuses: Mapping[str, str] = field(default_factory=dict)          # the venue's words for the state of an order that ccxt hands on, in ccxt's
     errors_in_200: bool = False
     succeeded: Callable[[Any], bool] = lambda document: True           # the envelope of an answer that is not an error
     words: Words = field(default_factory=words)
@@ -105,6 +110,7 @@ class Row:
     expiry_check: ExpiryCheck = ExpiryCheck.NONE
     retention_ms: int = 2 * HOUR_MS                                    # of orders that ended without a fill
     retention_filled_ms: int | None = None                             # of filled ones; None: not documented
+    history_ms: int | None = None                                      # how far back an order is looked for where some are kept for longer than that
     orders_horizon_ms: int | None = None                               # how far back its lists of orders go
     trades_horizon_ms: int | None = None
     open_page: int = 20                                                # a list of so many open orders may go on

@@ -13,6 +13,7 @@ from exchange_kernel.exchanges.ccxt.venues import (
     cryptocom,
     deribit,
     gate,
+    gate_swap,
     htx,
     hyperliquid,
     kraken,
@@ -21,7 +22,7 @@ from exchange_kernel.exchanges.ccxt.venues import (
     okx,
 )
 
-VENUES = (okx, bybit, kraken, coinbase, kucoin, gate, bitget, binanceusdm, hyperliquid, deribit, mexc, htx, cryptocom)
+VENUES = (okx, bybit, kraken, coinbase, kucoin, gate, gate_swap, bitget, binanceusdm, hyperliquid, deribit, mexc, htx, cryptocom)
 
 ROWS: Mapping[tuple[str, str], Row] = {(row.exchange_id, row.market_type): row for venue in VENUES for row in venue.ROWS}
 

@@ -60,6 +60,11 @@ def fee(source: Any) -> Fee | None:
         raise Unreadable("fee can't be read") from None
 
 
+def only(entries: Any) -> Any:
+    """Where ccxt has a list and the venue one entry for it."""
+    return entries[0] if isinstance(entries, list) and len(entries) == 1 else None
+
+
 def number_in(value: str) -> Decimal | None:
     """Without its sign, which a short sale's quantity may have."""
     number = _decimal(value)

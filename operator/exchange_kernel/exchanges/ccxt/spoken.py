@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
-from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Position, Trade
 from exchange_kernel.core.money import plain, quantise_price, quantise_quantity, quantise_trigger, subtract
 from exchange_kernel.core.venue import MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt import holdings, said
@@ -20,6 +19,7 @@ from exchange_kernel.exchanges.ccxt.carried import carries, inside, within
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Holdings, Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries, record
 from exchange_kernel.exchanges.ccxt.row import Asked, Row
+from exchange_kernel.exchanges.ccxt.terms import position_params, trigger_of, trigger_params, type_of
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built, read
 from exchange_kernel.exchanges.ccxt.wire import STAMP, Answer
 from exchange_kernel.exchanges.port import OrderRef
@@ -28,7 +28,6 @@ STATUSES = {
     "open": OrderStatus.OPEN, "canceling": OrderStatus.OPEN, "closed": OrderStatus.FILLED, "canceled": OrderStatus.CANCELED, "expired": OrderStatus.EXPIRED,
     "rejected": OrderStatus.REJECTED,
 }
-STYLES = {"limit": "Limit", "market": "Market", "ioc": "Limit"}
 TIMES_IN_FORCE = ("IOC", "FOK")
 
 
@@ -47,6 +46,7 @@ async def _asks_nothing(*_: Any, **__: Any) -> bool:
 class _Spoken:
     def __init__(self, row: Row, ccxt: Any) -> None:
         self.row, self.ccxt = row, ccxt
+        self.hedge_mode = False
 
     def dialect(self) -> Dialect:
         row, ccxt = self.row, self.ccxt
@@ -57,12 +57,13 @@ class _Spoken:
             order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.clock(), account=self.account, markets=None,
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
             read_trade=self.read_trade, read_clock=said.read_clock, read_account=self.read_account,
+            read_hedge_mode=self.read_hedge_mode if row.hedge_mode_in else None,
             read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
             one_at_a_time=row.increasing_nonce,
             holdings=Holdings(
                 balances=self.balance_pages, read_balance=holdings.read_balance,
-                positions=None if row.market_type == "spot" else self.position_pages, read_position=holdings.read_position,
+                positions=None if row.market_type == "spot" else self.position_pages, read_position=self.read_position,
             ),
         )
 
@@ -124,10 +125,10 @@ class _Spoken:
         elif request.time_in_force in TIMES_IN_FORCE:
             params["timeInForce"] = request.time_in_force
         if trigger is not None:
-            params |= self._trigger(request, trigger)
+            params |= trigger_params(self.row, request, trigger)
         if request.post_only:
             params["postOnly"] = True
-        params |= self._position(request)
+        params |= position_params(self.row, request, hedge_mode=self.hedge_mode)
         arguments = (request.symbol, style, request.side.lower(), quantity, price, params)
         call = self.call("create_order", arguments, lambda sent: carries(sent, written, quantity, price, trigger), expires=True)
 
@@ -135,26 +136,6 @@ class _Spoken:
             return {**record(self.extracted(answer, "create_order", arguments)), "sent": request, "wrote": (quantity, price, trigger)}
 
         return _replaced(call, extract)
-
-    def _trigger(self, request: OrderRequest, price: str) -> Mapping[str, Any]:
-        triggers = self.row.triggers
-        by = None if triggers is None else triggers.prices.get(request.trigger_price_type or "")
-        if triggers is None or by is None:
-            raise NotBuilt("this exchange's adapter has no such triggers")
-        stop = request.type.startswith("Stop")
-        direction = triggers.rising if stop == (request.side == "Buy") else triggers.falling
-        return {triggers.stop if stop else triggers.take_profit: price, **direction, **by}
-
-    def _position(self, request: OrderRequest) -> Mapping[str, Any]:
-        """Which position, in hedge mode, and whether it may only become smaller."""
-        if request.position_side is None:
-            return {"reduceOnly": True} if request.reduce_only else {}
-        if (position := self.row.hedge.get(request.position_side)) is None:
-            raise NotBuilt("this exchange's adapter has no hedge mode")
-        opens = (request.side == "Buy") == (request.position_side == "Long")
-        if request.reduce_only and opens:
-            raise NotBuilt(f"a {request.side} makes a {request.position_side} position larger: it can't be reduce-only")
-        return {**position, "reduceOnly": True} if request.reduce_only and self.row.hedge_takes_reduce_only else position
 
     def cancel(self, ref: OrderRef, market: Market) -> Call:
         asked = self._by_either(ref, "cancel_order", self.row.cancel_by)
@@ -208,7 +189,7 @@ class _Spoken:
     def find_pages(self, ref: OrderRef, market: Market, now: int) -> Pages:
         """Open, then ended: an order moves in this direction only."""
         narrowed = {} if self.row.listed_by is None else {self.row.listed_by: self.row.id_written(ref.client_order_id)}
-        yield from self._lists(market, now - self.row.retention_ms, narrowed)
+        yield from self._lists(market, now - (self.row.history_ms or self.row.retention_ms), narrowed)
 
     def order_pages(self, market: Market, since: int, now: int) -> Pages:
         yield from self._lists(market, since, {})
@@ -263,7 +244,7 @@ class _Spoken:
             return _replaced(call, lambda answer: self._numbered(self.extracted(answer, "fetch_accounts", ())))
         if self.row.account_method is None:
             return self.call("fetch_balance", ())
-        call = self.call(self.row.account_method, ({},))
+        call = self.call(self.row.account_method, (dict(self.row.account_params),))
         return _replaced(call, lambda answer: answer.document)
 
     def _numbered(self, accounts: Any) -> Any:
@@ -295,7 +276,7 @@ class _Spoken:
 
     def read_cancelled(self, document: Any, market: Market) -> ExchangeOrder:
         source = self._named(document)
-        if source.get("status") not in STATUSES or (source.get("filled") is None and source.get("remaining") is None):
+        if source.get("status") not in {*STATUSES, *self.row.statuses} or (source.get("filled") is None and source.get("remaining") is None):
             raise Unreadable("the cancel was taken; what became of the order shows when it is looked up")
         return self._order(self._asked_for(source), market.rules.symbol)
 
@@ -328,33 +309,23 @@ class _Spoken:
         quantity, filled, remaining = (said.amount(source, name) for name in ("amount", "filled", "remaining"))
         if filled is None and quantity is not None and remaining is not None:
             filled = subtract(quantity, remaining)
-        status = STATUSES.get(source.get("status") or "")
+        word = source.get("status") or ""
+        status = STATUSES.get(self.row.statuses.get(word, word))
         if status is None or filled is None:
             raise Unreadable("how far the order came can't be read")
         if status is OrderStatus.FILLED and (quantity is None or filled < quantity):
             status = OrderStatus.CANCELED      # ccxt's `closed` is the end of an order, whatever was filled
         if status is OrderStatus.CANCELED and source.get("timeInForce") in TIMES_IN_FORCE:
             status = OrderStatus.EXPIRED
-        trigger = self._trigger_of(source)
+        trigger = trigger_of(self.row, source)
         return ExchangeOrder(
             client_order_id=self.row.id_read(source.get("clientOrderId") or ""),
-            exchange_order_id=said.text(source, "id"), symbol=symbol, side=said.side(source), type=type_ or self._type(source, trigger), status=status,
+            exchange_order_id=said.text(source, "id"), symbol=symbol, side=said.side(source), type=type_ or type_of(self.row, source, trigger), status=status,
             quantity=quantity, trigger_price=trigger,
             filled_quantity=filled, filled_quote_quantity=said.amount(source, "cost") if self.row.market_type == "spot" else None,
             price=said.amount(source, "price") or None, update_time_ms=said.time_ms(source, "lastUpdateTimestamp"),
             created_time_ms=said.time_ms(source, "timestamp"),
         )
-
-    def _trigger_of(self, source: Mapping[str, Any]) -> Decimal | None:
-        if self.row.triggers is None:
-            return None
-        return next((price for name in ("triggerPrice", "stopLossPrice", "takeProfitPrice") if (price := said.amount(source, name))), None)
-
-    def _type(self, source: Mapping[str, Any], trigger: Decimal | None) -> str:
-        style = source.get("type") or ("limit" if source.get("price") is not None else "market")
-        if trigger is None or self.row.triggers is None:
-            return STYLES.get(style, style)
-        return f"{self.row.triggers.kind(source)}{'Limit' if said.amount(source, 'price') else 'Market'}"
 
     def read_trade(self, document: Any, markets: Markets) -> Trade:
         source = record(document)
@@ -365,8 +336,16 @@ class _Spoken:
             raise Unreadable("a trade without its quantity, price or time")
         return Trade(
             trade_id=said.text(source, "id"), symbol=source["symbol"], exchange_order_id=said.text(source, "order"), quantity=quantity, price=price,
-            time_ms=time_ms, fee=said.fee(source.get("fee")),
+            time_ms=time_ms, fee=said.fee(source.get("fee") or said.only(source.get("fees"))),
         )
+
+    def read_position(self, document: Any, markets: Markets) -> Position:
+        source = record(document)
+        if self.row.position_sides is not None:
+            name, sides = self.row.position_sides
+            if (side := sides.get(str(record(source.get("info")).get(name)))) is not None:
+                source = {**source, "side": side, "hedged": True}
+        return holdings.read_position(source, markets)
 
     def read_account(self, document: Any) -> str:
         """The venue's number for the account, or else the key's public half under a hash: another key is then another account."""
@@ -377,6 +356,13 @@ class _Spoken:
         if not isinstance(document, str | int) or not str(document):
             raise Unreadable("the account's number can't be read")
         return str(document)
+
+    def read_hedge_mode(self, document: Any) -> bool:
+        on = said.step_down(document, self.row.hedge_mode_in)
+        if not isinstance(on, bool):
+            raise Unreadable("the account's position mode can't be read")
+        self.hedge_mode = on
+        return on
 
     def read_markets(self, document: Any) -> list[Any]:
         row = self.row

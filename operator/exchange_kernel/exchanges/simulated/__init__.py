@@ -1,5 +1,7 @@
 """A simulated exchange: a matching engine behind Binance spot's REST and websocket faces, with faults on demand. For the demo and for tests.
 
+Beside it, on the same port, a venue of perpetual contracts behind Gate's: see `perpetual/`.
+
 The operator reaches it only as it would a real venue: through ccxt, at other addresses. What it leaves out is said in the modules.
 """
 

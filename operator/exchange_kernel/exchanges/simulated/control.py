@@ -17,6 +17,7 @@ from exchange_kernel.exchanges.simulated.errors import VenueError
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.faults import Network, RequestFault
 from exchange_kernel.exchanges.simulated.orders import Order
+from exchange_kernel.exchanges.simulated.perpetual.control import ledger
 from exchange_kernel.exchanges.simulated.stream import Streams
 from exchange_kernel.exchanges.simulated.symbols import Symbol
 
@@ -232,6 +233,7 @@ class Control:
             ],
             "balances": {str(account.uid): render.balances(account, omit_zero=False) for account in accounts},
             "fees": {asset: render.money(fee) for asset, fee in sorted(self._exchange.engine.fees.items())},
+            "perpetual": ledger(self._exchange.perpetual),
             **self._exchange.requests.document(),
         })
 

@@ -16,6 +16,8 @@ from exchange_kernel.exchanges.simulated.engine import Engine
 from exchange_kernel.exchanges.simulated.faults import Faults
 from exchange_kernel.exchanges.simulated.limits import DAY_MS, TEN_SECONDS_MS, OrderLimit, Requests, WeightLimit
 from exchange_kernel.exchanges.simulated.maker import MarketMaker
+from exchange_kernel.exchanges.simulated.perpetual.contracts import SETTLE
+from exchange_kernel.exchanges.simulated.perpetual.venue import PerpetualVenue
 from exchange_kernel.exchanges.simulated.security import Keys
 from exchange_kernel.exchanges.simulated.symbols import SelfTradePrevention, symbol
 from exchange_kernel.exchanges.simulated.visibility import Visibility
@@ -32,12 +34,15 @@ HOUSE = Decimal(10) ** 12
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     symbols: Sequence[str] = ("BTC/USDT", "ETH/USDT")
+    contracts: Sequence[str] = ("BTC/USDT:USDT", "ETH/USDT:USDT")       # of the perpetual venue beside it
     seed: int = 0
     api_key: str = DEFAULT_API_KEY
     api_secret: str = field(default=DEFAULT_API_SECRET, repr=False)
     balances: Mapping[str, Decimal] = field(default_factory=dict)      # the user's, by asset; what isn't named is ample
     maker_fee: Decimal = Decimal("0.001")
     taker_fee: Decimal = Decimal("0.001")
+    contract_maker_fee: Decimal = Decimal("-0.0001")       # negative: who rests is paid
+    contract_taker_fee: Decimal = Decimal("0.0005")
     market_maker: bool = True
     visibility_delay_ms: int = 0
     weight_limit: int = 6000        # a minute; Binance's
@@ -62,6 +67,9 @@ class SimulatedExchange:
         self.weight_limit = WeightLimit(self.clock.now_ms, self.settings.weight_limit)
         self.faults = Faults(self.settings.seed)
         self.visibility = Visibility(self.clock.steady_ms, self.settings.visibility_delay_ms)
+        self.perpetual = PerpetualVenue(
+            self.settings.contracts, self.clock, lambda: self.visibility.delay_ms, maker_fee=self.settings.contract_maker_fee,
+            taker_fee=self.settings.contract_taker_fee, seed=self.settings.seed)
         self.accounts: list[Account] = []       # those with keys, the user's first
         self.order_limits: dict[int, OrderLimit] = {}       # by the account's uid
         self.taker = self._house(2)
@@ -69,6 +77,7 @@ class SimulatedExchange:
         self.user = self.open_account(self.settings.api_key, self.settings.api_secret, self.settings.balances)
         if self.settings.market_maker:
             self.maker.start()
+            self.perpetual.maker.start()
 
     def open_account(self, api_key: str, api_secret: str, balances: Mapping[str, Decimal] | None = None) -> Account:
         """An account of its own for a key. The uid follows from the key, and so survives a restart."""
@@ -77,16 +86,18 @@ class SimulatedExchange:
         account.order_limit = self.order_limits[uid] = OrderLimit(
             self.clock.now_ms, {TEN_SECONDS_MS: self.settings.order_limit, DAY_MS: self.settings.daily_order_limit})
         account.listeners.append(self.visibility)
-        self.keys.add(api_key, api_secret, account)
+        self.share_account(api_key, api_secret, account)
         self.accounts.append(account)
         return account
 
     def share_account(self, api_key: str, api_secret: str, account: Account) -> None:
-        """One more key for an account, as after a rotation."""
+        """One more key for an account, as after a rotation. It opens the perpetual account of that number too, whose money is its own."""
         self.keys.add(api_key, api_secret, account)
+        self.perpetual.admit(account.uid, api_key, api_secret, self.settings.balances.get(SETTLE, AMPLE))
 
     def tick(self) -> None:
         self.maker.tick()
+        self.perpetual.maker.tick()
 
     def _house(self, uid: int) -> Account:
         return Account(uid, {asset: HOUSE for asset in self.assets}, keeps_history=False)

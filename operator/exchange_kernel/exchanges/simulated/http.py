@@ -49,7 +49,7 @@ class RestFace:
         self._exchange = exchange
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        ask = _read(request, await request.read() if request.body_exists else b"")
+        ask = self._asked(request, await request.read() if request.body_exists else b"")
         if self._exchange.faults.network is not Network.OPEN:
             self._count(ask)
             return await self._hang(request)
@@ -61,6 +61,9 @@ class RestFace:
         if self._exchange.faults.network is not Network.OPEN:
             return await self._hang(request)
         return _response(answer) if fault is None else await self._reply(request, fault, answer)
+
+    def _asked(self, request: web.Request, body: bytes) -> Ask:
+        return _read(request, body)
 
     async def _answer(self, ask: Ask, *, delay_ms: int) -> Answer:
         """Weight, signature and window, parameters, and then, maybe later and if the window is still open, the act."""

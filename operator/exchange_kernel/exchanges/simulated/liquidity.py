@@ -9,7 +9,7 @@ from exchange_kernel.exchanges.simulated.errors import no_liquidity
 from exchange_kernel.exchanges.simulated.orders import ZERO, NewOrder, Order, Side
 
 
-def sized(book: Book, new: NewOrder) -> Decimal:
+def sized(book: Book[Order], new: NewOrder) -> Decimal:
     """How much base so much quote buys or sells now, in whole steps. [rest-api.md, New order, quoteOrderQty]"""
     left, quantity, step = new.quote_quantity or ZERO, ZERO, new.symbol.step
     for level in book.crossed(new.side, None):
@@ -23,7 +23,7 @@ def sized(book: Book, new: NewOrder) -> Decimal:
     return quantity
 
 
-def cost(book: Book, quantity: Decimal) -> Decimal:
+def cost(book: Book[Order], quantity: Decimal) -> Decimal:
     """What an order to buy at the market will spend, as far as the book reaches."""
     spent = ZERO
     for level in book.crossed(Side.BUY, None):
@@ -35,7 +35,7 @@ def cost(book: Book, quantity: Decimal) -> Decimal:
     return spent
 
 
-def fills_whole(book: Book, order: Order) -> bool:
+def fills_whole(book: Book[Order], order: Order) -> bool:
     available = ZERO
     for level in book.crossed(order.side, order.limit):
         available += level.quantity

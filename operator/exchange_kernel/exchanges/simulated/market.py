@@ -6,6 +6,7 @@ from decimal import Decimal
 from itertools import count
 
 from exchange_kernel.exchanges.simulated.book import Book
+from exchange_kernel.exchanges.simulated.orders import Order
 from exchange_kernel.exchanges.simulated.symbols import Symbol
 from exchange_kernel.exchanges.simulated.tape import Tape
 from exchange_kernel.exchanges.simulated.triggers import Triggers
@@ -14,7 +15,7 @@ from exchange_kernel.exchanges.simulated.triggers import Triggers
 class Market:
     def __init__(self, symbol: Symbol, now: int) -> None:
         self.symbol = symbol
-        self.book = Book()
+        self.book: Book[Order] = Book()
         self.tape = Tape.starting(symbol.start_price, now)
         self.triggers = Triggers()
         self.prevented_ids = count()

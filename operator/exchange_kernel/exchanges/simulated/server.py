@@ -13,6 +13,8 @@ from aiohttp import web
 from exchange_kernel.exchanges.simulated.control import Control, plainly
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.http import RestFace
+from exchange_kernel.exchanges.simulated.perpetual.control import PerpetualControl
+from exchange_kernel.exchanges.simulated.perpetual.http import PerpetualFace
 from exchange_kernel.exchanges.simulated.stream import Streams
 
 STOP_WITHIN_S = 1.0
@@ -48,14 +50,16 @@ async def serve(exchange: SimulatedExchange, *, host: str = "127.0.0.1", port: i
     streams, rest = Streams(exchange), RestFace(exchange)
     venue = web.Application(middlewares=[])
     venue.router.add_get("/ws-api/v3", streams.handle)
+    venue.router.add_route("*", "/api/v4/{rest:.*}", PerpetualFace(exchange).handle)
     venue.router.add_route("*", "/api/{rest:.*}", rest.handle)
     venue.router.add_route("*", "/sapi/{rest:.*}", rest.handle)
     runner = web.AppRunner(venue, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     door = _Door(runner, host, port)
     control = Control(exchange, streams, door)
     for_control = web.Application(middlewares=[plainly])
-    for_control.add_routes(control.routes())
-    venue.add_routes(control.routes())          # here too, for as long as the venue answers at all
+    controlled = [*control.routes(), *PerpetualControl(exchange.perpetual).routes()]
+    for_control.add_routes(controlled)
+    venue.add_routes(controlled)          # here too, for as long as the venue answers at all
     control_runner = web.AppRunner(for_control, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     ticking: asyncio.Task[None] | None = None
     try:

@@ -34,6 +34,7 @@ def test_it_says_where_it_is_moves_by_itself_and_stops_when_told(tmp_path):
 
 @pytest.mark.parametrize(("reason", "arguments", "words"), cases(
     ("a market without a slash", ["--symbols", "BTCUSDT"], "write BASE/QUOTE"),
+    ("a contract that is not settled in USDT", ["--contracts", "BTC/USD:BTC"], "write BASE/USDT:USDT"),
     ("a balance without an amount", ["--balance", "USDT"], "write ASSET=AMOUNT"),
     ("a fee that is no number", ["--taker-fee", "much"], "is not a number of 0 or more"),
 ))
