@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exchange_kernel.api import AmendQuantity
 from exchange_kernel.core.answers import (
     Accepted,
     Balance,
@@ -26,7 +27,9 @@ from exchange_kernel.core.answers import (
     Unreachable,
 )
 from exchange_kernel.core.venue import GroupLeg, GroupRequest, OrderRequest
+from exchange_kernel.exchanges.ccxt.row import Row
 from exchange_kernel.exchanges.port import OrderRef, OrderUpdate
+from tests.contract import test_rows as rows
 from tests.contract.fake_venue import Answer, Received, Socket, an_order, drops, error, holds, says, submitted
 from tests.contract.test_ccxt_adapter import CANCEL, GARBAGE, ID, LOOKUP, ORDER, REF, Gate, a_request, connected
 
@@ -310,6 +313,19 @@ async def test_a_list_that_the_venue_can_not_keep_is_not_sent() -> None:
                         a_group("Bracket", LOSS, PROFIT, LOSS), GroupRequest("f" * 37, OCO.mode, OCO.legs)):
             assert isinstance(await exchange.submit_group(request, Gate()), NotSent)
         assert not [request for request in venue.received if request.method == "POST"]
+
+
+@rows.EVERY
+async def test_where_no_dialect_has_them_no_amend_and_no_list_is_sent_and_none_is_proved_absent(row: Row) -> None:
+    async with rows.connected(row) as (exchange, venue):
+        request = rows.a_request(row)
+        group = GroupRequest(LIST_ID, "OneCancelsOther", (GroupLeg("Leg", request), GroupLeg("Leg", request)))
+        assert isinstance(await exchange.submit_group(group, Gate()), NotSent)
+        assert isinstance(await exchange.amend(OrderRef(request.symbol, request.client_order_id, "28"), request, Gate()), NotSent)
+        assert isinstance(await exchange.lookup_group(request.symbol, LIST_ID), Unreachable)
+        assert exchange.capabilities.native_groups == frozenset()
+        assert exchange.capabilities.amend is AmendQuantity.NONE
+        assert not venue.received
 
 
 async def test_an_order_of_a_list_that_filled_at_once_has_its_trades() -> None:

@@ -255,8 +255,7 @@ async def test_a_request_that_waits_in_front_of_the_engine_past_its_window_makes
     assert await venue.ledger(request.client_order_id) == []
 
 
-@pytest.mark.proves("rule 1", "F1")
-@pytest.mark.parametrize(("fault", "lives", "reason"), [
+LOST: list[tuple[dict[str, Any], bool, str]] = [
     ({"do": "drop-reply"}, True, "taken, and no answer"),
     ({"do": "truncate"}, True, "taken, and half an answer"),
     ({"do": "garbage"}, True, "taken, and a page"),
@@ -264,7 +263,11 @@ async def test_a_request_that_waits_in_front_of_the_engine_past_its_window_makes
     ({"do": "status", "status": 502}, True, "taken, and a gateway's 502"),
     ({"do": "status", "status": 503, "accepted": False}, False, "not taken, and a 503"),
     ({"do": "drop-request"}, False, "not taken, and no answer"),
-], ids=lambda value: value if isinstance(value, str) else "")
+]
+
+
+@pytest.mark.proves("rule 1", "F1")
+@pytest.mark.parametrize(("fault", "lives", "reason"), LOST, ids=lambda value: value if isinstance(value, str) else "")
 async def test_after_an_unknown_outcome_the_lookup_tells_and_nothing_was_sent_twice(venue: Venue, fault: dict[str, Any], lives: bool, reason: str) -> None:
     request = a_request()
     await venue.exchange.markets()
@@ -559,8 +562,12 @@ def _place(outcome: GroupAccepted) -> Any:
 async def test_one_of_two_orders_that_fills_cancels_the_other(venue: Venue) -> None:
     await trade_at(venue, "50000")
     profit, loss = exits()
+    facts = venue.exchange.stream()
+    assert await anext(facts) is Gap.SUBSCRIBED
     assert (await group_accepted(venue, a_group("OneCancelsOther", profit, loss))).orders[1].trigger_price == Decimal(49000)
     await venue.fill(profit.client_order_id, "0.5")
+    assert [update.order.status for update in await _updates_of(facts, loss, 2)] == [OrderStatus.OPEN, OrderStatus.CANCELED], "the stream tells of both"
+    await facts.aclose()
     assert ((await looked_up(venue, profit)).status, (await looked_up(venue, loss)).status) == (OrderStatus.FILLED, OrderStatus.CANCELED), (
         "the venue ended the other: it is no expiry by the order's own terms")
 
@@ -605,14 +612,18 @@ async def test_a_list_is_made_whole_or_not_at_all(venue: Venue) -> None:
     assert await venue.ledger(profit.client_order_id, loss.client_order_id) == []
 
 
-@pytest.mark.proves("rule 1", "F2")
-async def test_a_list_whose_answer_is_lost_is_found_with_its_orders_and_not_made_twice(venue: Venue) -> None:
+@pytest.mark.proves("rule 1", "F1", "F2")
+@pytest.mark.parametrize(("fault", "lives", "reason"), LOST, ids=lambda value: value if isinstance(value, str) else "")
+async def test_a_list_whose_answer_is_lost_is_found_with_its_orders_and_not_made_twice(venue: Venue, fault: dict[str, Any], lives: bool, reason: str) -> None:
     await trade_at(venue, "50000")
     request = a_group("OneCancelsOther", *exits())
-    await venue.faults(do="drop-reply", match={"method": "POST"})
-    assert isinstance(await venue.exchange.submit_group(request, Gate()), Unknown)
+    await venue.faults(**fault, match={"method": "POST"})
+    assert isinstance(await venue.exchange.submit_group(request, Gate()), Unknown), reason
     found = await venue.exchange.lookup_group("BTC/USDT", request.list_id)
-    assert isinstance(found, GroupFound)
+    assert isinstance(found, GroupFound if lives else NotFound), reason
+    if not isinstance(found, GroupFound):
+        assert await venue.ledger(*(leg.request.client_order_id for leg in request.legs)) == []
+        return
     assert set(found.client_order_ids) == {leg.request.client_order_id for leg in request.legs}
     assert await venue.exchange.submit_group(request, Gate()) == Duplicate("-2010")
     assert len(await venue.ledger(*found.client_order_ids)) == 2

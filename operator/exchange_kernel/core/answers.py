@@ -168,7 +168,7 @@ class Unreachable:
 class Balance:
     asset: str  # as markets name it
     free: Decimal
-    locked: Decimal  # in open orders
+    locked: Decimal  # in open orders, or as margin
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, OrderTerms, PositionEffect, TrailingUnit, TriggerPriceType
-from exchange_kernel.core.money import multiply, plain, quantise_price, quantise_quantity, quantise_trigger
+from exchange_kernel.core.money import is_whole, multiply, plain, quantise_price, quantise_quantity, quantise_trigger
 from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
 
 #: Types that wake when the market has moved against them.
@@ -56,7 +56,7 @@ def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities
         return f"This exchange's adapter has no triggerPriceType {request.trigger_price_type}: use one of {', '.join(sorted(venue.trigger_prices))}."
     if request.trailing_unit is not None and request.trailing_unit not in venue.trailing_units:
         return f"This exchange's adapter has no trailing.unit {request.trailing_unit}: use one of {', '.join(sorted(venue.trailing_units))}."
-    if request.trailing_unit == TrailingUnit.BASIS_POINTS and request.trailing_offset is not None and request.trailing_offset % 1:
+    if request.trailing_unit == TrailingUnit.BASIS_POINTS and request.trailing_offset is not None and not is_whole(request.trailing_offset):
         return "trailing.offset counts whole basis points: use a whole number."
     if request.position_side is not None and not venue.hedge_mode:
         return "This account has one position per market: remove spec.positionSide."

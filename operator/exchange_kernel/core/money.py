@@ -34,6 +34,10 @@ def _to_step(value: Decimal, step: Decimal | None, rounding: str) -> Decimal:
     return EXACT.multiply(steps, step)
 
 
+def is_whole(value: Decimal) -> bool:
+    return value == value.to_integral_value(context=EXACT)
+
+
 def add(*values: Decimal) -> Decimal:
     total = ZERO
     for value in values:

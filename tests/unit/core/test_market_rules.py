@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -44,6 +44,13 @@ MARKET = a_request(type="Market", price=None, time_in_force=None)
 def test_what_a_trailing_stop_or_a_trigger_may_say(request_: OrderRequest, words: str | None) -> None:
     problem = unacceptable(request_, a_market(), able())
     assert problem is None if words is None else problem is not None and words in problem
+
+
+def test_whole_basis_points_are_counted_whatever_the_decimal_context() -> None:
+    with localcontext() as hostile:
+        hostile.prec = 1
+        assert unacceptable(replace(TRAIL, trailing_offset=Decimal("1234")), a_market(), able()) is None
+        assert unacceptable(replace(TRAIL, trailing_offset=Decimal("1234.5")), a_market(), able()) is not None
 
 
 @pytest.mark.parametrize(("mode", "requests", "words", "reason"), [

@@ -43,7 +43,7 @@ def open_exchange(
     if missing := [name for name, required in ccxt.requiredCredentials.items() if required and not getattr(ccxt, name)]:
         raise ValueError(f"The credentials Secret lacks {' and '.join(missing)}.")
     if environment == "Sandbox" and rest is None:
-        if "test" not in ccxt.urls:              # ccxt's own answer is a TypeError
+        if not ccxt.urls.get("test"):            # ccxt's own answer is a TypeError
             raise ValueError(f"{exchange_id} has no sandbox: use environment Live, or name a gateway in spec.endpoint.")
         ccxt.set_sandbox_mode(True)
     ccxt.urls["api"] = rebase(ccxt.urls["api"], rest, websocket)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import decimal
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -87,8 +88,9 @@ class VenueMarkets(Link):
             return Unreachable(CLOSED if self._closed else BUSY)
         token = CALL.set(WireCall(None, many=True))
         try:
-            listed = await self._ccxt.fetch_markets()
-            self._ccxt.set_markets(listed)
+            with decimal.localcontext():
+                listed = await self._ccxt.fetch_markets()
+                self._ccxt.set_markets(listed)
         except Exception as error:                                 # its text may hold an address
             log.warning("the markets of %s can't be loaded: %s", self._dialect.exchange_id, type(error).__name__)
             return Unreachable("the markets can't be loaded")

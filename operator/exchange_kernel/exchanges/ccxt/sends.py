@@ -10,7 +10,7 @@ import aiohttp
 
 from exchange_kernel.core.answers import Accepted, AmendOutcome, CancelOutcome, GroupAccepted, GroupOutcome, NotSent, Replaced, SubmitOutcome, Unreachable
 from exchange_kernel.core.market_rules import TRIGGERED, group_unacceptable
-from exchange_kernel.core.money import ZERO, quantise_quantity, quantise_trigger
+from exchange_kernel.core.money import ZERO, is_whole, quantise_quantity, quantise_trigger
 from exchange_kernel.core.venue import Capabilities, GroupRequest, OrderRequest
 from exchange_kernel.exchanges.ccxt.budget import Budget, Priority
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Market
@@ -163,7 +163,7 @@ def unsendable(request: OrderRequest, market: Market, venue: Capabilities) -> st
         return "an order that waits for a price can't be post-only"
     if (request.trailing_offset is not None) != (request.type == "TrailingStop") or (request.trailing_offset is None) != (request.trailing_unit is None):
         return "a trailing stop has an offset and its unit, and no other order has"
-    if request.trailing_unit == "BasisPoints" and request.trailing_offset is not None and request.trailing_offset % 1:
+    if request.trailing_unit == "BasisPoints" and request.trailing_offset is not None and not is_whole(request.trailing_offset):
         return "a trailing offset counts whole basis points"
     if request.type != "TrailingStop" and (request.trigger_price is not None) != (request.type in TRIGGERED):
         return "an order that waits for a price has a trigger price, and no other order has"

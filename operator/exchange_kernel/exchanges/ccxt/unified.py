@@ -8,6 +8,7 @@ request, or anything else that must be waited for, is refused: one call of ours 
 from __future__ import annotations
 
 import asyncio
+import decimal
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method:
     token, loop = SCRIPT.set(script), asyncio._get_running_loop()
     stamp = STAMP.set(STAMP.get() or UNSTAMPED_MS)
     asyncio._set_running_loop(NO_LOOP)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), decimal.localcontext():      # of which ccxt changes the one it finds, which would be the process's
         warnings.simplefilter("ignore", RuntimeWarning)      # of the coroutines that ccxt made to run and that never will
         try:
             waits, value = _run(getattr(ccxt, method)(*arguments))

@@ -36,6 +36,10 @@ MARKETS = {"BTCUSDT": Market("BTCUSDT", MarketRules(symbol="BTC/USDT", base="BTC
     ({"status": "EXPIRED", "timeInForce": "IOC", "expiryReason": "EXCHANGE_CANCELED"}, OrderStatus.CANCELED, "the reason outweighs the time in force"),
     ({"status": "EXPIRED", "timeInForce": "IOC", "expiryReason": "UNFILLED_IOC_QUANTITY_EXPIRED"}, OrderStatus.EXPIRED, "it says so"),
     ({"status": "EXPIRED", "timeInForce": "IOC", "expiryReason": "NONE"}, OrderStatus.EXPIRED, "no reason given"),
+    ({"status": "EXPIRED", "type": "STOP_LOSS", "expiryReason": "OCO_TRIGGER"}, OrderStatus.CANCELED, "the other of the pair worked"),
+    ({"status": "EXPIRED", "type": "STOP_LOSS_LIMIT", "timeInForce": "IOC", "expiryReason": "OCO_TRIGGER"}, OrderStatus.CANCELED, "whatever its time in force"),
+    ({"status": "EXPIRED", "type": "MARKET", "expiryReason": "OTO_PHASE_ONE_EXPIRED"}, OrderStatus.CANCELED, "what it waited for has ended"),
+    ({"status": "EXPIRED", "type": "STOP_LOSS", "expiryReason": "INSUFFICIENT_LIQUIDITY"}, OrderStatus.EXPIRED, "it worked, and the book was too thin"),
     ({"status": "EXPIRED", "expiryReason": "REJECTED"}, OrderStatus.REJECTED, "refused when its time came"),
     ({"status": "EXPIRED_IN_MATCH"}, OrderStatus.CANCELED, "self-trade prevention is the venue's doing"),
 ], ids=lambda value: value if isinstance(value, str) else "")
