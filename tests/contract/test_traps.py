@@ -50,6 +50,7 @@ TRAPS = {
         "test_our_money_does_not_depend_on_the_decimal_context_that_ccxt_changes"),
     "ccxt makes up what was filled": ("test_what_ccxt_would_make_up_is_left_out", "test_an_order_is_found_with_the_venues_own_numbers"),
     "An amended order gets another client order id": ("test_an_amended_order_keeps_the_id_we_know_it_by", "test_an_amend_without_an_answer_was_made_once_and_is_found"),
+    "Requests name ccxt's broker": ("test_no_request_names_a_broker",),
     "Orders pay ccxt's builder": ("test_no_order_pays_ccxts_builder_and_none_is_approved_first",),
     "Retry-After and a ban are not heeded, or by one caller only": (
         "test_the_venues_stay_away_holds_for_the_whole_account", "test_a_code_for_too_many_requests_means_the_same_without_the_status",
