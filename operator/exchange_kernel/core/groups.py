@@ -404,4 +404,16 @@ def may_go(group: GroupRecord, members: Members, wanted: Mapping[str, Want]) -> 
     """Whether a deleted group can be let go: all its members have ended, or stay at the exchange on their own."""
     if group.spec.deletion_policy is GroupDeletionPolicy.ORPHAN:
         return True
-    return all(settled(group, member, wanted[member.name]) or not member.made or (member.live and not wanted[member.name].unwanted) for member in members)
+    return all(
+        settled(group, member, want)
+        or (member.live and not want.unwanted)
+        or not (member.made or to_be_made(group, member, want))
+        for member in members
+        for want in (wanted[member.name],)
+    )
+
+
+def to_be_made(group: GroupRecord, member: Member, want: Want) -> bool:
+    """Whether its intent is missing. Of a group that goes, only the stop of what its Entry still filled while it was cancelled."""
+    missing = want.exists and not member.made and not member.status.finished and not want.unwanted
+    return missing and (not group.deleting or (group.entry is not None and member.spec.role is MemberRole.STOP_LOSS))

@@ -197,11 +197,10 @@ class OrderGroupReconciler:
         group, here = outlook.group, not isinstance(session, Waiting)
         if not group.deleting and not group.finalizer:
             return self._written(group, await self._store.add_finalizer(group))  # before any member is made
-        if here and not group.deleting and not group.finished and outlook.denied is None:
+        if here and not group.finished and outlook.denied is None:
             for member in outlook.members:
                 want = outlook.wanted[member.name]
-                missing = want.exists and not member.made and not member.status.finished and not want.unwanted
-                if missing and (step := await self._make(outlook, member, want)) is not None:
+                if groups.to_be_made(group, member, want) and (step := await self._make(outlook, member, want)) is not None:
                     return step
         status = group_status.project(outlook, datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
         if status != group.status:

@@ -292,6 +292,19 @@ def test_what_deleting_a_group_with_a_position_leaves(policy, left):
 
 
 @scenario
+async def test_what_the_entry_fills_while_its_group_goes_gets_its_stop():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_bracket())
+        await world.settle(entry=OPEN)
+        world.exchange.late_fill = "4"
+        world.groups.delete("pair")
+        await until(lambda: world.group() is None)
+        assert world.live() == {"stop"}
+        assert world.order("stop").quantity == 4
+
+
+@scenario
 async def test_a_stop_that_is_left_is_an_order_of_its_own():
     async with a_group_world() as world:
         await world.start()
