@@ -52,6 +52,7 @@ class Account:
         self.lists: list[OrderList] = []        # by list id
         self.prevented: list[Prevented] = []    # trades with itself that were not made
         self.listeners: list[Listener] = []
+        self.reuses_ids = False         # a fault: an open order's id is no obstacle to a second one
         self._keeps_history = keeps_history
         self._open_by_client_id: dict[str, Order] = {}
         self._latest_by_client_id: dict[tuple[str, str], Order] = {}
@@ -79,9 +80,9 @@ class Account:
         return any(order_list.client_order_id == client_order_id for order_list in self.open_lists.values())
 
     def rename(self, order: Order, client_order_id: str) -> None:
-        del self._open_by_client_id[order.client_order_id]
+        self._open_by_client_id.pop(order.client_order_id, None)        # a second one of that id may have taken it along
         if self._keeps_history:
-            del self._latest_by_client_id[order.symbol.name, order.client_order_id]
+            self._latest_by_client_id.pop((order.symbol.name, order.client_order_id), None)
             self._latest_by_client_id[order.symbol.name, client_order_id] = order
         order.client_order_id = client_order_id
         self._open_by_client_id[client_order_id] = order
@@ -94,10 +95,11 @@ class Account:
         del self.open[order.order_id]
         self.open_counts[order.symbol.name] -= 1
         self.algo_counts[order.symbol.name] -= order.type.contingent
-        del self._open_by_client_id[order.client_order_id]
+        if self._open_by_client_id.get(order.client_order_id) is order:         # and not a second one of that id
+            del self._open_by_client_id[order.client_order_id]
 
     def has_open(self, client_order_id: str) -> bool:
-        return client_order_id in self._open_by_client_id
+        return client_order_id in self._open_by_client_id and not self.reuses_ids
 
     def find_open(self, symbol: Symbol, order_id: int | None, client_order_id: str | None) -> Order | None:
         """By the order id where it is given, and then under the client id if that is given too. [rest-api.md, Cancel order, Notes]"""

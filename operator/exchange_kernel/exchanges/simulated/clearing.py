@@ -80,6 +80,25 @@ class Clearing:
             self._ended(order)
         return execution
 
+    def take_back(self, order: Order, execution: Execution) -> None:
+        """One side of a trade. An order that was filled has ended all the same: what is missing is not traded again."""
+        account, buys = order.account, order.side is Side.BUY
+        received, given = (execution.quantity, execution.quote_quantity) if buys else (execution.quote_quantity, execution.quantity)
+        account.balances[order.receives].free -= received
+        account.balances[order.gives].free += given
+        account.balances[execution.commission_asset].free += execution.commission
+        self.fees[execution.commission_asset] -= execution.commission
+        account.executions[order.symbol.name].remove(execution)
+        order.executions.remove(execution)
+        order.executed -= execution.quantity
+        order.cumulative_quote -= execution.quote_quantity
+        order.update_time = self._now()
+        if order.status is Status.FILLED:
+            order.status = Status.CANCELED
+        elif order.status.open:
+            order.status = Status.PARTIALLY_FILLED if order.executed else Status.NEW
+        self._touched[account].update((order.gives, order.receives, execution.commission_asset))
+
     def _commission(self, account: Account, received: str, amount: Decimal) -> tuple[str, Decimal]:
         """The asset it is taken in, and how much. The account's own fee asset has a discount, if it has enough of that and there is a price for it."""
         asset = account.fee_asset

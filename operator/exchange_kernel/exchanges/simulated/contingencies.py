@@ -24,7 +24,7 @@ def pair_needs(pair: list[Order]) -> dict[Order, Decimal]:
 
 def goes_alone(order: Order, clearing: Clearing) -> None:
     """It is about to work at its stop price, or to trade: the other order of its pair expires, and the lock is this one's."""
-    sibling = order.order_list.sibling(order) if order.order_list is not None else None
+    sibling = order.order_list.sibling(order) if order.order_list is not None and not order.order_list.broken else None
     if sibling is None:
         return
     order.locked += sibling.locked

@@ -196,6 +196,39 @@ class Engine:
         market.traded(price, symbol.min_quantity, self.now())
         self._settle()
 
+    def fill_together(self, counterparty: Account, fills: Iterable[tuple[Order, Decimal | None]]) -> list[Execution]:
+        """As if neither knew of the others, were they of one list: a fault. An order that waits for its stop price has seen it."""
+        found = list(fills)
+        for order, quantity in found:
+            if not order.status.open or not order.price or not 0 < (quantity or order.remaining) <= order.remaining or (quantity or ZERO) % order.symbol.step:
+                raise invalid("quantity")
+        for order, _ in found:
+            if order.order_list is not None:
+                order.order_list.broken = True
+            if order.waits:
+                self.markets[order.symbol.name].triggers.disarm(order)
+                order.working_time = self.now()
+                self.markets[order.symbol.name].book.rest(order)
+            self._afford(order, order.reserve(order.remaining))
+        return [self.fill(counterparty, order, quantity) for order, quantity in found]
+
+    def expire(self, order: Order) -> None:
+        """The venue ends an order by itself, as for maintenance. [enums.md, Order status: EXPIRED]"""
+        if not order.status.open:
+            raise unknown_order()
+        self._expire(order, "EXCHANGE_CANCELED")
+        self._settle()
+
+    def bust(self, order: Order, execution: Execution) -> None:
+        """Take one side of a trade back, at the venue's cost. No report tells of it, as none does at the venue: the trade is gone from the lists."""
+        book = self.markets[order.symbol.name].book
+        book.discard(order)
+        self._clearing.take_back(order, execution)
+        if order.status.open:
+            self._clearing.lock(order, order.reserve(execution.quantity))
+            book.rest(order)
+        self._clearing.tell_balances()
+
     # ── The life of an order ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _order(self, account: Account, market: Market, new: NewOrder, order_list: OrderList | None = None) -> Order:

@@ -58,6 +58,7 @@ class OrderList:
     contingency: Contingency
     time: int                       # accepted, ms
     orders: list[Order] = field(default_factory=list)
+    broken: bool = False            # a fault: one of a pair no longer ends the other
 
     @property
     def working(self) -> Order | None:
