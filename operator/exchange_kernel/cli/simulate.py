@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from exchange_kernel.exchanges.simulated import Served, Settings
+    from exchange_kernel.exchanges.simulated.commands import Fault
 
 
 def simulate(
@@ -34,6 +35,8 @@ def simulate(
     visibility_delay_ms: Annotated[int, typer.Option(help="How long after its acceptance an order or trade shows in lookups.", min=0)] = 0,
     weight_limit: Annotated[int, typer.Option(help="Request weight a minute.", min=1)] = 6000,
     order_limit: Annotated[int, typer.Option(help="Unfilled orders of an account in ten seconds.", min=1)] = 10_000,
+    fault: Annotated[list[str] | None, typer.Option(
+        help="What goes wrong from the start: a name with ,key=value behind it, or JSON as /control/faults takes it; may be given several times.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Write {pid, port, rest, websocket, control, uid} here once it listens.")] = None,
 ) -> None:
     """Run a simulated exchange that speaks Binance spot's API, and beside it Gate's for perpetual contracts, until SIGTERM."""
@@ -41,26 +44,31 @@ def simulate(
 
     from exchange_kernel.exchanges.simulated import Settings
     from exchange_kernel.exchanges.simulated.perpetual.contracts import contract
+    from exchange_kernel.exchanges.simulated.presets import read_fault
     from exchange_kernel.exchanges.simulated.symbols import symbol
 
     markets = _markets(symbols, symbol, "--symbols")
     perpetuals = _markets(contracts, contract, "--contracts")
+    try:
+        faults = [read_fault(one) for one in fault or ()]
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--fault") from None
     settings = Settings(
         symbols=markets, contracts=perpetuals, seed=seed, api_key=api_key, api_secret=api_secret,
         balances=dict(_balance(one) for one in balance or ()), maker_fee=_decimal(maker_fee, "--maker-fee"), taker_fee=_decimal(taker_fee, "--taker-fee"),
         market_maker=market_maker, visibility_delay_ms=visibility_delay_ms, weight_limit=weight_limit, order_limit=order_limit,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, host, port, control_port, tick_ms / 1000, ready_file))
+        runner.run(_serve(settings, host, port, control_port, tick_ms / 1000, faults, ready_file))
 
 
-async def _serve(settings: Settings, host: str, port: int, control_port: int, tick_seconds: float, ready_file: Path | None) -> None:
+async def _serve(settings: Settings, host: str, port: int, control_port: int, tick_seconds: float, faults: list[Fault], ready_file: Path | None) -> None:
     from exchange_kernel.exchanges.simulated import SimulatedExchange, serve
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve(SimulatedExchange(settings), host=host, port=port, control_port=control_port, tick_seconds=tick_seconds) as served:
+    async with serve(SimulatedExchange(settings), host=host, port=port, control_port=control_port, tick_seconds=tick_seconds, faults=faults) as served:
         _announce(served, ready_file)
         await stop.wait()
 

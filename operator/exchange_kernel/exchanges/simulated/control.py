@@ -3,101 +3,66 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, Field, ValidationError
 
 from exchange_kernel.exchanges.simulated import render
 from exchange_kernel.exchanges.simulated.accounts import Account
+from exchange_kernel.exchanges.simulated.commands import FAULT, Breaker, Command
 from exchange_kernel.exchanges.simulated.errors import VenueError
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
-from exchange_kernel.exchanges.simulated.faults import Network, RequestFault
 from exchange_kernel.exchanges.simulated.orders import Order
 from exchange_kernel.exchanges.simulated.perpetual.control import ledger
-from exchange_kernel.exchanges.simulated.stream import Streams
+from exchange_kernel.exchanges.simulated.presets import read_fault
 from exchange_kernel.exchanges.simulated.symbols import Symbol
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class Door(Protocol):
-    """The venue's own port."""
-
-    async def open(self) -> None: ...
-
-    async def shut(self, *, but: web.Request) -> None:
-        """Connections are refused from now on, and dropped but that of this request."""
-        ...
-
-
-class _Command(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-
-class VisibilityDelay(_Command):
-    do: Literal["visibility-delay"]
-    ms: int = Field(ge=0)
-
-
-class DropEvents(_Command):
-    do: Literal["drop-events"]
-    count: int = Field(ge=0)
-
-
-class UnreliableStream(_Command):
-    """Until it is lifted: the probability of each event to get lost, and of the others to arrive twice."""
-
-    do: Literal["unreliable-stream"]
-    loss: float = Field(default=0, ge=0, le=1)
-    duplication: float = Field(default=0, ge=0, le=1)
-
-
-class StreamFault(_Command):
-    do: Literal["disconnect-stream", "terminate-stream"]
-
-
-class Silence(_Command):
-    do: Literal["silence"]
-    mode: Literal["hang", "refuse"] = "hang"
-
-
-class Lift(_Command):
-    do: Literal["lift"]
-
-
-FAULT: TypeAdapter[RequestFault | VisibilityDelay | DropEvents | UnreliableStream | StreamFault | Silence | Lift] = TypeAdapter(
-    Annotated[RequestFault | VisibilityDelay | DropEvents | UnreliableStream | StreamFault | Silence | Lift, Field(discriminator="do")])
-
-
-class Price(_Command):
+class Price(Command):
     symbol: str
     price: Decimal = Field(gt=0)
 
 
-class Fill(_Command):
+class Named(Command):
+    fault: str
+
+
+class OrderName(Command):
     order_id: int | None = None
     client_order_id: str | None = None
+
+
+class Fill(OrderName):
     quantity: Decimal | None = Field(default=None, gt=0)       # unsaid: all that is left
 
 
-class MarketCommand(_Command):
+class Bust(Command):
+    symbol: str
+    trade_id: int
+
+
+class MarketCommand(Command):
     """Done in the order of its fields."""
 
     maker: Literal["start", "stop"] | None = None
     price: Price | None = None
     fill: Fill | None = None
+    fills: list[Fill] = Field(default_factory=list)         # all or none, before anything is told of any
+    expire: OrderName | None = None
+    bust: Bust | None = None
     ticks: int = Field(default=0, ge=0, le=10_000)
 
 
-class ClockCommand(_Command):
+class ClockCommand(Command):
     offset_ms: int
 
 
-class KeyCommand(_Command):
+class KeyCommand(Command):
     api_key: str
     api_secret: str
     uid: int | None = None          # of the account that it opens; unsaid: a new one
@@ -108,10 +73,9 @@ class ControlError(Exception):
 
 
 class Control:
-    def __init__(self, exchange: SimulatedExchange, streams: Streams, door: Door) -> None:
+    def __init__(self, exchange: SimulatedExchange, breaker: Breaker) -> None:
         self._exchange = exchange
-        self._streams = streams
-        self._door = door
+        self._breaker = breaker
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -125,36 +89,22 @@ class Control:
     # ── Faults ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _show_faults(self, request: web.Request) -> web.Response:
-        return _json({**self._exchange.faults.document(), "visibilityDelayMs": self._exchange.visibility.delay_ms})
+        return _json(self._breaker.document())
 
     async def _set_fault(self, request: web.Request) -> web.Response:
-        match FAULT.validate_json(await request.read()):
-            case RequestFault() as fault:
-                self._exchange.faults.add(fault)
-            case VisibilityDelay(ms=ms):
-                self._exchange.visibility.delay_ms = ms
-            case DropEvents(count=count):
-                self._exchange.faults.events_to_drop = count
-            case UnreliableStream(loss=loss, duplication=duplication):
-                self._exchange.faults.event_loss, self._exchange.faults.event_duplication = loss, duplication
-            case StreamFault(do="disconnect-stream"):
-                self._streams.disconnect()
-            case StreamFault():
-                self._streams.terminate()
-            case Silence(mode=mode):
-                self._exchange.faults.network = Network(mode)
-                if mode == "refuse":
-                    await self._door.shut(but=request)
-            case Lift():
-                return await self._lift(request)
+        """JSON of a fault, or `{"fault": "its name"}` with what is to be otherwise behind commas, as for --fault."""
+        body = await request.read()
+        try:
+            named = Named.model_validate_json(body)
+        except ValidationError:
+            fault = FAULT.validate_json(body)
+        else:
+            fault = read_fault(named.fault)
+        await self._breaker.set(fault, by=request)
         return await self._show_faults(request)
 
     async def _lift(self, request: web.Request) -> web.Response:
-        """All is as it was at the start, but what was hidden shows at once."""
-        self._exchange.faults.lift()
-        self._exchange.visibility.delay_ms = self._exchange.settings.visibility_delay_ms
-        self._exchange.visibility.reveal()
-        await self._door.open()
+        await self._breaker.lift()
         return await self._show_faults(request)
 
     # ── The market ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,6 +125,14 @@ class Control:
             account, order = self._resting(command.fill)
             answer["trade"] = render.traded(self._exchange.engine.fill(self._exchange.taker, order, command.fill.quantity))
             answer["order"] = _entry(account, order)
+        if command.fills:
+            answer["trades"] = self._fill_all(command.fills)
+        if command.expire is not None:
+            account, order = self._resting(command.expire)
+            self._exchange.engine.expire(order)
+            answer["order"] = _entry(account, order)
+        if command.bust is not None:
+            self._bust(command.bust)
         for _ in range(command.ticks):
             maker.tick()
         return _json({**self._market(), **answer})
@@ -194,7 +152,24 @@ class Control:
                 return market.symbol
         raise ControlError(f"there is no market {name}: {', '.join(market.symbol.unified for market in self._exchange.engine.markets.values())}")
 
-    def _resting(self, fill: Fill) -> tuple[Account, Order]:
+    def _fill_all(self, fills: list[Fill]) -> list[Any]:
+        """Nothing is awaited in between: what is told of the first is told when the last is done."""
+        found = [(self._resting(fill)[1], fill.quantity) for fill in fills]
+        return [render.traded(execution) for execution in self._exchange.engine.fill_together(self._exchange.taker, found)]
+
+    def _bust(self, bust: Bust) -> None:
+        symbol = self._symbol(bust.symbol)
+        sides = [
+            (order, execution)
+            for account in self._exchange.accounts for execution in account.executions[symbol.name] if execution.trade_id == bust.trade_id
+            for order in account.orders[symbol.name] if order.order_id == execution.order_id
+        ]
+        if not sides:
+            raise ControlError("no account has a trade of this tradeId in this market: /control/ledger lists all trades")
+        for order, execution in sides:
+            self._exchange.engine.bust(order, execution)
+
+    def _resting(self, fill: OrderName) -> tuple[Account, Order]:
         for account in self._exchange.accounts:
             for order in account.open.values():
                 if order.order_id == fill.order_id or (fill.order_id is None and order.client_order_id == fill.client_order_id):
@@ -251,7 +226,7 @@ async def plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
     """What can't be done is told in words, not as a failure of the server."""
     try:
         return await handler(request)
-    except (ValidationError, ControlError, VenueError) as wrong:
+    except (ValueError, ControlError, VenueError) as wrong:
         return _json({"error": str(wrong)}, status=400)
 
 

@@ -66,12 +66,13 @@ class SimulatedExchange:
         self.requests = Requests()
         self.weight_limit = WeightLimit(self.clock.now_ms, self.settings.weight_limit)
         self.faults = Faults(self.settings.seed)
-        self.visibility = Visibility(self.clock.steady_ms, self.settings.visibility_delay_ms)
+        self.visibility = Visibility(self.clock.steady_ms, self.clock.now_ms, self.settings.visibility_delay_ms, self.settings.seed)
         self.perpetual = PerpetualVenue(
             self.settings.contracts, self.clock, lambda: self.visibility.delay_ms, maker_fee=self.settings.contract_maker_fee,
             taker_fee=self.settings.contract_taker_fee, seed=self.settings.seed)
         self.accounts: list[Account] = []       # those with keys, the user's first
         self.order_limits: dict[int, OrderLimit] = {}       # by the account's uid
+        self._reuses_ids = False
         self.taker = self._house(2)
         self.maker = MarketMaker(self.engine, self._house(1), self.taker, self.settings.seed)
         self.user = self.open_account(self.settings.api_key, self.settings.api_secret, self.settings.balances)
@@ -86,6 +87,7 @@ class SimulatedExchange:
         account.order_limit = self.order_limits[uid] = OrderLimit(
             self.clock.now_ms, {TEN_SECONDS_MS: self.settings.order_limit, DAY_MS: self.settings.daily_order_limit})
         account.listeners.append(self.visibility)
+        account.reuses_ids = self._reuses_ids
         self.share_account(api_key, api_secret, account)
         self.accounts.append(account)
         return account
@@ -94,6 +96,12 @@ class SimulatedExchange:
         """One more key for an account, as after a rotation. It opens the perpetual account of that number too, whose money is its own."""
         self.keys.add(api_key, api_secret, account)
         self.perpetual.admit(account.uid, api_key, api_secret, self.settings.balances.get(SETTLE, AMPLE))
+
+    def reuse_ids(self, *, allowed: bool) -> None:
+        """Whether a second order may have the id of one that is still open."""
+        self._reuses_ids = allowed
+        for account in self.accounts:
+            account.reuses_ids = allowed
 
     def tick(self) -> None:
         self.maker.tick()

@@ -12,10 +12,20 @@ from aiohttp import web
 
 from exchange_kernel.exchanges.simulated.errors import VenueError
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
-from exchange_kernel.exchanges.simulated.faults import Network, RequestFault
+from exchange_kernel.exchanges.simulated.faults import Network, RequestClass, RequestFault
+from exchange_kernel.exchanges.simulated.lies import fill_first, pretended_cancel
 from exchange_kernel.exchanges.simulated.parameters import Parameters
 from exchange_kernel.exchanges.simulated.rest import ENDPOINTS, Public, Signed
 from exchange_kernel.exchanges.simulated.security import Caller, unsigned
+
+#: By method and the last part of a path, which Binance's APIs share whatever their prefix and version are.
+CLASSES = {
+    ("POST", "order"): RequestClass.SUBMIT, ("POST", "cancelReplace"): RequestClass.REPLACE, ("PUT", "keepPriority"): RequestClass.AMEND,
+    ("PUT", "order"): RequestClass.AMEND, ("DELETE", "order"): RequestClass.CANCEL, ("GET", "order"): RequestClass.LOOKUP,
+    ("GET", "openOrders"): RequestClass.OPEN_ORDERS, ("GET", "allOrders"): RequestClass.ORDERS, ("GET", "myTrades"): RequestClass.TRADES,
+    ("GET", "userTrades"): RequestClass.TRADES, ("GET", "account"): RequestClass.ACCOUNT, ("GET", "exchangeInfo"): RequestClass.MARKETS,
+    ("GET", "time"): RequestClass.CLOCK,
+}
 
 PAGE_OF_HTML = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
 
@@ -53,11 +63,11 @@ class RestFace:
         if self._exchange.faults.network is not Network.OPEN:
             self._count(ask)
             return await self._hang(request)
-        fault = self._exchange.faults.take(ask.method, ask.path, ask.parameters)
+        fault = self._exchange.faults.take(request_class(ask.method, ask.path), ask.method, ask.path, ask.parameters)
         if fault is not None and not fault.takes_effect:
             self._count(ask)
             return await self._reply(request, fault, Answer(200, b""))
-        answer = await self._answer(ask, delay_ms=fault.ms if fault is not None and fault.do == "delay-before" else 0)
+        answer = await self._answer(ask, fault)
         if self._exchange.faults.network is not Network.OPEN:
             return await self._hang(request)
         return _response(answer) if fault is None else await self._reply(request, fault, answer)
@@ -65,7 +75,7 @@ class RestFace:
     def _asked(self, request: web.Request, body: bytes) -> Ask:
         return _read(request, body)
 
-    async def _answer(self, ask: Ask, *, delay_ms: int) -> Answer:
+    async def _answer(self, ask: Ask, fault: RequestFault | None) -> Answer:
         """Weight, signature and window, parameters, and then, maybe later and if the window is still open, the act."""
         exchange = self._exchange
         weight = self._count(ask)
@@ -77,17 +87,24 @@ class RestFace:
             if ask.parameters is None:
                 ask.parameters = Parameters(ask.pairs)      # raises what was wrong with them
             caller = exchange.keys.admit(ask.api_key, ask.payload, ask.parameters) if isinstance(endpoint, Signed) else None
-            if delay_ms:
-                await asyncio.sleep(delay_ms / 1000)
-            return Answer(200, orjson.dumps(self._act(endpoint, caller, ask.parameters)), self._headers())
+            if fault is not None and fault.do == "delay-before":
+                await asyncio.sleep(fault.ms / 1000)
+            if caller is not None:
+                caller.check(exchange.clock.now_ms())
+            if fault is not None and fault.do == "delay-match":
+                await asyncio.sleep(fault.ms / 1000)
+            return Answer(200, orjson.dumps(self._act(endpoint, caller, ask.parameters, fault)), self._headers())
         except VenueError as refused:
             return Answer(refused.status, orjson.dumps(refused.document()), {**self._headers(), **refused.headers})
 
-    def _act(self, endpoint: Public | Signed, caller: Caller | None, parameters: Parameters) -> Any:
+    def _act(self, endpoint: Public | Signed, caller: Caller | None, parameters: Parameters, fault: RequestFault | None) -> Any:
         if isinstance(endpoint, Public):
             return endpoint.answer(self._exchange, parameters)
         assert caller is not None
-        caller.check(self._exchange.clock.now_ms())
+        if fault is not None and fault.do == "pretend":
+            return pretended_cancel(self._exchange, caller.account, parameters)
+        if fault is not None and fault.do == "fill-first":
+            fill_first(self._exchange, caller.account, parameters, fault.fraction)
         return endpoint.answer(self._exchange, caller.account, parameters)
 
     def _count(self, ask: Ask) -> int:
@@ -128,6 +145,10 @@ class RestFace:
         """Never an answer; the connection is dropped once the faults are lifted."""
         await self._exchange.faults.until_lifted()
         return _dropped(request)
+
+
+def request_class(method: str, path: str) -> RequestClass:
+    return CLASSES.get((method, path.rpartition("/")[2]), RequestClass.OTHER)
 
 
 def _read(request: web.Request, body: bytes) -> Ask:

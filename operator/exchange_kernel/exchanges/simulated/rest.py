@@ -51,8 +51,8 @@ def query_order(exchange: SimulatedExchange, account: Account, parameters: Param
     symbol = read_symbol(exchange, parameters)
     order_id, client_order_id = read_names(parameters, "orderId", "origClientOrderId")
     parameters.finish()
-    order = account.find(symbol, order_id, client_order_id)
-    if order is None or not exchange.visibility.shows(order):
+    order = exchange.visibility.lookup().order(account.find(symbol, order_id, client_order_id))
+    if order is None:
         raise no_such_order()
     if client_order_id not in (None, order.client_order_id):
         raise wrong_client_order_id()
@@ -62,10 +62,7 @@ def query_order(exchange: SimulatedExchange, account: Account, parameters: Param
 def open_orders(exchange: SimulatedExchange, account: Account, parameters: Parameters) -> Any:
     symbol = read_symbol(exchange, parameters) if "symbol" in parameters else None
     parameters.finish()
-    return [
-        render.queried(order) for order in account.open.values()
-        if (symbol is None or order.symbol == symbol) and exchange.visibility.shows(order)
-    ]
+    return [render.queried(order) for order in exchange.visibility.listing().open_orders(account, symbol)]
 
 
 def all_orders(exchange: SimulatedExchange, account: Account, parameters: Parameters) -> Any:
@@ -73,8 +70,8 @@ def all_orders(exchange: SimulatedExchange, account: Account, parameters: Parame
     from_id, (start, end), limit = parameters.optional_integer("orderId"), _span(parameters), _limit(parameters)
     parameters.finish()
     found = [
-        order for order in account.orders[symbol.name]
-        if (from_id is None or order.order_id >= from_id) and _within(order.time, start, end) and exchange.visibility.shows(order)
+        order for order in exchange.visibility.listing().orders(account, symbol)
+        if (from_id is None or order.order_id >= from_id) and _within(order.time, start, end)
     ]
     return [render.queried(order) for order in _page(found, limit, oldest=from_id is not None or start is not None)]
 
@@ -87,9 +84,9 @@ def my_trades(exchange: SimulatedExchange, account: Account, parameters: Paramet
     if (start is not None or end is not None) and (order_id is not None or from_id is not None):
         raise bad_combination()
     found = [
-        trade for trade in account.executions[symbol.name]
+        trade for trade in exchange.visibility.listing().trades(account, symbol)
         if (order_id is None or trade.order_id == order_id) and (from_id is None or trade.trade_id >= from_id)
-        and _within(trade.time, start, end) and exchange.visibility.shows_trade(trade)
+        and _within(trade.time, start, end)
     ]
     return [render.traded(trade) for trade in _page(found, limit, oldest=from_id is not None or start is not None)]
 
@@ -136,7 +133,8 @@ def prevented_matches(exchange: SimulatedExchange, account: Account, parameters:
 
 
 def _shows_list(exchange: SimulatedExchange, order_list: OrderList) -> bool:
-    return all(exchange.visibility.shows(order) for order in order_list.orders)
+    view = exchange.visibility.lookup()
+    return all(view.order(order) is not None for order in order_list.orders)
 
 
 def account_information(exchange: SimulatedExchange, account: Account, parameters: Parameters) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from exchange_kernel.exchanges.simulated.commands import Breaker, Fault
 from exchange_kernel.exchanges.simulated.control import Control, plainly
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.http import RestFace
@@ -45,7 +46,7 @@ class Served:
 
 @asynccontextmanager
 async def serve(exchange: SimulatedExchange, *, host: str = "127.0.0.1", port: int = 0, control_port: int = 0,
-                tick_seconds: float | None = None) -> AsyncIterator[Served]:
+                tick_seconds: float | None = None, faults: Sequence[Fault] = ()) -> AsyncIterator[Served]:
     """On free ports unless they are given. Without `tick_seconds` the market stands still until somebody calls `exchange.tick()`."""
     streams, rest = Streams(exchange), RestFace(exchange)
     venue = web.Application(middlewares=[])
@@ -55,7 +56,8 @@ async def serve(exchange: SimulatedExchange, *, host: str = "127.0.0.1", port: i
     venue.router.add_route("*", "/sapi/{rest:.*}", rest.handle)
     runner = web.AppRunner(venue, access_log=None, shutdown_timeout=STOP_WITHIN_S)
     door = _Door(runner, host, port)
-    control = Control(exchange, streams, door)
+    breaker = Breaker(exchange, streams, door)
+    control = Control(exchange, breaker)
     for_control = web.Application(middlewares=[plainly])
     controlled = [*control.routes(), *PerpetualControl(exchange.perpetual).routes()]
     for_control.add_routes(controlled)
@@ -68,6 +70,8 @@ async def serve(exchange: SimulatedExchange, *, host: str = "127.0.0.1", port: i
         await door.open()
         control_site = web.TCPSite(control_runner, host, control_port)
         await control_site.start()
+        for fault in faults:
+            await breaker.set(fault)
         ticking = None if tick_seconds is None else asyncio.create_task(_tick(exchange, tick_seconds))
         yield Served(exchange, host, door.port, control_runner.addresses[0][1])
     finally:
@@ -98,12 +102,12 @@ class _Door:
             self._site = web.SockSite(self._runner, self._bound(self.port), backlog=BACKLOG)
             await self._site.start()
 
-    async def shut(self, *, but: web.Request) -> None:
+    async def shut(self, *, but: web.Request | None) -> None:
         if self._site is not None:
             await self._site.stop()
             self._site = None
         for connection in self._runner.server.connections if self._runner.server is not None else ():
-            if connection.transport is not None and connection.transport is not but.transport:
+            if connection.transport is not None and (but is None or connection.transport is not but.transport):
                 connection.transport.abort()
 
     def give_up(self) -> None:

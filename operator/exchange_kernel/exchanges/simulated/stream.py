@@ -14,15 +14,16 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from exchange_kernel.exchanges.simulated.accounts import Account
 from exchange_kernel.exchanges.simulated.errors import VenueError, already_subscribed, bad_json, not_subscribed, unsupported_operation
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
-from exchange_kernel.exchanges.simulated.faults import Network
+from exchange_kernel.exchanges.simulated.faults import Lane, Network
 from exchange_kernel.exchanges.simulated.order_lists import ListReport
-from exchange_kernel.exchanges.simulated.orders import ZERO, Order, Rejection, Report
+from exchange_kernel.exchanges.simulated.orders import ZERO, ExecutionType, Order, Rejection, Report
 from exchange_kernel.exchanges.simulated.parameters import Parameters
 from exchange_kernel.exchanges.simulated.render import Document, money
 
 CONNECT_WEIGHT = 2
 PING_EVERY_S = 20.0
 CLOSE_WITHIN_S = 1.0
+HELD_S = 0.2            # how long an event waits to be overtaken
 
 
 class Streams:
@@ -87,7 +88,7 @@ class Connection:
             async for message in self._socket:
                 if message.type not in (WSMsgType.PING, WSMsgType.TEXT):
                     continue
-                if self._exchange.faults.network is not Network.OPEN:
+                if self._exchange.faults.mute:
                     self._exchange.requests.seen("WS unanswered", 0)
                 elif message.type is WSMsgType.PING:
                     await self._socket.pong(message.data)
@@ -123,7 +124,7 @@ class Connection:
         """[web-socket-api.md, General API Information]. Who doesn't answer is not disconnected here."""
         while True:
             await asyncio.sleep(PING_EVERY_S)
-            if self._exchange.faults.network is Network.OPEN:
+            if not self._exchange.faults.mute:
                 with suppress(ConnectionError):
                     await self._socket.ping()
 
@@ -196,18 +197,35 @@ class Subscription:
         self.subscription_id = subscription_id
         self._exchange = exchange
         self._connection = connection
+        self._lane = Lane()
         account.listeners.append(self)
 
     def close(self) -> None:
         if self in self.account.listeners:
             self.account.listeners.remove(self)
 
-    def push(self, event: Document) -> None:
-        for _ in range(self._exchange.faults.copies_of_event()):
-            self._connection.send({"subscriptionId": self.subscription_id, "event": event})
+    def push(self, event: Document, *, trade: bool = False) -> None:
+        faults = self._exchange.faults
+        for arrives in faults.told(self._lane, event, trade=trade):
+            late_ms = faults.stream.late_ms if trade or not faults.stream.trades_only else 0
+            self._send(arrives, late_ms)
+        if self._lane.held:
+            asyncio.get_running_loop().call_later(HELD_S, self._release)
+
+    def _send(self, event: Document, late_ms: int) -> None:
+        message = {"subscriptionId": self.subscription_id, "event": event}
+        if late_ms:
+            asyncio.get_running_loop().call_later(late_ms / 1000, self._connection.send, message)
+        else:
+            self._connection.send(message)
+
+    def _release(self) -> None:
+        """Nothing came to overtake it."""
+        for event in self._exchange.faults.overtaken(self._lane):
+            self._send(event, 0)
 
     def reported(self, report: Report) -> None:
-        self.push(execution_report(report, self._exchange.clock.now_ms()))
+        self.push(execution_report(report, self._exchange.clock.now_ms()), trade=report.kind is ExecutionType.TRADE)
 
     def rejected(self, rejection: Rejection) -> None:
         self.push(rejected_report(rejection, self._exchange.clock.now_ms()))

@@ -36,9 +36,18 @@ def test_it_says_where_it_is_moves_by_itself_and_stops_when_told(tmp_path):
     ("a market without a slash", ["--symbols", "BTCUSDT"], "write BASE/QUOTE"),
     ("a contract that is not settled in USDT", ["--contracts", "BTC/USD:BTC"], "write BASE/USDT:USDT"),
     ("a balance without an amount", ["--balance", "USDT"], "write ASSET=AMOUNT"),
+    ("a fault that there is not", ["--fault", "meteor"], "there are accept-then-drop"),
     ("a fee that is no number", ["--taker-fee", "much"], "is not a number of 0 or more"),
 ))
 def test_what_makes_no_sense_is_told_before_it_starts(reason, arguments, words):
     done = CliRunner().invoke(app, ["simulate", *arguments])
     assert done.exit_code == 2
     assert words in " ".join(done.output.replace("│", " ").split())
+
+
+def test_faults_are_in_force_from_the_start(tmp_path):
+    arguments = ["simulate", "--fault", "maintenance", "--fault", '{"do": "visibility-delay", "ms": 7}']
+    with Child("exchange", arguments, tmp_path) as child:
+        shown = read(f"{child.ready['control']}/faults")
+        assert (shown["visibilityDelayMs"], [(fault["do"], fault["status"], fault["left"]) for fault in shown["faults"]]) == (7, [("status", 503, None)])
+        assert child.stop() == 0

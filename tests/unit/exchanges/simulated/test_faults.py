@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from exchange_kernel.exchanges.simulated.faults import Lane
 from tests.support import aeventually
 from tests.unit.exchanges.simulated.client import Client, StoppedClock, a_venue, cases
 
@@ -212,6 +213,6 @@ async def test_a_probability_spares_some_and_the_same_seed_spares_the_same():
 ))
 async def test_a_stream_is_unreliable_until_it_is_lifted(venue, reason, fields, copies):
     await fault(venue, do="unreliable-stream", **fields)
-    assert venue.exchange.faults.copies_of_event() == copies
+    assert venue.exchange.faults.told(Lane(), "event", trade=False) == ["event"] * copies
     await fault(venue, do="lift")
-    assert venue.exchange.faults.copies_of_event() == 1
+    assert venue.exchange.faults.told(Lane(), "event", trade=False) == ["event"]
