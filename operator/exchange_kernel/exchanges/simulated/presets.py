@@ -51,12 +51,13 @@ PRESETS: tuple[Preset, ...] = (
     Preset("cancel-unheard", "the venue cancels, and the connection drops before the reply", {"do": "drop-reply", "match": CANCEL}),
     # What happens to all requests, until it is lifted.
     Preset("rate-limited", "429 with Retry-After, and nothing done",
-           {"do": "status", "status": 429, "body": TOO_MANY, "headers": {"Retry-After": "5"}, "count": None}),
+           {"do": "status", "status": 429, "body": TOO_MANY, "headers": {"Retry-After": "5"}, "match": {}, "count": None}),
     Preset("banned", "418 with Retry-After, and nothing done",
-           {"do": "status", "status": 418, "body": BANNED, "headers": {"Retry-After": "120"}, "count": None}),
+           {"do": "status", "status": 418, "body": BANNED, "headers": {"Retry-After": "120"}, "match": {}, "count": None}),
     Preset("maintenance", "503 in the venue's words, and nothing done",
-           {"do": "status", "status": 503, "body": MAINTENANCE, "accepted": False, "count": None}),
-    Preset("overloaded", "503 with -1008, and nothing done", {"do": "status", "status": 503, "body": OVERLOADED, "accepted": False, "count": None}),
+           {"do": "status", "status": 503, "body": MAINTENANCE, "accepted": False, "match": {}, "count": None}),
+    Preset("overloaded", "503 with -1008, and nothing done",
+           {"do": "status", "status": 503, "body": OVERLOADED, "accepted": False, "match": {}, "count": None}),
     Preset("silence", "connections stand, and nothing is answered", {"do": "silence", "mode": "hang"}),
     Preset("refused-connections", "nobody listens", {"do": "silence", "mode": "refuse"}),
     # What reads show.
