@@ -55,6 +55,10 @@ crash: $(READY) ## The operator dies at every point where it waits for a store o
 contract: $(READY) ## The exchange port: the real ccxt against scripted and simulated venues
 	@$(PYTEST) tests/contract
 
+.PHONY: bench
+bench: $(READY) ## What the operator adds, measured side by side; prints a table and writes bench/results/latest.json
+	@$(BIN)/python -m bench $(BENCH)
+
 .PHONY: cluster
 cluster: $(READY) ## On a real kube-apiserver and etcd; TEST_KUBECONFIG names a cluster to use instead of our own
 	@$(PYTEST) tests/cluster
