@@ -20,7 +20,7 @@ import structlog
 from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.ccxt import open_exchange
-from exchange_kernel.exchanges.port import Credentials, Exchange
+from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
 from exchange_kernel.handlers import exchange_accounts, order_groups, order_intents, settings
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient
 from exchange_kernel.kube.config import Access
@@ -328,8 +328,8 @@ class _Opener:
                 requests_per_second=float(limit.requests_per_second) if limit is not None and limit.requests_per_second else None,
                 cancel_reserve_percent=limit.cancel_reserve_percent if limit is not None else DEFAULT_CANCEL_RESERVE,
             )
-        except ValueError as error:
-            return NotConnectable("Connected", "NotUsable", str(error))
+        except CannotOpen as error:
+            return NotConnectable("CredentialsValid" if error.reason == "CredentialsIncomplete" else "Connected", error.reason, str(error))
 
 
 async def _secret(api: ApiClient, namespace: str, name: str) -> dict[str, str] | str:

@@ -6,7 +6,7 @@ evidence and never more: only the resolver, with all the terms of rule 5, makes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
@@ -162,6 +162,7 @@ class Unreachable:
 
     reason: str
     retry_after_s: float | None = None
+    answered: bool = field(default=False, compare=False)  # by the venue or what stands before it, and not as asked
 
 
 @dataclass(frozen=True, slots=True)

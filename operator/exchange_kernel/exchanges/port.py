@@ -40,6 +40,14 @@ class Credentials:
         return f"Credentials({', '.join(sorted(self.values))})"
 
 
+class CannotOpen(ValueError):
+    """An account can't be opened as it is described: a condition's reason, and a sentence that tells its owner what to do."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class OrderRef:
     """How to name an order to its venue. The client order id is what we always have; the exchange's own id only after an answer."""

@@ -19,7 +19,7 @@ from exchange_kernel.core.venue import Capabilities
 from exchange_kernel.reconcile.admission import refused_by
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import Events, NoEvents
-from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.reconcile.session import AccountSession, Health
 from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
 from exchange_kernel.telemetry import metrics
 
@@ -238,7 +238,7 @@ class ExchangeAccountReconciler:
                         "Valid" if health.credentials_valid else "NotChecked" if health.credentials_valid is None else why[0],
                         why[1] if health.credentials_valid is False else "",
                     ),
-                    condition("ClockSynced", health.clock_synced, "Synced" if health.clock_synced else "NotMeasured"),
+                    condition("ClockSynced", *_clock(health, session.clock_offset_s)),
                     condition(
                         "Synced",
                         health.synced,
@@ -257,6 +257,18 @@ def _connection(account: AccountRecord) -> tuple[object, ...]:
     """What a session is built from: any change of it needs a new one."""
     spec = account.spec
     return (spec.exchange, spec.environment, spec.market_type, spec.endpoint, spec.credentials_secret_ref, spec.rate_limit)
+
+
+def _clock(health: Health, offset_s: float) -> tuple[bool, str, str]:
+    """Status, reason and message of the condition ClockSynced."""
+    if not health.clock_synced:
+        return False, "NotMeasured", ""
+    if not offset_s:
+        return True, "Synced", ""
+    return False, "Offset", (
+        f"The exchange's clock is {abs(offset_s):.0f} seconds {'ahead of' if offset_s > 0 else 'behind'} the operator's. Requests are signed with the "
+        "exchange's time and go on; times in a spec are the exchange's. Check the time synchronisation of the node, or of the exchange."
+    )
 
 
 def _orphans(count: int, policy: OrphanPolicy) -> tuple[str, str]:

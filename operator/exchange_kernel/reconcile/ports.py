@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from exchange_kernel.core.events import Event
@@ -73,6 +73,7 @@ class NotConnectable:
     condition: str  # CredentialsValid | Connected | Ready
     reason: str
     message: str
+    retry_after_s: float | None = field(default=None, compare=False)  # the venue asked us to stay away for so long
 
 
 class Opener(Protocol):

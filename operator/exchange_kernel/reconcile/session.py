@@ -22,7 +22,7 @@ from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, W
 from exchange_kernel.core.identity import encode, keyed_order_id, list_order_id
 from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
-from exchange_kernel.exchanges.port import Closed, Exchange
+from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
 from exchange_kernel.reconcile.admission import admit
 from exchange_kernel.reconcile.journaled import journaled_exchange
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 ADMISSION_RETRY_S = 2.0
+OFFSET_TOLD_S = 5.0  # the two clocks are told to differ beyond this; orders are signed with the venue's time in any case
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
 ANOTHER_ACCOUNT = NotConnectable(
@@ -44,6 +45,17 @@ ANOTHER_ACCOUNT = NotConnectable(
     "AnotherAccount",
     "The credentials are of another account at the exchange than the one traded on so far: put the old Secret back, or create a new ExchangeAccount.",
 )
+
+
+def not_readable(answer: Unreachable) -> NotConnectable:
+    """The condition for an exchange that gave no account, no time or no markets: who is to do something, and what."""
+    if answer.retry_after_s is not None:
+        why = "The exchange asked this account to stay away for a while: it is asked again when that is over. Does something else use its rate limit?"
+        return NotConnectable("Connected", "StayAway", why, answer.retry_after_s)
+    if answer.answered:
+        why = f"The exchange can't be used at the moment: {answer.reason}. It may be in maintenance, and is asked again. If it lasts, check spec.endpoint."
+        return NotConnectable("Connected", "Unavailable", why)
+    return NotConnectable("Connected", "Unreachable", f"The exchange does not answer: {answer.reason}. Check spec.endpoint and the network.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,7 @@ class AccountSession:
         self.absence = AbsencePasses(self)
         self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
+        self.clock_offset_s = 0.0  # the venue's clock against our wall clock, where they differ by more than requests could explain
         self._under_way: set[asyncio.Task[Any]] = set()
         self._without_recovery = without_recovery  # a test hook: see cli/composition.py
 
@@ -148,10 +161,18 @@ class AccountSession:
         reading = await exchange.clock()
         if isinstance(reading, Unreachable):
             return False
-        if not self._venue.take(reading):
+        if not self._take_time(reading):
             self.end_term("The exchange's clock jumped against ours.")
             return self.term is None
         return True
+
+    def _take_time(self, reading: ClockReading) -> bool:
+        """False if the venue's clock jumped against ours since the last reading."""
+        offset_s = (reading.venue_time_ms - self.clock.wall_ms()) / 1000 + (self.clock.monotonic() - reading.received_at)
+        if abs(offset_s - self.clock_offset_s) > OFFSET_TOLD_S:
+            self.clock_offset_s = offset_s if abs(offset_s) > OFFSET_TOLD_S else 0.0
+            self._changed()
+        return self._venue.take(reading)
 
     # ── What decisions see ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -254,7 +275,7 @@ class AccountSession:
                 if elsewhere != self.held_elsewhere:
                     self._changed()
                 self.report(Health(problem=term, connected=refused, credentials_valid=False if refused else None))
-                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
+                await asyncio.sleep(max(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1], term.retry_after_s or 0.0))
                 continue
             failures = 0
             self.report(replace(self.health, problem=None, connected=True, credentials_valid=True, clock_synced=True))
@@ -278,8 +299,10 @@ class AccountSession:
 
     async def _connect(self, exchange: Exchange) -> Term | NotConnectable:
         """Read the venue's clock, find out who we are there, and read its markets."""
-        if not await self.measure_clock(exchange):
-            return NotConnectable("Connected", "Unreachable", "The exchange does not answer: check spec.endpoint and the network.")
+        reading = await exchange.clock()
+        if isinstance(reading, Unreachable):
+            return not_readable(reading)
+        self._take_time(reading)
         fingerprint = await exchange.fingerprint()
         if isinstance(fingerprint, Refused):
             why = f"The exchange refused the credentials ({fingerprint.reason}): check the Secret that spec.credentialsSecretRef names."
@@ -287,7 +310,7 @@ class AccountSession:
         markets = await exchange.markets()
         for answer in (fingerprint, markets):
             if isinstance(answer, Unreachable):
-                return NotConnectable("Connected", "Unreachable", f"The exchange can't be read: {answer.reason}.")
+                return not_readable(answer)
         assert isinstance(fingerprint, str)
         assert not isinstance(markets, Unreachable)
         pinned = self.account.status.fingerprint

@@ -10,6 +10,7 @@ from exchange_kernel.exchanges.ccxt.probe import SYMBOLS, Arrival, invented, pro
 from exchange_kernel.exchanges.ccxt.row import Row
 from exchange_kernel.exchanges.ccxt.rows import REFUSED, ROWS
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built
+from exchange_kernel.exchanges.port import CannotOpen
 
 DIALECTS = {(row.exchange_id, row.market_type): row for row in (
     BINANCE_SPOT,
@@ -20,25 +21,25 @@ INSTEAD = "Create the account for another exchange or market (docs/exchanges.md 
 
 
 def dialect_of(exchange_id: str, market_type: str) -> Dialect | Row:
-    """The venue's own dialect, its row, or a row that says nothing. Raises ValueError, with a sentence for the user, where there is no safe way."""
+    """The venue's own dialect, its row, or a row that says nothing. Raises CannotOpen where there is no safe way."""
     key = (exchange_id, market_type)
     if (known := DIALECTS.get(key) or ROWS.get(key)) is not None:
         return known
     if (why := REFUSED.get(key)) is not None:
-        raise ValueError(f"{exchange_id} {market_type} can't be traded safely: {why}. {INSTEAD}")
+        raise CannotOpen("UnsafeExchange", f"{exchange_id} {market_type} can't be traded safely: {why}. {INSTEAD}")
     of_it = sorted(market for one, market in {*DIALECTS, *ROWS} if one == exchange_id)
     if of_it:
-        raise ValueError(f"There is no adapter for {exchange_id} {market_type}: its markets here are {' and '.join(of_it)}. "
+        raise CannotOpen("UnknownMarketType", f"There is no adapter for {exchange_id} {market_type}: its markets here are {' and '.join(of_it)}. "
                          "Set spec.marketType to one of them.")
     if exchange_id not in importlib.import_module("ccxt.async_support").exchanges or market_type not in SYMBOLS:
-        raise ValueError(f"There is no adapter for {exchange_id} {market_type}. {INSTEAD}")
+        raise CannotOpen("UnknownExchange", f"There is no adapter for {exchange_id} {market_type}. {INSTEAD}")
     return _by_the_probe(exchange_id, market_type)
 
 
 def _by_the_probe(exchange_id: str, market_type: str) -> Row:
     """A venue that nobody described: only if all of an order reaches its wire. Cancelled by its own id, found by lists, absent never."""
     if (problem := _problem(exchange_id, market_type)) is not None:
-        raise ValueError(f"{exchange_id} {market_type} can't be traded safely: {problem}. {INSTEAD}")
+        raise CannotOpen("UnsafeExchange", f"{exchange_id} {market_type} can't be traded safely: {problem}. {INSTEAD}")
     return Row(exchange_id=exchange_id, market_type=market_type, options={"defaultType": market_type})
 
 

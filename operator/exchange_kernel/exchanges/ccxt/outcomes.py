@@ -6,7 +6,7 @@ An answer is judged by its raw code and message: ccxt's exception classes depend
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from exchange_kernel.core.answers import (
@@ -78,6 +78,7 @@ class Silence:
     written: bool
     reason: str
     retry_after_s: float | None = None
+    answered: bool = field(default=False, compare=False)      # something came back
 
 
 Reply: TypeAlias = Answered | VenueError | Silence
@@ -95,8 +96,8 @@ def reply(answer: Answer, dialect: Dialect) -> Reply:
     if 200 <= answer.status < 300 and answer.document is not None and not answer.disowned:
         return Answered(answer.document)
     if answer.status in TOO_MANY:
-        return Silence(True, BUSY, retry_after_s)
-    return Silence(True, f"the venue answered with HTTP {answer.status}" if answer.status >= 300 else GARBAGE, retry_after_s)
+        return Silence(True, BUSY, retry_after_s, answered=True)
+    return Silence(True, f"the venue answered with HTTP {answer.status}" if answer.status >= 300 else GARBAGE, retry_after_s, answered=True)
 
 
 def _retry_after(answer: Answer) -> float | None:
@@ -202,11 +203,11 @@ def unreachable(reply: Reply) -> Unreachable:
     """For every read that brought nothing."""
     match reply:
         case Answered():
-            return Unreachable(GARBAGE)
+            return Unreachable(GARBAGE, answered=True)
         case VenueError():
-            return Unreachable(BUSY if reply.retry_after_s is not None else f"the venue answered with error {reply.code}", reply.retry_after_s)
+            return Unreachable(BUSY if reply.retry_after_s is not None else f"the venue answered with error {reply.code}", reply.retry_after_s, answered=True)
         case Silence():
-            return Unreachable(reply.reason, reply.retry_after_s)
+            return Unreachable(reply.reason, reply.retry_after_s, reply.answered)
 
 
 def account_refusal(reply: Reply, dialect: Dialect) -> Refused | Unreachable:
