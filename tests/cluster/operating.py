@@ -59,6 +59,10 @@ class Exchange:
     def markets(self) -> dict[str, Any]:
         return dict(self._call("GET", "/market")["markets"])
 
+    def shift_clock(self, seconds: float) -> None:
+        """The venue's clock, against ours."""
+        self._call("POST", "/clock", {"offsetMs": int(seconds * 1000)})
+
     def stop_market(self) -> None:
         self._call("POST", "/market", {"maker": "stop"})
 
@@ -147,8 +151,8 @@ def operator_arguments(kubeconfig: Path, *namespaces: str, lease_seconds: float 
             "--lease-seconds", str(lease_seconds), *extra]
 
 
-def status_writes(audit_log: Path, namespace: str, name: str | None = None) -> int:
-    """How often an OrderIntent's status was written, by the API server's own audit log."""
+def status_writes(audit_log: Path, namespace: str, name: str | None = None, *, resource: str = "orderintents") -> int:
+    """How often the status of an OrderIntent, or of another kind's object, was written, by the API server's own audit log."""
     count = 0
     for line in audit_log.read_text().splitlines():
         try:
@@ -156,6 +160,6 @@ def status_writes(audit_log: Path, namespace: str, name: str | None = None) -> i
         except json.JSONDecodeError:
             continue                       # the line being written
         ref = event.get("objectRef", {})
-        if ref.get("resource") == "orderintents" and ref.get("subresource") == "status" and ref.get("namespace") == namespace and name in (None, ref.get("name")):
+        if ref.get("resource") == resource and ref.get("subresource") == "status" and ref.get("namespace") == namespace and name in (None, ref.get("name")):
             count += event["responseStatus"]["code"] == 200
     return count
