@@ -15,7 +15,7 @@ from unittest import mock
 import aiohttp
 
 from exchange_kernel.api import AmendQuantity, ReplaceKind
-from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.core.venue import GroupLeg, GroupRequest, OrderRequest
 from exchange_kernel.exchanges.ccxt import dialect_of, open_exchange, wire
 from exchange_kernel.exchanges.port import Closed, Credentials, Exchange, Gap, OrderRef, OrderUpdate
 from exchange_kernel.exchanges.simulated import Served, Settings, SimulatedExchange, serve
@@ -156,6 +156,31 @@ async def replace(desk: Desk, fault: str) -> tuple[str, bool | None]:
     return outcome(answer), bool(desk.ledger(request.client_order_id))
 
 
+def a_list(desk: Desk) -> GroupRequest:
+    first, second = desk.request(price=Decimal(49500)), desk.request(side="Sell", price=Decimal(51000))
+    return GroupRequest(uuid.uuid4().hex, "OneTriggersOther", (GroupLeg("First", first), GroupLeg("Second", second)))
+
+
+async def submit_list(desk: Desk, fault: str) -> tuple[str, bool | None]:
+    """Done: any order of it is there."""
+    request = a_list(desk)
+    await desk.suffer(fault)
+    answer = await desk.exchange.submit_group(request, Gate())
+    return outcome(answer), any(desk.ledger(leg.request.client_order_id) for leg in request.legs)
+
+
+async def lookup_list(desk: Desk, fault: str) -> tuple[str, bool | None]:
+    request = a_list(desk)
+    assert outcome(await desk.exchange.submit_group(request, Gate())) == "GroupAccepted 2"
+    await desk.suffer(fault)
+    return outcome(await desk.exchange.lookup_group(SYMBOL, request.list_id)), None
+
+
+async def balances(desk: Desk, fault: str) -> tuple[str, bool | None]:
+    await desk.suffer(fault)
+    return outcome(await desk.exchange.balances()), None
+
+
 async def lookup_by_ours(desk: Desk, fault: str) -> tuple[str, bool | None]:
     ref = await desk.resting()
     await desk.suffer(fault)
@@ -236,14 +261,17 @@ OPERATIONS: Mapping[str, tuple[Act, str | None, tuple[str, ...]]] = {
     "submit, id in use": (submit_again, "submit", ("ids-reused",)),
     "cancel": (cancel, "cancel", ("fill-during-cancel", "fill-during-cancel,fraction=0.5", "cancel-lost", "cancel-unheard", "clock-skew,ms=3600000")),
     "cancel of nothing": (cancel_nothing, None, (NO_FAULT,)),
-    "amend": (amend, "amend", ("fill-during-cancel,on=amend",)),
+    "amend": (amend, "amend", ("fill-during-cancel,on=amend", "fill-during-cancel,on=amend,fraction=0.3", "clock-skew,ms=3600000")),
     "replace": (replace, "replace", ("fill-during-cancel,on=replace", "fill-during-cancel,on=replace,fraction=0.5")),
+    "submit a list": (submit_list, "submit-list", ("clock-skew,ms=3600000", "not-found-yet,ms=60000")),
+    "lookup of a list": (lookup_list, "lookup-list", READS),
     "lookup by our id": (lookup_by_ours, "lookup", (*READS, "clock-skew,ms=3600000")),
     "lookup by their id": (lookup_by_theirs, "lookup", READS),
     "lookup of an ended": (lookup_ended, "lookup", READS),
     "open orders": (open_orders, "open-orders", READS),
     "orders since": (orders_since, "orders", READS),
     "trades": (trades, "trades", (*READS, "trades-missing", "trades-late,tradesLateMs=60000", "trades-duplicated")),
+    "balances": (balances, "account", ()),
     "stream": (stream, None, (NO_FAULT, *STREAMS)),
 }
 
@@ -273,8 +301,8 @@ async def a_desk(served: Served, http: aiohttp.ClientSession) -> AsyncIterator[D
         async with http.delete(f"{served.control}/faults"):
             pass
         await exchange.close()
-        for order in list(account.open.values()):
-            served.exchange.engine.cancel(account, order.symbol, order_id=order.order_id)
+        if account.open:
+            served.exchange.engine.cancel_all(account, served.exchange.engine.market("BTCUSDT").symbol)
 
 
 async def cells() -> list[Cell]:

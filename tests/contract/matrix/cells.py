@@ -9,6 +9,8 @@ from exchange_kernel.core.answers import (
     Accepted,
     Duplicate,
     Found,
+    GroupAccepted,
+    GroupFound,
     Listing,
     Refused,
     Replaced,
@@ -44,7 +46,7 @@ class Cell:
 
     @property
     def absent_but_accepted(self) -> bool:
-        return self.effect is False and self.outcome.startswith("Accepted") and self.fault not in LIES
+        return self.effect is False and self.outcome.startswith(("Accepted", "GroupAccepted")) and self.fault not in LIES
 
 
 def outcome(answer: object) -> str:
@@ -57,6 +59,10 @@ def outcome(answer: object) -> str:
             return f"{type(answer).__name__} {code}"
         case Listing(items=items, complete=complete):
             return f"Listing {len(items)}{'' if complete else ' incomplete'}"
+        case GroupAccepted(orders=orders):
+            return f"GroupAccepted {len(orders)}"
+        case GroupFound(client_order_ids=named):
+            return f"GroupFound {len(named)}"
         case Replaced(cancelled=cancelled, submitted=submitted):
             return f"{outcome(submitted)} (cancel: {outcome(cancelled)})"
     return type(answer).__name__

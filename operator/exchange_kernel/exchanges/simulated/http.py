@@ -23,6 +23,8 @@ CLASSES = {
     ("POST", "order"): RequestClass.SUBMIT, ("POST", "cancelReplace"): RequestClass.REPLACE, ("PUT", "keepPriority"): RequestClass.AMEND,
     ("PUT", "order"): RequestClass.AMEND, ("DELETE", "order"): RequestClass.CANCEL, ("GET", "order"): RequestClass.LOOKUP,
     ("GET", "openOrders"): RequestClass.OPEN_ORDERS, ("GET", "allOrders"): RequestClass.ORDERS, ("GET", "myTrades"): RequestClass.TRADES,
+    ("POST", "oco"): RequestClass.SUBMIT_LIST, ("POST", "oto"): RequestClass.SUBMIT_LIST, ("POST", "otoco"): RequestClass.SUBMIT_LIST,
+    ("DELETE", "orderList"): RequestClass.CANCEL_LIST, ("GET", "orderList"): RequestClass.LOOKUP_LIST,
     ("GET", "userTrades"): RequestClass.TRADES, ("GET", "account"): RequestClass.ACCOUNT, ("GET", "exchangeInfo"): RequestClass.MARKETS,
     ("GET", "time"): RequestClass.CLOCK,
 }

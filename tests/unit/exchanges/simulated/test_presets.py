@@ -294,3 +294,17 @@ async def test_a_closed_stream_says_goodbye(venue):
         await suffer(venue, "stream-closed")
         assert (await stream.socket.receive_json())["event"]["e"] == "serverShutdown"
         assert (await stream.socket.receive()).type is aiohttp.WSMsgType.CLOSE
+
+
+async def test_both_legs_of_a_pair_fill_where_one_should_have_ended_the_other(venue):
+    await venue.control("POST", "/market", {"price": {"symbol": "BTC/USDT", "price": "50000"}})
+    await venue.call("POST", "/api/v3/orderList/oco", symbol="BTCUSDT", side="SELL", quantity="1", aboveType="LIMIT_MAKER", abovePrice="51000",
+                     belowType="STOP_LOSS_LIMIT", belowStopPrice="49000", belowPrice="48900", belowTimeInForce="GTC",
+                     aboveClientOrderId="mine", belowClientOrderId="other")
+    before = {balance["asset"]: balance for balance in (await venue.call("GET", "/api/v3/account"))["balances"]}
+    await venue.control("POST", "/market", {"fills": [{"clientOrderId": "mine"}, {"clientOrderId": "other"}]})
+    assert await told(venue) == await told(venue, "other") == [("FILLED", "1")]
+    after = {balance["asset"]: balance for balance in (await venue.call("GET", "/api/v3/account"))["balances"]}
+    assert float(after["BTC"]["free"]) + float(after["BTC"]["locked"]) == float(before["BTC"]["free"]) + float(before["BTC"]["locked"]) - 2
+    assert float(after["BTC"]["locked"]) == 0
+    assert await venue.call("GET", "/api/v3/openOrderList") == []
