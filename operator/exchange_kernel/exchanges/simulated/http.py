@@ -18,7 +18,7 @@ from exchange_kernel.exchanges.simulated.parameters import Parameters
 from exchange_kernel.exchanges.simulated.rest import ENDPOINTS, Public, Signed
 from exchange_kernel.exchanges.simulated.security import Caller, unsigned
 
-#: By method and the last part of a path, which Binance's APIs share whatever their prefix and version are.
+#: By method and the last part of a path: of Binance's APIs, whatever their prefix and version are, and of Gate's.
 CLASSES = {
     ("POST", "order"): RequestClass.SUBMIT, ("POST", "cancelReplace"): RequestClass.REPLACE, ("PUT", "keepPriority"): RequestClass.AMEND,
     ("PUT", "order"): RequestClass.AMEND, ("DELETE", "order"): RequestClass.CANCEL, ("GET", "order"): RequestClass.LOOKUP,
@@ -27,6 +27,14 @@ CLASSES = {
     ("DELETE", "orderList"): RequestClass.CANCEL_LIST, ("GET", "orderList"): RequestClass.LOOKUP_LIST,
     ("GET", "userTrades"): RequestClass.TRADES, ("GET", "account"): RequestClass.ACCOUNT, ("GET", "exchangeInfo"): RequestClass.MARKETS,
     ("GET", "time"): RequestClass.CLOCK,
+    ("POST", "orders"): RequestClass.SUBMIT, ("GET", "orders"): RequestClass.OPEN_ORDERS, ("GET", "orders_timerange"): RequestClass.ORDERS,
+    ("GET", "my_trades"): RequestClass.TRADES, ("GET", "my_trades_timerange"): RequestClass.TRADES, ("GET", "accounts"): RequestClass.ACCOUNT,
+    ("GET", "contracts"): RequestClass.MARKETS,
+}
+
+#: … and by the last part but one, where an order's id is the last.
+CLASSES_OF_ONE = {
+    ("GET", "orders"): RequestClass.LOOKUP, ("DELETE", "orders"): RequestClass.CANCEL, ("PUT", "orders"): RequestClass.AMEND,
 }
 
 PAGE_OF_HTML = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
@@ -42,6 +50,7 @@ class Ask:
     pairs: list[tuple[str, str]]
     api_key: str | None
     parameters: Parameters | None = None    # None while, or because, they can't be read
+    fault: RequestFault | None = None       # what happens to it
 
     @property
     def endpoint(self) -> Public | Signed | None:
@@ -65,11 +74,11 @@ class RestFace:
         if self._exchange.faults.network is not Network.OPEN:
             self._count(ask)
             return await self._hang(request)
-        fault = self._exchange.faults.take(request_class(ask.method, ask.path), ask.method, ask.path, ask.parameters)
+        ask.fault = fault = self._exchange.faults.take(request_class(ask.method, ask.path), ask.method, ask.path, ask.parameters)
         if fault is not None and not fault.takes_effect:
             self._count(ask)
             return await self._reply(request, fault, Answer(200, b""))
-        answer = await self._answer(ask, fault)
+        answer = await self._answer(ask, delay_ms=fault.ms if fault is not None and fault.do in ("delay-before", "delay-match") else 0)
         if self._exchange.faults.network is not Network.OPEN:
             return await self._hang(request)
         return _response(answer) if fault is None else await self._reply(request, fault, answer)
@@ -77,7 +86,7 @@ class RestFace:
     def _asked(self, request: web.Request, body: bytes) -> Ask:
         return _read(request, body)
 
-    async def _answer(self, ask: Ask, fault: RequestFault | None) -> Answer:
+    async def _answer(self, ask: Ask, *, delay_ms: int) -> Answer:
         """Weight, signature and window, parameters, and then, maybe later and if the window is still open, the act."""
         exchange = self._exchange
         weight = self._count(ask)
@@ -89,13 +98,11 @@ class RestFace:
             if ask.parameters is None:
                 ask.parameters = Parameters(ask.pairs)      # raises what was wrong with them
             caller = exchange.keys.admit(ask.api_key, ask.payload, ask.parameters) if isinstance(endpoint, Signed) else None
-            if fault is not None and fault.do == "delay-before":
-                await asyncio.sleep(fault.ms / 1000)
-            if caller is not None:
-                caller.check(exchange.clock.now_ms())
-            if fault is not None and fault.do == "delay-match":
-                await asyncio.sleep(fault.ms / 1000)
-            return Answer(200, orjson.dumps(self._act(endpoint, caller, ask.parameters, fault)), self._headers())
+            if delay_ms:
+                await asyncio.sleep(delay_ms / 1000)
+                if caller is not None and (ask.fault is None or ask.fault.do != "delay-match"):
+                    caller.check(exchange.clock.now_ms())
+            return Answer(200, orjson.dumps(self._act(endpoint, caller, ask.parameters, ask.fault)), self._headers())
         except VenueError as refused:
             return Answer(refused.status, orjson.dumps(refused.document()), {**self._headers(), **refused.headers})
 
@@ -150,7 +157,8 @@ class RestFace:
 
 
 def request_class(method: str, path: str) -> RequestClass:
-    return CLASSES.get((method, path.rpartition("/")[2]), RequestClass.OTHER)
+    *_, parent, last = ("", *path.split("/"))
+    return CLASSES.get((method, last)) or CLASSES_OF_ONE.get((method, parent), RequestClass.OTHER)
 
 
 def _read(request: web.Request, body: bytes) -> Ask:

@@ -9,6 +9,7 @@ import pytest
 
 from exchange_kernel.exchanges.simulated.commands import Reads, VisibilityDelay
 from exchange_kernel.exchanges.simulated.faults import Faults, Lane, RequestFault, StreamFaults
+from exchange_kernel.exchanges.simulated.http import request_class
 from exchange_kernel.exchanges.simulated.presets import PRESETS, read_fault
 from tests.support import aeventually
 from tests.unit.exchanges.simulated.client import Client, StoppedClock, a_venue, cases
@@ -308,3 +309,13 @@ async def test_both_legs_of_a_pair_fill_where_one_should_have_ended_the_other(ve
     assert float(after["BTC"]["free"]) + float(after["BTC"]["locked"]) == float(before["BTC"]["free"]) + float(before["BTC"]["locked"]) - 2
     assert float(after["BTC"]["locked"]) == 0
     assert await venue.call("GET", "/api/v3/openOrderList") == []
+
+
+@pytest.mark.parametrize(("method", "path", "kind"), [
+    ("POST", "/api/v3/order", "submit"), ("DELETE", "/fapi/v1/order", "cancel"), ("PUT", "/api/v3/order/amend/keepPriority", "amend"),
+    ("POST", "/api/v3/orderList/oco", "submit-list"), ("GET", "/api/v3/myTrades", "trades"), ("GET", "/api/v3/depth", "other"),
+    ("POST", "/api/v4/futures/usdt/orders", "submit"), ("DELETE", "/api/v4/futures/usdt/orders/t-7", "cancel"),
+    ("GET", "/api/v4/futures/usdt/orders/7", "lookup"), ("GET", "/api/v4/futures/usdt/orders", "open-orders"),
+])
+def test_a_request_is_of_a_class_whatever_its_venue_calls_it(method, path, kind):
+    assert request_class(method, path) == kind
