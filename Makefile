@@ -52,7 +52,7 @@ crash: $(READY) ## The operator dies at every point where it waits for a store o
 	@$(PYTEST) tests/crash --capture=no -o timeout=600
 
 .PHONY: contract
-contract: $(READY) ## The exchange port: the real ccxt against scripted and simulated venues
+contract: $(READY) ## The exchange port: the real ccxt against scripted and simulated venues; prints what comes of each operation under each fault
 	@$(PYTEST) tests/contract
 
 .PHONY: bench

@@ -5,7 +5,7 @@ Cancels, amendments and the check for duplicates are the engine's: no fault here
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from copy import copy
 from dataclasses import dataclass
@@ -46,8 +46,9 @@ class Visibility:
         self._hidden_until: dict[Hashable, int] = {}
         self._missing: set[Hashable] = set()
         self._twice: set[Hashable] = set()
-        self._looked: defaultdict[int, list[tuple[int, Order]]] = defaultdict(list)        # by order id, oldest first
+        self._looked: defaultdict[int, deque[tuple[int, Order]]] = defaultdict(deque)      # by order id, oldest first
         self._traded_at: dict[Hashable, int] = {}
+        self._remembered: deque[tuple[int, int, Hashable | None]] = deque()     # when, of which order, and the trade
 
     def lookup(self) -> View:
         """What a question for one order sees."""
@@ -69,7 +70,7 @@ class Visibility:
     # ── What views ask ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def order(self, order: Order, as_of: int | None) -> Order | None:
-        """The order as it looked then; None where it was not to be seen."""
+        """The order as it looked then; None where it was not to be seen. What nothing is remembered of has not changed for that long."""
         if not self._shown(order.order_id) or self._purged(order):
             return None
         if as_of is None or (looked := self._looked.get(order.order_id)) is None:
@@ -101,15 +102,25 @@ class Visibility:
 
     def reported(self, report: Report) -> None:
         now, order = self._steady_ms(), report.order
-        looked = self._looked[order.order_id]
-        looked.append((now, copy(order)))
-        while len(looked) > 1 and looked[1][0] < now - LONGEST_LAG_MS:
-            del looked[0]
+        self._looked[order.order_id].append((now, copy(order)))
+        self._remembered.append((now, order.order_id, None if report.execution is None else _key(report.execution)))
+        self._forget(now - LONGEST_LAG_MS)
         if report.kind is ExecutionType.NEW:
             if self.delay_ms and report.time == order.time:         # told again when it is triggered
                 self._hidden_until[order.order_id] = now + self.delay_ms
         elif report.execution is not None:
             self._traded(report.execution, now)
+
+    def _forget(self, before: int) -> None:
+        """What an order looked like so long ago counts only until it looked otherwise, or that is as long ago."""
+        while self._remembered and self._remembered[0][0] < before:
+            _, order_id, trade = self._remembered.popleft()
+            looked = self._looked.get(order_id, deque())
+            while len(looked) > 1 and looked[1][0] < before:
+                looked.popleft()
+            if len(looked) == 1 and looked[0][0] < before:
+                del self._looked[order_id]
+            self._traded_at.pop(trade, None)
 
     def _traded(self, execution: Execution, now: int) -> None:
         key, faults = _key(execution), self.faults

@@ -319,3 +319,25 @@ async def test_both_legs_of_a_pair_fill_where_one_should_have_ended_the_other(ve
 ])
 def test_a_request_is_of_a_class_whatever_its_venue_calls_it(method, path, kind):
     assert request_class(method, path) == kind
+
+
+async def test_what_no_replica_can_lag_behind_any_more_is_forgotten(venue):
+    await venue.place(newClientOrderId="mine", quantity="2")
+    await fill(venue, "0.5")
+    await later(venue, 60_001)
+    other = await venue.place(newClientOrderId="other")
+    assert list(venue.exchange.visibility._looked) == [other["orderId"]]
+    assert venue.exchange.visibility._traded_at == {}
+    await suffer(venue, "lagging-replicas,lagMs=60000")
+    assert {document["executedQty"] for _, document in [await venue.attempt("GET", "/api/v3/order", **MINE) for _ in range(10)]} == {"0.50000000"}
+
+
+async def test_what_is_needed_to_lag_behind_is_kept(venue):
+    await venue.place(newClientOrderId="mine", quantity="2")
+    await later(venue, 59_000)
+    await fill(venue, "0.5")
+    await later(venue, 2_000)
+    await venue.place(newClientOrderId="other")
+    await suffer(venue, "lists-stale,staleMs=30000")
+    [order] = await venue.call("GET", "/api/v3/openOrders")
+    assert (order["clientOrderId"], order["executedQty"]) == ("mine", "0.00000000")
