@@ -42,7 +42,8 @@ class Open:
 async def measure(units: int, runs: int) -> list[Figure]:
     """Figures in microseconds of CPU for each order."""
     with tempfile.TemporaryDirectory() as dir:
-        arguments = ["simulate", "--no-market-maker", "--weight-limit", "1000000000", "--tick-ms", "60000", "--balance", "USDT=1000000000"]
+        limits = ["--weight-limit", "1000000000", "--order-limit", "1000000000"]
+        arguments = ["simulate", "--no-market-maker", *limits, "--tick-ms", "60000", "--balance", "USDT=1000000000"]
         with Child("exchange", arguments, Path(dir)) as child:
             adapter, bare = _adapter(child.ready), _bare(child.ready)
             try:
@@ -64,7 +65,10 @@ async def measure(units: int, runs: int) -> list[Figure]:
                             {"clientOrderId": uuid.uuid4().hex, "timeInForce": "GTC", "newOrderRespType": "FULL"})
                         assert order["status"] == "open", order
 
-                mine, other = await cpu_per_unit(ours, theirs, units=units, runs=runs)
+                async def clean() -> None:
+                    await bare.cancel_all_orders("BTC/USDT")
+
+                mine, other = await cpu_per_unit(ours, theirs, units=units, runs=runs, clean=clean)
                 assert _orders(child.ready) == 2 * units * (runs + 1), "each order is one request, and each request one order"
             finally:
                 await adapter.close()
