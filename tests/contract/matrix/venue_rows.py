@@ -17,7 +17,6 @@ from tests.contract.fake_venue import Answer, FakeVenue, drops, never, says, say
 from tests.contract.matrix.cells import PATIENCE_S, Cell, outcome
 from tests.contract.test_ccxt_adapter import Gate
 from tests.contract.test_rows import (
-    SPEECHES,
     a_ref,
     a_request,
     answers,
@@ -26,6 +25,7 @@ from tests.contract.test_rows import (
     lookup_calls,
     ours_of,
     pairs,
+    speech_of,
     submit_call,
 )
 
@@ -75,7 +75,7 @@ class Script:
 
 
 async def _answered(row: Row) -> list[Cell]:
-    speech = SPEECHES[row.exchange_id]
+    speech = speech_of(row)
     async with connected(row) as (exchange, venue):
         script, document = Script(row, exchange, venue), speech.accepted(row.id_written(ours_of(row)))
         found = [await script.submit("no fault", says(200, document), done=True)]
