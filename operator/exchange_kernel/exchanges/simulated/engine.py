@@ -5,7 +5,7 @@ Money moves in `clearing.py`, prices wait in `triggers.py`, what orders of a lis
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import replace
@@ -202,6 +202,11 @@ class Engine:
         for order, quantity in found:
             if not order.status.open or not order.price or not 0 < (quantity or order.remaining) <= order.remaining or (quantity or ZERO) % order.symbol.step:
                 raise invalid("quantity")
+        lacking: defaultdict[tuple[Account, str], Decimal] = defaultdict(Decimal)
+        for order, _ in found:
+            lacking[order.account, order.gives] += max(ZERO, order.reserve(order.remaining) - order.locked)
+        if any(lack > account.balances[asset].free for (account, asset), lack in lacking.items()):
+            raise insufficient_balance()
         for order, _ in found:
             if order.order_list is not None:
                 order.order_list.broken = True

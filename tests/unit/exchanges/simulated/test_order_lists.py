@@ -52,6 +52,15 @@ def test_a_pair_is_locked_once():
     assert [(order.order_id, order.list_id) for order in pair.orders] == [(1, 1), (2, 1)]
 
 
+def test_both_of_a_pair_fill_on_demand_only_if_both_can_be_paid_for():
+    engine, account = an_engine(), an_account(BTC="2")
+    stop = an_order("SELL", "2", "58000", type="STOP_LOSS_LIMIT", stop="59000", client_order_id="stop")
+    pair = placed(engine, account, stop, PROFIT)
+    with pytest.raises(VenueError, match="insufficient balance"):
+        engine.fill_together(an_account(99), [(order, None) for order in pair.orders])
+    assert (fates(pair), held(account, "BTC")) == ([("NEW", "0", None)] * 2, ("0", "2"))
+
+
 def test_a_pair_to_buy_locks_what_the_dearer_of_the_two_may_cost():
     engine, account = an_engine(), an_account(USDT="125000")
     stop = an_order("BUY", "2", "62500", type="STOP_LOSS_LIMIT", stop="62000")
