@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from exchange_kernel.api import KINDS
 from exchange_kernel.cli.controlplane import ControlPlane, Kubectl, find_target
 from tests.cluster.desks import (  # noqa: F401
     audit_log,
@@ -44,7 +45,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     with find_target(os.environ.get("TEST_KUBECONFIG"), dir=tmp_path_factory.mktemp("cluster") / "plane", fsync=False) as cluster:
         kube = Kube(cluster.kubeconfig, cluster.control_plane, cluster.kubectl)
         kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests"))
-        kube.kubectl("wait", "--for=condition=Established", "crd/orderintents.exchange-kernel.io", "crd/exchangeaccounts.exchange-kernel.io", "--timeout=30s")
+        kube.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{kind.resource.crd_name}" for kind in KINDS))
         eventually(lambda: _finalizers_of_a_new_order(kube), within=30, every=0.2, what="the finalizer policy in force")
         yield kube
 
@@ -61,7 +62,8 @@ def namespace(kube: Kube) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:10]}"
     kube.kubectl("create", "namespace", name)
     yield name
-    kube.kubectl("--namespace", name, "delete", "orderintents,exchangeaccounts", "--all", "--wait=false")
-    for left in kube.kubectl("--namespace", name, "get", "orderintents,exchangeaccounts", "-o", "name").stdout.split():
+    kinds = "ordergroups,orderintents,exchangeaccounts"
+    kube.kubectl("--namespace", name, "delete", kinds, "--all", "--wait=false")
+    for left in kube.kubectl("--namespace", name, "get", kinds, "-o", "name").stdout.split():
         kube.kubectl("--namespace", name, "patch", left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
     kube.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

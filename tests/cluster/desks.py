@@ -100,4 +100,4 @@ def failed(request: pytest.FixtureRequest) -> bool:
 def report_failure(request: pytest.FixtureRequest, trading: Trading) -> None:
     """What a person would look at first, when a test failed."""
     if failed(request):
-        print(trading.run("get", "oi,xa", "-o", "wide", check=False))
+        print(trading.run("get", "og,oi,xa", "-o", "wide", check=False))
