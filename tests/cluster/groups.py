@@ -96,7 +96,7 @@ class Group:
         eventually(lambda: self.condition(kind) == (status, reason), within=within, what=f"{kind}={status}/{reason}: {self.status()}")
 
     def await_gone(self, within: float = 30) -> None:
-        eventually(lambda: not self.exists(), within=within, what=f"{self.name} is gone: {self.exists() and self.get()}")
+        eventually(lambda: not self.exists(), within=within, what=f"{self.name} is gone")
 
     def events(self) -> list[str]:
         found = json.loads(self.trading.run(

@@ -80,6 +80,8 @@ class ExchangeAccountReconciler:
                 await self._stop(uid)
             if account.finalizer and not await self._store.remove_finalizer(account):
                 self._wake_after(uid, WRITE_RETRY_S)
+                return
+            self._wake_intents(account)  # and their groups: who waited for the session goes on without it
             return
         if not account.finalizer and not account.deleting:
             # Before anything of it is used: it must stay for as long as its orders need its credentials (rule 11).

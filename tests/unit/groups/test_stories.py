@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -317,6 +318,32 @@ async def test_a_stop_that_is_left_is_an_order_of_its_own():
         world.store.delete(world.intent("stop").uid)
         await until(lambda: world.intent("stop") is None)
         assert not world.live()
+
+
+@pytest.mark.proves("rule 11", "H25")
+@scenario
+async def test_all_that_is_deleted_at_once_goes_however_slow_the_writes_are():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_bracket())
+        await world.settle(entry=OPEN)
+        world.fill("entry", "4")
+        await world.settle(take=OPEN, stop=OPEN)
+        world.accounts.delete("aaaa-account")
+        for member in ("entry", "take", "stop"):
+            world.store.delete(world.intent(member).uid)
+        world.groups.delete("pair")
+        world.groups.write_status = slowly(world.groups.write_status)
+        await until(lambda: not world.accounts.all() and world.group() is None and not world.store.of_account("default", "main"), within=60)
+        assert not world.live()
+
+
+def slowly(write):
+    async def written(*arguments):
+        await asyncio.sleep(0.5)
+        return await write(*arguments)
+
+    return written
 
 
 @scenario
