@@ -84,6 +84,7 @@ class Control:
             web.post("/control/clock", self._set_clock), web.post("/control/keys", self._add_key),
             web.get("/control/ledger", self._show_ledger),
             web.get("/control/requests", self._show_requests), web.post("/control/requests/reset", self._reset_requests),
+            web.get("/control/timeline", self._show_timeline),
         ]
 
     # ── Faults ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -219,6 +220,9 @@ class Control:
     async def _reset_requests(self, request: web.Request) -> web.Response:
         self._exchange.requests.reset()
         return await self._show_requests(request)
+
+    async def _show_timeline(self, request: web.Request) -> web.Response:
+        return _json({"moments": self._exchange.timeline.document()})
 
 
 @web.middleware

@@ -20,6 +20,7 @@ from exchange_kernel.exchanges.simulated.perpetual.contracts import SETTLE
 from exchange_kernel.exchanges.simulated.perpetual.venue import PerpetualVenue
 from exchange_kernel.exchanges.simulated.security import Keys
 from exchange_kernel.exchanges.simulated.symbols import SelfTradePrevention, symbol
+from exchange_kernel.exchanges.simulated.timeline import Timeline
 from exchange_kernel.exchanges.simulated.visibility import Visibility
 
 #: Not secrets: they open a simulation only.
@@ -63,7 +64,7 @@ class SimulatedExchange:
         self.clock = clock or VenueClock()
         self.engine = Engine(symbols, self.clock.now_ms, maker_fee=self.settings.maker_fee, taker_fee=self.settings.taker_fee)
         self.keys = Keys(self.clock.now_ms)
-        self.requests = Requests()
+        self.requests, self.timeline = Requests(), Timeline()
         self.weight_limit = WeightLimit(self.clock.now_ms, self.settings.weight_limit)
         self.faults = Faults(self.settings.seed)
         self.visibility = Visibility(self.clock.steady_ms, self.clock.now_ms, self.settings.visibility_delay_ms, self.settings.seed)

@@ -56,6 +56,11 @@ class Ask:
     def endpoint(self) -> Public | Signed | None:
         return ENDPOINTS.get((self.method, self.path))
 
+    @property
+    def client_order_id(self) -> str | None:
+        """Of the one order that it is about."""
+        return next((value for name, value in self.pairs if name in ("newClientOrderId", "origClientOrderId")), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -120,6 +125,8 @@ class RestFace:
         endpoint = ask.endpoint
         weight = 1 if endpoint is None else endpoint.weight if isinstance(endpoint.weight, int) else endpoint.weight(ask.parameters or Parameters(()))
         self._exchange.requests.seen(f"{ask.method} {ask.path}", weight)
+        if (named := ask.client_order_id) is not None:
+            self._exchange.timeline.note(f"{ask.method} {ask.path}", named)
         return weight
 
     def _headers(self) -> dict[str, str]:

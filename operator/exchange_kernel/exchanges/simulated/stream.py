@@ -225,6 +225,7 @@ class Subscription:
             self._send(event, 0)
 
     def reported(self, report: Report) -> None:
+        self._exchange.timeline.note(f"WS {report.kind}", report.client_order_id)
         self.push(execution_report(report, self._exchange.clock.now_ms()), trade=report.kind is ExecutionType.TRADE)
 
     def rejected(self, rejection: Rejection) -> None:

@@ -73,6 +73,20 @@ async def test_a_subscription_is_refused(venue, reason, asked, status, code):
         assert (answer["status"], answer["error"]["code"]) == (status, code)
 
 
+async def test_the_timeline_has_each_request_of_an_order_and_each_event_of_it_in_their_order(venue):
+    async with a_stream(venue):
+        await venue.place(quantity="2", newClientOrderId="mine")
+        await venue.control("POST", "/market", {"fill": {"clientOrderId": "mine", "quantity": "0.5"}})
+        await venue.call("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="mine")
+        moments = (await venue.control("GET", "/timeline"))["moments"]
+    assert [(moment["what"], moment["clientOrderId"]) for moment in moments[:-1]] == [
+        ("POST /api/v3/order", "mine"), ("WS NEW", "mine"), ("WS TRADE", "mine"), ("DELETE /api/v3/order", "mine"),
+    ]
+    assert moments[-1]["what"] == "WS CANCELED"
+    times = [moment["us"] for moment in moments]
+    assert times == sorted(times)
+
+
 async def test_one_account_is_subscribed_once_on_a_connection(venue):
     async with a_stream(venue) as stream, a_stream(venue):
         assert (await stream.subscribe())["error"] == {"code": -2035, "msg": "User Data Stream subscription already active."}
