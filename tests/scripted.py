@@ -39,7 +39,7 @@ from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdat
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
-from exchange_kernel.reconcile.order_group import OrderGroupReconciler
+from exchange_kernel.reconcile.order_group import CANCELS_FIRST_S, OrderGroupReconciler
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NoEvents, NoJournal, Ownership
 from exchange_kernel.reconcile.session import AccountSession
@@ -485,9 +485,15 @@ class Desk:
         )
 
     def wake_intent(self, uid: str) -> None:
-        self.intents.wake(uid)
-        if (record := self.store.get(uid)) is not None:
-            self._wake_group(record)
+        record = self.store.get(uid)
+        if record is None or record.spec.group_ref is None:
+            self.intents.wake(uid)
+            return
+        for sibling in self.group_reconciler.siblings(record):
+            self.intents.wake(sibling)
+        later = asyncio.get_running_loop().call_later
+        later(CANCELS_FIRST_S, self.intents.wake, uid)
+        later(CANCELS_FIRST_S, self.groups.wake, record.spec.group_ref.uid)
 
     def _wake_group(self, record) -> None:
         if record.spec.group_ref is not None:

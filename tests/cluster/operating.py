@@ -153,13 +153,20 @@ def operator_arguments(kubeconfig: Path, *namespaces: str, lease_seconds: float 
 
 def status_writes(audit_log: Path, namespace: str, name: str | None = None, *, resource: str = "orderintents") -> int:
     """How often the status of an OrderIntent, or of another kind's object, was written, by the API server's own audit log."""
-    count = 0
+    return sum(what == f"patch {resource}/status" and name in (None, of) for what, of in writes(audit_log, namespace))
+
+
+def writes(audit_log: Path, namespace: str) -> list[tuple[str, str]]:
+    """Every write of a kind of ours that the API server took, by its own audit log: verb and resource, and the object's name."""
+    found = []
     for line in audit_log.read_text().splitlines():
         try:
             event = json.loads(line)
         except json.JSONDecodeError:
             continue                       # the line being written
         ref = event.get("objectRef", {})
-        if ref.get("resource") == resource and ref.get("subresource") == "status" and ref.get("namespace") == namespace and name in (None, ref.get("name")):
-            count += event["responseStatus"]["code"] == 200
-    return count
+        if ref.get("apiGroup") != "exchange-kernel.io" or ref.get("namespace") != namespace or event["verb"] not in ("create", "patch", "update", "delete"):
+            continue
+        if event["responseStatus"]["code"] in (200, 201):
+            found.append((f"{event['verb']} {'/'.join(filter(None, (ref['resource'], ref.get('subresource'))))}", str(ref.get("name"))))
+    return found

@@ -10,7 +10,8 @@ import urllib.request
 
 import pytest
 
-from tests.cluster.operating import API_KEY, API_SECRET, intent, status_writes
+from tests.cluster.groups import Group
+from tests.cluster.operating import API_KEY, API_SECRET, intent, status_writes, writes
 from tests.support import eventually
 
 
@@ -19,6 +20,29 @@ def test_a_market_order_costs_at_most_two_status_writes(trading, audit_log):
     trading.wait("counted", "Succeeded")
     eventually(lambda: "exchange-kernel.io/order" not in trading.get("counted")["metadata"].get("finalizers", []), within=5, what="the finalizer is gone")
     assert 1 <= eventually(lambda: status_writes(audit_log, trading.namespace, "counted"), within=5, what="the audit log has it") <= 2
+
+
+#: A member: made; written ahead, at the exchange (twice, where its list's answer comes in parts), filled, settled; let go.
+A_MEMBER = 7
+
+#: The group: held; its members made, working, one of them filled, each end.
+A_GROUP = 6
+
+#: Of the member that is cancelled: its cancel made durable, and shown.
+A_CANCEL = 2
+
+
+@pytest.mark.parametrize("native", ["Prefer", "Never"])
+def test_what_a_whole_life_of_one_cancels_other_costs_the_api_server(trading, audit_log, native):
+    group = Group(trading, f"costs-{native.lower()}").oco(nativePolicy=native)
+    group.await_state("Open", "take", "stop")
+    group.await_condition("Ready", "True", "Working")
+    group.fill("take", "0.01")
+    group.wait("Succeeded")
+    for member in ("take", "stop"):
+        eventually(lambda name=member: not group.intent(name)["metadata"].get("finalizers"), within=10, what=f"the {member} is let go")
+    made = [f"{what} {name}" for what, name in writes(audit_log, trading.namespace) if name.startswith(group.name)]
+    assert len(made) - 1 <= A_GROUP + 2 * A_MEMBER + A_CANCEL, "\n".join(made)        # one of them is the user's own
 
 
 @pytest.mark.timeout(240)

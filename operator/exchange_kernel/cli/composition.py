@@ -29,7 +29,7 @@ from exchange_kernel.kube.lease import LeaseOwnership
 from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
-from exchange_kernel.reconcile.order_group import OrderGroupReconciler
+from exchange_kernel.reconcile.order_group import CANCELS_FIRST_S, OrderGroupReconciler
 from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
 from exchange_kernel.reconcile.session import AccountSession
@@ -229,10 +229,16 @@ class _Rooms:
         )
 
     def wake_intent(self, uid: str) -> None:
-        """An intent, and the group it is a member of: what fills one may cancel another."""
-        self.intent_wakeups.wake(uid)
-        if (record := self.intents.get(uid)) is not None:
-            self._wake_group(record)
+        """An intent; but first the others of its group. What fills one may cancel another, and that waits neither for a write nor for whoever is at one."""
+        record = self.intents.get(uid)
+        if record is None or record.spec.group_ref is None:
+            self.intent_wakeups.wake(uid)
+            return
+        for sibling in self.group_reconciler.siblings(record):
+            self.intent_wakeups.wake(sibling)
+        later = asyncio.get_running_loop().call_later
+        later(CANCELS_FIRST_S, self.intent_wakeups.wake, uid)
+        later(CANCELS_FIRST_S, self.group_wakeups.wake, record.spec.group_ref.uid)
 
     def _wake_group(self, record: OrderRecord) -> None:
         if record.spec.group_ref is not None:

@@ -62,6 +62,14 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
     )
 
 
+def urgent(old: OrderGroupStatus, new: OrderGroupStatus) -> bool:
+    """Whether somebody waits for what is new: a member to be sent or let go, or a person for an end, a violation, trouble, or a position without a stop."""
+    telling = ("Finished", "Succeeded", "Stalled", "Protected")
+    said = [{one.type: one.status for one in status.conditions if one.type in telling} for status in (old, new)]
+    members = [{(one.name, one.uid, one.gone, one.finished) for one in status.members} for status in (old, new)]
+    return old.observed_generation != new.observed_generation or said[0] != said[1] or members[0] != members[1]
+
+
 def _member(group: GroupRecord, member: Member, want: Want) -> MemberStatus:
     name = member.order.name if member.order is not None else member.status.intent_name
     if member.order is None:

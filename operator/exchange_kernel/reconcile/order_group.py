@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderIntentSpec, OrderState
+from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentSpec, OrderState
 from exchange_kernel.core import group_status, groups
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import GroupFound, Unreachable
@@ -45,6 +45,8 @@ log = structlog.get_logger(__name__)
 
 MAX_STEPS = 64  # a group of twenty makes twenty objects in one call
 TROUBLE_RETRY_S = 5.0
+GATHER_S = 0.25  # what changes in so short a time, and nobody needs to know at once, is one write of the group's status
+CANCELS_FIRST_S = 0.005  # what a fill makes us cancel is on its way by then; what is to be written of it comes after
 NAME_MAX = 253
 
 NAME_CONFLICT = Waiting(
@@ -70,6 +72,7 @@ class _Memory:
     listed: bool = False  # its list was handed to the adapter by this process
     trouble: Waiting | None = None
     failures: int = 0
+    news_ms: int | None = None  # since when there has been something to write that may wait for more
 
 
 class OrderGroupReconciler:
@@ -110,6 +113,11 @@ class OrderGroupReconciler:
         native = group.status.native
         want = groups.wants(group, members, _markets(session), native=native)[ref.member]
         return Membership(held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status))
+
+    def siblings(self, record: OrderRecord) -> list[str]:
+        """The UIDs of the other members: what the exchange tells of one may be for them to act on."""
+        group = self._store.get(record.spec.group_ref.uid) if record.spec.group_ref is not None else None
+        return [member.uid for member in group.status.members if member.uid not in (None, record.uid)] if group is not None else []
 
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,7 +211,7 @@ class OrderGroupReconciler:
                 if groups.to_be_made(group, member, want) and (step := await self._make(outlook, member, want)) is not None:
                     return step
         status = group_status.project(outlook, datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
-        if status != group.status:
+        if status != group.status and not self._may_wait(group, status):
             return self._written(group, await self._store.write_status(group, status))
         if here and not group.finished:
             for member in outlook.members:
@@ -212,6 +220,18 @@ class OrderGroupReconciler:
         if outlook.native and not isinstance(session, Waiting) and await self._send_list(outlook, session):
             return Step.NEXT
         return await self._let_go(outlook)
+
+    def _may_wait(self, group: GroupRecord, status: OrderGroupStatus) -> bool:
+        """Whether more may be gathered before this is written: only how members get on."""
+        memory, now_ms = self._memory[group.uid], self._wall_ms()
+        since = memory.news_ms if memory.news_ms is not None else now_ms
+        left_s = GATHER_S - (now_ms - since) / 1000
+        if group_status.urgent(group.status, status) or not 0 < left_s <= GATHER_S:
+            memory.news_ms = None
+            return False
+        memory.news_ms = since
+        self._wake_after(group.uid, left_s)
+        return True
 
     async def _make(self, outlook: Outlook, member: Member, want: Want) -> Step | None:
         """One member's intent; None if it can't be made now, and the others are not held up by it."""

@@ -9,7 +9,7 @@ from enum import Enum
 import structlog
 
 from exchange_kernel.api import OrderState
-from exchange_kernel.core import actions
+from exchange_kernel.core import actions, groups
 from exchange_kernel.core.actions import Decision, Waiting
 from exchange_kernel.core.checks.ending import after_the_end, without_account
 from exchange_kernel.core.deadline import submit_deadline_passed
@@ -186,6 +186,8 @@ class OrderIntentReconciler:
         """Write the status that follows from the decision, if it differs."""
         if record.finished:
             return Step.NEXT if decision.verdict is None else Step.REST
+        if decision.waiting is groups.NOT_RECORDED and record.status.observed_generation < 0:
+            return Step.NEXT  # for a moment only: the group is about to write it down, and says itself what keeps it
         status = project(record, seen, decision, now)
         if record.gone:
             if decision.verdict is None:

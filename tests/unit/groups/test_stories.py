@@ -31,6 +31,49 @@ async def test_a_fill_of_one_cancels_the_other():
         assert len(world.exchange.orders_by_id) == 2
 
 
+@pytest.mark.proves("F41")
+@scenario
+async def test_the_cancel_of_the_other_waits_for_no_write_of_the_group_and_none_of_the_fill():
+    async with a_group_world() as world:
+        await world.start()
+        spec = an_oco()
+        world.place(spec)
+        await world.settle(take=OPEN, stop=OPEN)
+        await asyncio.sleep(1)
+        world.groups.write_status = slowly(world.groups.write_status, 30.0)
+        world.store.write_status = slowly(world.store.write_status, 30.0)
+        world.groups.edit("pair", spec.model_copy(update={"ttl_seconds_after_finished": 60}))
+        await asyncio.sleep(0.1)  # the group is at its write
+        world.fill("take", "10")
+        await asyncio.sleep(0.1)
+        assert not world.live()
+
+
+@scenario
+async def test_what_fills_in_a_quarter_of_a_second_is_one_write_of_the_group():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_group("Basket", a_member("one"), a_member("other")))
+        await world.settle(one=OPEN, other=OPEN)
+        await asyncio.sleep(1)
+        written: list[object] = []
+        world.groups.write_status = counted(world.groups.write_status, written)
+        for _ in range(9):
+            world.fill("one", "1")
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(1)
+        assert len(written) == 1
+        assert {member.name: member.filled_quantity for member in world.group().status.members} == {"one": 9, "other": 0}
+
+
+def counted(write, written):
+    async def counts(*arguments):
+        written.append(arguments)
+        return await write(*arguments)
+
+    return counts
+
+
 @scenario
 async def test_a_part_of_one_cancels_the_other_whole_and_the_rest_of_the_first_works_on():
     async with a_group_world() as world:
@@ -333,14 +376,14 @@ async def test_all_that_is_deleted_at_once_goes_however_slow_the_writes_are():
         for member in ("entry", "take", "stop"):
             world.store.delete(world.intent(member).uid)
         world.groups.delete("pair")
-        world.groups.write_status = slowly(world.groups.write_status)
+        world.groups.write_status = slowly(world.groups.write_status, 0.5)
         await until(lambda: not world.accounts.all() and world.group() is None and not world.store.of_account("default", "main"), within=60)
         assert not world.live()
 
 
-def slowly(write):
+def slowly(write, seconds):
     async def written(*arguments):
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(seconds)
         return await write(*arguments)
 
     return written
