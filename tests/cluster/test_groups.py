@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.groups import ENTRY, STOP, TAKE, Group, a_leg
 from tests.cluster.operating import intent
 from tests.support import eventually
+
+EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
+
 
 # ── The modes ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,6 +93,27 @@ def test_a_basket_of_which_one_is_refused_is_cancelled_and_what_filled_is_shown(
     assert group.condition("Succeeded") == ("False", "MemberRefused")
     states = {member["name"]: (member["state"], member.get("filledQuantity")) for member in group.status()["members"]}
     assert states == {"bought": ("Filled", "0.01"), "rests": ("Canceled", "0"), "beyond": ("Rejected", "0")}
+
+
+@pytest.mark.timeout(150)
+def test_the_examples_do_what_they_say(desk):
+    trading = desk.trading
+    trading.run("delete", "xa", "main", "--timeout=20s")
+    trading.open_account("simulated")
+    desk.start()
+    trading.await_account("simulated")
+    trading.run("apply", "-f", str(EXAMPLES / "oco.yaml"), "-f", str(EXAMPLES / "bracket.yaml"))
+    oco, bracket = Group(trading, "oco"), Group(trading, "bracket")
+    oco.await_state("Open", "take", "stop")
+    oco.fill("take", "0.01")
+    bracket.await_state("Open", "entry")
+    bracket.fill("entry", "0.01")
+    bracket.await_state("Open", "take", "stop")
+    bracket.fill("take", "0.01")
+    oco.wait("Succeeded")
+    bracket.wait("Succeeded")
+    assert oco.ledger() == {"take": [("FILLED", "0.01")], "stop": [("EXPIRED", "0")]}
+    assert bracket.ledger() == {"entry": [("FILLED", "0.01")], "take": [("FILLED", "0.01")], "stop": [("CANCELED", "0")]}
 
 
 # ── The members' objects ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

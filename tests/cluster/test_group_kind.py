@@ -1,0 +1,115 @@
+"""OrderGroup as the API server serves it: what can be changed when, in which words it refuses, and who may do what. Refused manifests are in test_crds.py."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from exchange_kernel.api import OrderGroupSpec
+from tests.cluster.groups import STOP, TAKE
+
+ELSEWHERE = "create a new OrderGroup"
+SPEC = {"accountRef": {"name": "simulated"}, "mode": "OneCancelsOther", "members": [TAKE, STOP]}
+
+
+@dataclass(frozen=True)
+class Groups:
+    kube: Any
+    namespace: str
+
+    def run(self, *arguments: str, **options: Any) -> Any:
+        return self.kube.kubectl("--namespace", self.namespace, *arguments, **options)
+
+    def create(self, **changes: Any) -> str:
+        name = f"group-{uuid.uuid4().hex[:10]}"
+        spec = {field: value for field, value in {**SPEC, **changes}.items() if value is not None}
+        self.run("create", "-f", "-", stdin=json.dumps({"apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderGroup", "metadata": {"name": name}, "spec": spec}))
+        return name
+
+    def patch(self, name: str, spec: dict[str, Any], *options: str) -> Any:
+        return self.run("patch", "og", name, "--type=merge", "-p", json.dumps({"spec": spec}), *options, check=False)
+
+
+@pytest.fixture(scope="module")
+def groups(kube: Any) -> Iterator[Groups]:
+    """No operator looks at them."""
+    name = f"groups-{uuid.uuid4().hex[:10]}"
+    kube.kubectl("create", "namespace", name)
+    yield Groups(kube, name)
+    kube.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@dataclass(frozen=True)
+class Change:
+    reason: str
+    patch: dict[str, Any]
+    refused: str | None = None
+
+
+CHANGES = [
+    Change("a member's price follows the market", {"members": [{**TAKE, "price": "91000"}, STOP]}),
+    Change("so does its quantity", {"members": [{**TAKE, "quantity": "0.02"}, STOP]}),
+    Change("the order of members means nothing", {"members": [STOP, TAKE]}),
+    Change("a group can be suspended", {"suspend": True}),
+    Change("and cancelled", {"desiredState": "Canceled"}),
+    Change("what deleting does can be said later", {"deletionPolicy": "CancelAll"}),
+    Change("and when it goes", {"ttlSecondsAfterFinished": 60}),
+    Change("a refusal's consequences too", {"failurePolicy": "Continue"}),
+    Change("a member can't join", {"members": [TAKE, STOP, {**TAKE, "name": "more"}]}, f"members can't be added or removed: {ELSEWHERE}"),
+    Change("nor leave", {"members": [TAKE, {**STOP, "name": "other"}]}, f"members can't be added or removed: {ELSEWHERE}"),
+    Change("nor change its role", {"members": [{**TAKE, "role": "Leg"}, STOP]}, f"role can't be changed: {ELSEWHERE}"),
+    Change("nor its side", {"members": [{**TAKE, "side": "Buy"}, STOP]}, f"side can't be changed: {ELSEWHERE}"),
+    Change("nor its market", {"members": [{**TAKE, "symbol": "ETH/USDT"}, STOP]}, f"symbol can't be changed: {ELSEWHERE}"),
+    Change("nor its type", {"members": [{**TAKE, "type": "TakeProfitLimit", "triggerPrice": "90000"}, STOP]}, f"type can't be changed: {ELSEWHERE}"),
+    Change("another account is another group", {"accountRef": {"name": "other"}}, f"accountRef can't be changed: {ELSEWHERE}"),
+    Change("so is another mode", {"mode": "OneTriggersOther", "members": [{**TAKE, "role": "Entry"}, STOP]}, f"mode can't be changed: {ELSEWHERE}"),
+    Change("who keeps it is settled", {"nativePolicy": "Never"}, f"nativePolicy can't be changed: {ELSEWHERE}"),
+    Change("what a part of a fill does can't come later", {"onPartialFill": "Reduce"}, f"onPartialFill can't be changed: {ELSEWHERE}"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.reason)
+def test_what_can_be_changed(groups, change):
+    done = groups.patch(groups.create(), change.patch, "--dry-run=server")
+    assert (done.returncode == 0) == (change.refused is None), done.stdout + done.stderr
+    assert (change.refused or "") in done.stderr
+
+
+def test_a_cancel_is_not_taken_back(groups):
+    name = groups.create(desiredState="Canceled")
+    for back in ("Working", None):      # None: the default, Working, fills in
+        assert f"desiredState never goes back to Working: {ELSEWHERE}" in groups.patch(name, {"desiredState": back}).stderr
+
+
+def test_what_the_server_stores_of_a_spec_is_what_our_model_says(groups):
+    """The defaults of the schema and those of the class are the same."""
+    stored = json.loads(groups.run("get", "og", groups.create(), "-o", "json").stdout)["spec"]
+    assert OrderGroupSpec.model_validate(SPEC).document() == stored
+
+
+def test_a_group_nobody_has_looked_at_says_so(groups):
+    status = json.loads(groups.run("get", "ordergroups", groups.create(), "-o", "json").stdout)["status"]
+    assert status["observedGeneration"] == -1
+
+
+@pytest.mark.parametrize("path", ["og", "og.spec", "og.spec.members", "og.status", "og.status.members", "og.status.counts"])
+def test_explain_says_something_of_every_field(kube, path):
+    shown = kube.kubectl("explain", path).stdout
+    assert "<no description>" not in shown
+    assert "<empty>" not in shown
+
+
+def test_a_strategy_makes_and_changes_groups_and_neither_deletes_them_nor_writes_their_status(groups):
+    groups.run("create", "rolebinding", "strategy", "--clusterrole=exchange-kernel-strategy", "--serviceaccount=default:strategy")
+
+    def may(question: str) -> bool:
+        answer = groups.run("auth", "can-i", *question.split(), "--as=system:serviceaccount:default:strategy", check=False)
+        return str(answer.stdout).strip() == "yes"
+
+    assert {what for what in ("get", "list", "watch", "create", "patch", "update", "delete") if may(f"{what} ordergroups")} == {"get", "list", "watch", "create", "patch"}
+    assert not may("patch ordergroups --subresource=status")
