@@ -195,9 +195,10 @@ def test_a_member_that_was_deleted_is_never_made_again_also_after_a_restart(desk
     group = Group(trading, "kept").place("Basket", a_leg("bought", type="Market", price=None), a_leg("rests"), a_leg("stays"))
     group.await_state("Filled", "bought")
     group.await_state("Open", "rests", "stays")
+    eventually(lambda: not group.intent("bought")["metadata"].get("finalizers"), within=10, what="what is finished is let go")
     for name in ("bought", "rests"):
         trading.run("delete", "oi", f"kept-{name}", "--timeout=20s")
-    eventually(lambda: group.member("bought").get("gone") and group.member("rests").get("gone"), within=10, what="both are shown to be gone")
+        eventually(lambda name=name: group.member(name).get("gone"), within=10, what=f"{name} is shown to be gone")
     operator.stop()
     desk.start()
     group.patch(suspend=True)       # something for the new process to do

@@ -22,7 +22,7 @@ from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
 from exchange_kernel.handlers import exchange_accounts, order_groups, order_intents, settings
-from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient
+from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
 from exchange_kernel.kube.lease import LeaseOwnership
@@ -134,7 +134,7 @@ class Operator:
     def _registry(self, rooms: _Rooms) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         if not self.hooks.drop_events:
-            order_intents.register(registry, rooms.intents.observe, rooms.wake_intent)
+            order_intents.register(registry, rooms.observe_intent, rooms.wake_intent)
             order_groups.register(registry, rooms.groups.observe, rooms.group_wakeups.wake)
         exchange_accounts.register(registry, rooms.accounts.observe, rooms.account_wakeups.wake, rooms.account_reconciler.sweep, timer=not self.hooks.no_timer)
         self._register_login(registry)
@@ -227,6 +227,13 @@ class _Rooms:
             journal=self._journal,
             without_recovery=self._operator.hooks.without_recovery,
         )
+
+    def observe_intent(self, kind: str | None, raw: Body) -> str | None:
+        """A watch event. Of a member that is gone only the event itself knows the group, which shows it."""
+        uid = self.intents.observe(kind, raw)
+        if kind == "DELETED" and (ref := raw["spec"].get("groupRef")) is not None:
+            self.group_wakeups.wake(ref["uid"])
+        return uid
 
     def wake_intent(self, uid: str) -> None:
         """An intent; but first the others of its group. What fills one may cancel another, and that waits neither for a write nor for whoever is at one."""
