@@ -11,6 +11,7 @@ import pytest
 
 from exchange_kernel.api import ExchangeAccountStatus
 from exchange_kernel.core import events
+from exchange_kernel.core.group_events import GROUP_ACTIONS
 from exchange_kernel.core.status import RESOLVED
 from tests.builders import a_status, an_attempt
 
@@ -122,4 +123,5 @@ def test_the_docs_list_every_event_there_is():
     listed = {(kind, reason) for kinds, reason in re.findall(r"^\| ([A-Z][A-Za-z, ]+) \| `(\w+)` \|", page, re.MULTILINE) for kind in kinds.split(", ")}
     orders = {told for case in CASES for told in case.want}
     accounts = {(N, "Ready"), *((W, reason) for reason in events.ACCOUNT_REASONS - {"Ready"})}
-    assert listed == orders | accounts
+    groups = {(N if reason in ("Protected", "Succeeded") else W, reason) for reason in GROUP_ACTIONS}
+    assert listed == orders | accounts | groups
