@@ -209,6 +209,14 @@ async def test_exits_are_reduce_only_on_derivatives():
         assert {world.intent(name).spec.position_effect for name in ("take", "stop")} == {"ReduceOnly"}
 
 
+@scenario
+async def test_a_group_that_is_made_before_its_account_is_ready_is_placed_once_it_is():
+    async with a_group_world() as world:
+        world.boot()
+        world.place(an_oco())
+        await world.settle(take=OPEN, stop=OPEN)
+
+
 # ── Objects ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 @pytest.mark.proves("H19")
