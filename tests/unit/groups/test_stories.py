@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import DesiredState
+from exchange_kernel.stores.port import Snapshot
 from tests.scripted import until
 from tests.unit.groups.desk import a_bracket, a_group, a_group_world, a_member, an_oco
 from tests.virtual_time import scenario
@@ -240,6 +241,34 @@ def test_a_member_that_was_deleted_is_never_made_again(when):
             assert (gone.filled_quantity, str(gone.state)) == ((10, FILLED) if when == "filled" else (0, CANCELED))
 
     scenario(story)()
+
+
+@scenario
+async def test_a_member_that_the_watch_has_not_told_of_yet_is_not_gone():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(an_oco())
+        await world.settle(take=OPEN, stop=OPEN)
+        await until(lambda: world.group().status.counts.open == 2)
+        world.kill()
+        unheard = dict(world.store._records)
+        world.store._records.clear()                    # a process begins, and its watch of groups is ahead of that of intents
+
+        async def listed(namespace):
+            world.store._records.update(unheard)
+            return Snapshot(tuple(unheard.values()), world.store._version)
+
+        world.store.list_all, world.exchange.reachable = listed, False
+        desk = world.boot()
+        await until(lambda: desk.account_reconciler._running and desk.session.health.problem is not None)
+        desk.groups.wake("pair")
+        await until(lambda: world.condition("Ready") == ("False", "AccountNotReady"))
+        world.exchange.reachable = True
+        await desk.ready()
+        world.fill("take", "10")
+        await world.finished()
+        assert not any(member.gone for member in world.group().status.members)
+        assert world.condition("Succeeded") == ("True", "Filled")
 
 
 @scenario
