@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -192,7 +192,7 @@ class OrderGroupReconciler:
                 seen = session.seen(order)
                 if seen is None:
                     return None
-                facts = Facts(order, seen, session.now())
+                facts = Facts(order, replace(seen, group=Membership()), session.now())  # it has a group; what that wants of it follows from these facts
             members.append(Member(spec=spec, status=status, order=order, facts=facts))
         return tuple(members)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
@@ -354,6 +355,34 @@ async def test_a_stop_that_is_left_is_an_order_of_its_own():
         world.store.delete(world.intent("stop").uid)
         await until(lambda: world.intent("stop") is None)
         assert not world.live()
+
+
+@pytest.mark.proves("F43")
+@scenario
+async def test_a_position_that_opens_as_its_group_is_deleted_gets_its_stop():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_bracket())
+        await world.settle(entry=OPEN)
+        world.fill("entry", "4")
+        world.groups.delete("pair")
+        await until(lambda: world.group() is None)
+        assert world.live() == {"stop"}
+        assert world.order("stop").quantity == 4
+
+
+@scenario
+async def test_what_was_not_sent_when_its_group_was_orphaned_is_never_sent():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(an_oco(deletionPolicy="Orphan"))
+        world.exchange.budget_s = 2.0
+        await until(lambda: world.exchange.calls.count("submit") == 2)
+        world.groups.delete("pair")
+        await until(lambda: world.group() is None)
+        await asyncio.sleep(30)
+        assert not world.exchange.orders_by_id
+        assert {world.state("take"), world.state("stop")} <= {"Pending", "Submitting"}
 
 
 @scenario
