@@ -89,7 +89,7 @@ def judge(world: Processes, scenario: Scenario, problems: Counter) -> None:
 
 
 @pytest.mark.proves("rule 4", "rule 7", "H3", "H5", "F8")
-@pytest.mark.parametrize("name", (*NAMES, *GROUPS))
+@pytest.mark.parametrize("name", [*NAMES, *GROUPS])
 def test_the_holder_is_killed_or_stopped_at_each_point(name):
     scenario = next(scenario for scenario in (*SCENARIOS, *GROUP_SCENARIOS) if scenario.name == name)
     passed, problems = run(play(scenario, None, kill=True), ProcessLoop)

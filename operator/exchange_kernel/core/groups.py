@@ -252,8 +252,8 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
     if member is entry:
         broken = any(other.cancelled or other.finished for other in members if other is not entry)  # a list is there whole, or not at all
         return Want(unwanted=group.unwanted or broken or _gave_up(group, members))
-    if entry.filled <= 0 and (entry.finished or group.unwanted):
-        return Want(unwanted=True)
+    if entry.filled <= 0 and entry.finished:
+        return Want(unwanted=True)  # until then the Entry alone is cancelled: filled meanwhile, it needs them, and else they go with it
     # Of a position's exits both stay: the exchange itself keeps one from filling after the other, and would end both with either.
     if group.unwanted and entry.finished and group.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ALL:
         return Want(unwanted=True)
