@@ -63,6 +63,7 @@ class GroupStory(Story):
     # ── At the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def judge(self, world: Watched) -> None:
+        self.ending = next((one.reason for one in world.last.status.conditions if one.type == "Succeeded"), "") if world.group() is not None and world.group().finished else ""
         ledger = list(world.exchange.orders_by_id.values())
         self.problems["duplicates"] += sum(count - 1 for count in Counter(order.client_order_id for order in ledger).values())
         self.problems["duplicates"] += sum(count - 1 for count in Counter(member for member, _ in world.made).values())
@@ -113,8 +114,10 @@ class GroupStory(Story):
         if world.group() is not None:
             self.problems["unprotected unreported"] += said.get("Protected", ("",))[0] != "False"
         elif world.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ENTRIES:
-            # Whoever deleted it was promised the stop, unless that had ended before.
-            self.problems["unprotected unreported"] += not next(member.finished for member in world.last.status.members if member.name == stop)
+            # Whoever deleted it was promised the stop: until it is cancelled by a person, or by the exchange for a fill of its sibling, or ended before.
+            record, ended = world.intent(stop), next(member.finished for member in world.last.status.members if member.name == stop)
+            taken_away = record is None or record.spec.desired_state is DesiredState.CANCELED if world.orders_of(stop) else False
+            self.problems["unprotected unreported"] += not (ended or taken_away or (world.last.status.native and world.filled_of(*world.exits) > 0))
 
     def _violated(self, world: Watched) -> bool:
         filled = {member.name: world.filled_of(member.name) for member in world.spec.members}
@@ -141,10 +144,4 @@ class GroupStory(Story):
                 reduces = world.spec.on_partial_fill is PartialFillPolicy.REDUCE
                 if order is not None and (shares + (order.quantity - order.filled_quantity) / member.quantity > 1 if reduces else others):
                     self.problems["overexposed"] += 1
-
-
-def ending(world: Watched) -> str:
-    """What Succeeded says of a group that has ended."""
-    group = world.group()
-    return next((one.reason for one in group.status.conditions if one.type == "Succeeded"), "") if group is not None and group.finished else ""
 

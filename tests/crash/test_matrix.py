@@ -16,8 +16,9 @@ import pytest
 import structlog
 
 from exchange_kernel.api import AttemptStage
-from exchange_kernel.core import fills
+from exchange_kernel.core import fills, group_status, groups
 from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.groups import Member, Want
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile.session import AccountSession
 from tests.crash.group_scenarios import GROUP_SCENARIOS
@@ -44,7 +45,7 @@ def _by_number(number: int) -> Tally:
     return die_at_each_point(*ALL[number])
 
 
-@pytest.mark.proves("rule 3", "rule 6", "rule 10", "H12", "H14", "F51")
+@pytest.mark.proves("rule 3", "rule 6", "rule 8", "rule 9", "rule 10", "rule 11", "H12", "H14", "H19", "F40", "F41", "F42", "F43", "F44", "F51")
 def test_every_crash_point_of_every_path():
     tally = Tally()
     with ProcessPoolExecutor(mp_context=get_context("fork")) as workers:
@@ -53,6 +54,11 @@ def test_every_crash_point_of_every_path():
     tell(tally.points, tally.played, tally.problems)
     assert not tally.worst, tally.worst[:20]
     assert tally.points >= MINIMUM_POINTS
+
+
+@pytest.mark.parametrize("scenario", GROUP_SCENARIOS, ids=lambda scenario: scenario.name)
+def test_each_story_of_a_group_ends_as_it_is_told(scenario):
+    assert run(GroupStory(scenario).play()).ending == scenario.ends
 
 
 # ── The same, with the operator broken on purpose: each breakage must be seen ────────────────────────────────────────────────────────────────
@@ -91,7 +97,45 @@ def gate_before_the_throttle(patch):
     patch.setattr(ScriptedExchange, "cleared", cleared)
 
 
+def members_made_again(patch):
+    patch.setattr(Member, "made", property(lambda self: self.order is not None))
+    patch.setattr(groups, "to_be_made", lambda group, member, want: want.exists and not want.unwanted and not member.made and not group.finished)
+
+
+def sent_before_its_object_is_recorded(patch):
+    held = groups._held
+
+    def hurried(group, member, members, want):
+        found = held(group, member, members, want)
+        return replace(found, held=None) if found.held is groups.NOT_RECORDED else found
+
+    patch.setattr(groups, "_held", hurried)
+
+
+def nothing_is_reduced(patch):
+    patch.setattr(groups, "_beside", lambda group, member, others, size, markets: Want(quantity=size))
+
+
+def finished_before_the_siblings_cancel_is_proved(patch):
+    settled = groups.settled
+    patch.setattr(group_status, "settled", lambda group, member, want: want.unwanted or settled(group, member, want))
+
+
+def the_siblings_fill_is_not_looked_at(patch):
+    patch.setattr(group_status, "violated", lambda outlook: None)
+
+
+def a_stop_is_believed_in(patch):
+    patch.setattr(group_status, "_protection", lambda outlook: ("True", "StopWorking", ""))
+
+
 BREAKAGES = (
+    (members_made_again, "an open child deleted"),
+    (sent_before_its_object_is_recorded, "a leg fills"),
+    (nothing_is_reduced, "reduced"),
+    (finished_before_the_siblings_cancel_is_proved, "a leg fills"),
+    (the_siblings_fill_is_not_looked_at, "both legs fill in the same instant"),
+    (a_stop_is_believed_in, "a stop that the exchange cancels"),
     (empty_status_read_as_unsent, "market order"),
     (resend_without_lookup, "market order, written ahead"),
     (remainder_from_the_first_cancel_answer, "replace, and a fill that the cancel's answer does not know"),
@@ -104,17 +148,19 @@ BREAKAGES = (
 @pytest.mark.parametrize(("breakage", "name"), BREAKAGES, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_broken_operator_fails_the_matrix(breakage, name, monkeypatch):
     breakage(monkeypatch)
-    assert die_at_each_point(next(scenario for scenario in SCENARIOS if scenario.name == name)).worst
+    assert die_at_each_point(*next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name)).worst
 
 
-@pytest.mark.parametrize("name", ["sent first, fills", "written ahead, fills", "replace"])
-def test_pairs_of_crashes_on_the_paths_that_send(name):
-    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
-    length = len(run(OrderStory(scenario).play()).points)
-    problems, played = Counter(), 0
-    for first in range(1, length + 1, 2):
-        for second in range(1, 24, 3):
-            story = run(OrderStory(scenario, (first, second)).play())
+@pytest.mark.parametrize(("name", "each"), [
+    ("sent first, fills", 2), ("written ahead, fills", 2), ("replace", 2), ("both legs fill in the same instant", 8), ("an exit's part ends the entry", 16), ("list: a leg fills", 8),
+])
+def test_pairs_of_crashes_on_the_paths_that_send(name, each):
+    scenario, told_by = next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name)
+    whole = run(told_by(scenario).play())
+    length, problems, played = len(whole.points), Counter(), 0
+    for first in range(whole.before if told_by.from_the_first_step else 1, length + 1, each):
+        for second in range(1, 24, 3) if told_by is OrderStory else range(30, 60, 4):
+            story = run(told_by(scenario, (first, second)).play())
             played += 1
             problems.update(story.problems)
     tell(length, played, problems)

@@ -185,8 +185,8 @@ def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRule
     made = {}
     for member in members:
         want = by_mode(group, member, members, markets)
-        if native and group.entry is None and any(other.cancelled or other.finished for other in members if other.name != member.name):
-            want = replace(want, unwanted=True)  # a list is there whole, or not at all
+        if native and group.entry is None and _broken(member, members):
+            want = replace(want, unwanted=True)
         made[member.name] = _held(group, member, members, _unwanted(group, member, want))
     return made
 
@@ -250,8 +250,7 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
     """A list of the exchange's own with an Entry: all of it is made at once, and its exits wait there until the Entry is filled whole."""
     entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
     if member is entry:
-        broken = any(other.cancelled or other.finished for other in members if other is not entry)  # a list is there whole, or not at all
-        return Want(unwanted=group.unwanted or broken or _gave_up(group, members))
+        return Want(unwanted=group.unwanted or _broken(member, members) or _gave_up(group, members))
     if entry.filled <= 0 and entry.finished:
         return Want(unwanted=True)  # until then the Entry alone is cancelled: filled meanwhile, it needs them, and else they go with it
     # Of a position's exits both stay: the exchange itself keeps one from filling after the other, and would end both with either.
@@ -259,6 +258,12 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
         return Want(unwanted=True)
     siblings = [one for one in members if one.name != member.name and one is not entry] if group.spec.mode is GroupMode.BRACKET else []
     return Want(unwanted=any(one.filled > 0 for one in siblings))
+
+
+def _broken(member: Member, members: Members) -> bool:
+    """Whether a list that is there whole or not at all has lost another of its orders, by a person or a refusal and not by a fill."""
+    lost = any(other.cancelled or other.gone or other.failed for other in members if other.name != member.name)
+    return lost and not any(one.filled > 0 for one in members)
 
 
 def _following(group: GroupRecord, member: Member, entry: Member, siblings: Members, size: Decimal | None, markets: Mapping[str, MarketRules]) -> Want:

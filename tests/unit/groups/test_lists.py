@@ -157,6 +157,21 @@ async def test_a_list_of_which_one_is_cancelled_before_it_was_sent_is_not_sent()
 
 
 @scenario
+async def test_the_rest_of_a_leg_works_on_when_the_exchange_has_ended_the_other():
+    async with a_group_world() as world:
+        world.on_spot()
+        world.exchange.keeps_lists = True
+        await world.start()
+        world.place(an_oco())
+        await world.settle(take="Open", stop="Open")
+        world.fill("take", "3")
+        await world.settle(take="PartiallyFilled", stop="Canceled")
+        world.fill("take", "7")
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "Filled")
+
+
+@scenario
 async def test_a_deleted_bracket_that_the_exchange_keeps_leaves_its_exits_together():
     async with a_group_world() as world:
         world.on_spot()
