@@ -15,7 +15,7 @@ AnyWorld = TypeVar("AnyWorld", bound=Watched)
 
 class GroupStory(Story):
     converges_within_s = 40.0
-    from_the_first_step, fills_meanwhile_each = True, 4
+    from_the_first_step, crashes_each, fills_meanwhile_each = True, 2, 3
 
     def build(self, through: Callable[[object], object]) -> GroupsUnderWatch:
         return self.watch(GroupsUnderWatch(through, resyncSeconds=30, **self.scenario.account))

@@ -22,6 +22,7 @@ class Story:
 
     converges_within_s = 60.0     # of the last step and of the last crash
     from_the_first_step = False   # whether crashes before the first step, which are all the same, are left out
+    crashes_each = 1              # at every so many points, the odd or the even ones by the scenario
     fills_meanwhile_each = 1      # at every so many points it is also played with fills while nobody runs
 
     def __init__(self, scenario: Scenario, crashes: tuple[int, ...] = (), filled_meanwhile: bool = False) -> None:
@@ -146,9 +147,10 @@ def die_at_each_point(scenario: Scenario, told_by: type[Story] = OrderStory) -> 
     """One scenario, whole and with a crash at each of its points."""
     first = run(told_by(scenario).play())
     stories = [first]
-    numbers = range(first.before if told_by.from_the_first_step else 1, len(first.points) + 1)
-    for number in numbers:
-        fillings = (False, True) if number % told_by.fills_meanwhile_each == 0 else (False,)
+    begin = first.before + len(scenario.name) % told_by.crashes_each if told_by.from_the_first_step else 1
+    numbers = range(begin, len(first.points) + 1, told_by.crashes_each)
+    for position, number in enumerate(numbers):
+        fillings = (False, True) if position % told_by.fills_meanwhile_each == 0 else (False,)
         stories += [run(told_by(scenario, (number,), filled_meanwhile).play()) for filled_meanwhile in fillings]
     tally = Tally(len(numbers), len(stories))
     for story in stories:
