@@ -14,8 +14,8 @@ from collections.abc import Callable
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.kube.client import Answer
 from exchange_kernel.kube.lease import LeaseOwnership
-from exchange_kernel.stores.memory import MemoryIntentStore
-from exchange_kernel.stores.port import Conflict, Gone, Snapshot, Unavailable, WriteOutcome, Written
+from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore
+from exchange_kernel.stores.port import Conflict, CreateOutcome, Gone, GroupWritten, Snapshot, Unavailable, WriteOutcome, Written
 from tests.scripted import Desk, LoopClock, OneAccount, ScriptedExchange, an_account_record
 from tests.virtual_time import VirtualTimeLoop
 
@@ -80,8 +80,9 @@ class ProcessLoop(VirtualTimeLoop):
 class StoreView:
     """One process's sight of the store: its watch, which may be late, overlaid with the answers to its own writes. As `stores/kubernetes.py` keeps it."""
 
-    def __init__(self, store: MemoryIntentStore, process: Process, wake: Callable[[str], None]) -> None:
+    def __init__(self, store: MemoryIntentStore | MemoryGroupStore, process: Process, wake: Callable[[str], None]) -> None:
         self._store, self._process, self._wake = store, process, wake
+        self._created_version = getattr(store, "created_version", lambda uid: None)
         self._records: dict[str, OrderRecord] = dict(store._records)
         self._created: dict[str, int] = {}
         self._coming: deque[tuple[str, OrderRecord | None, int | None]] = deque()
@@ -91,7 +92,7 @@ class StoreView:
 
     def tell(self, uid: str) -> None:
         """Something changed: the watch will say so, in order, when the process runs and the event has come."""
-        self._coming.append((uid, self._store.get(uid), self._store.created_version(uid)))
+        self._coming.append((uid, self._store.get(uid), self._created_version(uid)))
         self._process.run(lambda: asyncio.get_running_loop().call_later(self.lag_s, self._take))
 
     def _take(self) -> None:
@@ -146,6 +147,29 @@ class StoreView:
                 self._drop(uid)
         return Snapshot(tuple(self._records.values()), snapshot.version)
 
+    def named(self, namespace: str, name: str) -> OrderRecord | None:
+        return next((record for record in self._records.values() if (record.namespace, record.name) == (namespace, name)), None)
+
+    async def create_member(self, group, name, spec, *, owned) -> CreateOutcome:
+        failure = "unavailable" if self.down else self.failures.popleft() if self.failures else None
+        if failure in ("unavailable", "conflict"):
+            return Unavailable("down")
+        found = self._store.named(group.namespace, name)
+        outcome = await self._store.create_member(group, name, spec, owned=owned)
+        if failure == "answer lost":
+            return Unavailable("the answer was lost")
+        if isinstance(outcome, Written):
+            if found is None:
+                self._created.setdefault(outcome.record.uid, int(outcome.record.resource_version))
+            self._put(outcome.record)
+        return outcome
+
+    async def write_spec(self, record, spec):
+        return await self._write(record, self._store.write_spec(record, spec))
+
+    async def remove(self, record) -> WriteOutcome:
+        return await self._write(record, self._store.remove(record))
+
     async def write_status(self, record, status) -> WriteOutcome:
         return await self._write(record, self._store.write_status(record, status))
 
@@ -168,13 +192,13 @@ class StoreView:
         if failure == "answer lost":
             return Unavailable("the answer was lost")
         match outcome:
-            case Written(record=written):
+            case Written(record=written) | GroupWritten(record=written):
                 if self._store.get(record.uid) is None:
                     self._drop(record.uid)
                 else:
                     self._put(written)
                 current = self.get(record.uid)
-                return Written(current) if current is not None else Written(written)
+                return type(outcome)(current) if current is not None else outcome
             case Gone():
                 self._drop(record.uid)
             case Conflict():
@@ -234,9 +258,10 @@ class Replica:
 
     def __init__(self, world: Processes, name: str, through: Callable[[object], object]) -> None:
         self.process = Process(name)
-        self.view = StoreView(world.store, self.process, lambda uid: self.desk.intents.wake(uid))
+        self.view = StoreView(world.store, self.process, lambda uid: self.desk.wake_intent(uid))
+        self.groups = StoreView(world.groups, self.process, lambda uid: self.desk.groups.wake(uid))
         lease = LeaseOwnership(through(world.leases), namespace="system", name="main", identity=name, monotonic=LoopClock().monotonic)
-        self.desk = Desk(through(world.exchange), through(self.view), through(world.accounts), lease)
+        self.desk = Desk(through(world.exchange), through(self.view), through(world.accounts), lease, groups=through(self.groups))
 
     def boot(self) -> None:
         self.process.run(self.desk.boot)
@@ -252,6 +277,7 @@ class Processes:
     def __init__(self, exchange: ScriptedExchange | None = None, **account_spec) -> None:
         self.exchange, self.accounts, self.leases = exchange or ScriptedExchange(), OneAccount(an_account_record(**account_spec)), LeaseServer()
         self.store = MemoryIntentStore(self._changed, LoopClock().wall_ms)
+        self.groups = MemoryGroupStore(self._group_changed, LoopClock().wall_ms)
         self.replicas: dict[str, Replica] = {}
         self.on_change: Callable[[str], None] = lambda uid: None
         self._lives = 0
@@ -260,6 +286,10 @@ class Processes:
         self.on_change(uid)
         for replica in self.replicas.values():
             replica.view.tell(uid)
+
+    def _group_changed(self, uid: str) -> None:
+        for replica in self.replicas.values():
+            replica.groups.tell(uid)
 
     def boot(self, name: str, through: Callable[[object], object] = lambda room: room) -> Replica:
         self._lives += 1

@@ -68,7 +68,9 @@ class ScriptedExchange:
         self.orders_by_id: dict[str, ExchangeOrder] = {}
         self.trades_of: dict[str, list[Trade]] = {}
         self.lists: dict[str, GroupFound] = {}            # order lists, by our ids for them
+        self._list_modes: dict[str, str] = {}
         self.group_reply: Callable[[GroupAccepted], object] | None = None
+        self.keeps_lists = False                          # whether what becomes of one order of a list ends the others, as at a venue
         self.held_balances: list[Balance] = []
         self.held_positions: list[Position] = []
         self.clock_source = LoopClock()
@@ -109,6 +111,23 @@ class ScriptedExchange:
         filled = order.filled_quantity + trade.quantity
         self._set(replace(order, filled_quantity=filled, filled_quote_quantity=(order.filled_quote_quantity or Decimal(0)) + trade.quantity * trade.price,
                           status=OrderStatus.FILLED if filled >= order.quantity else order.status, update_time_ms=self.now_ms()), trade if tell else None, tell)
+        self._end_the_others(client_order_id, OrderStatus.EXPIRED, tell)
+
+    def waits_in_its_list(self, client_order_id: str) -> bool:
+        """Whether the order is placed only once the first of its list is filled whole."""
+        found = next((one for one in self.lists.values() if client_order_id in one.client_order_ids), None)
+        if not self.keeps_lists or found is None or self._list_modes[found.list_id] == "OneCancelsOther" or found.client_order_ids[0] == client_order_id:
+            return False
+        return self.named(found.client_order_ids[0])[-1].status is not OrderStatus.FILLED
+
+    def _end_the_others(self, client_order_id: str, status: OrderStatus, tell: bool) -> None:
+        """A list's rules: a fill of one of two ends the other, and so does a cancel of any; a fill of the first lets the others live."""
+        for found in self.lists.values() if self.keeps_lists else ():
+            first = self._list_modes[found.list_id] != "OneCancelsOther" and found.client_order_ids[0] == client_order_id
+            if client_order_id not in found.client_order_ids or (first and status is OrderStatus.EXPIRED):
+                continue
+            for other in (order for one in found.client_order_ids if one != client_order_id for order in self.named(one) if not order.status.ended):
+                self._set(replace(other, status=status, update_time_ms=self.now_ms()), tell=tell)
 
     def bust(self, trade_id: str) -> None:
         """The venue takes an execution back."""
@@ -204,12 +223,14 @@ class ScriptedExchange:
         return self.reply(order) if self.reply is not None else Accepted(order, tuple(self.trades_of[number]))
 
     async def submit_group(self, request, clearance):
-        """All of them become orders at once; what then becomes of one because of another is the story's to tell."""
+        """All of them become orders at once; what then becomes of one because of another is the story's to tell, unless the exchange `keeps_lists`."""
         self.calls.append("submit_group")
         stamp = await self.cleared(clearance)
         if isinstance(stamp, Closed):
             return NotSent(stamp.reason)
         self.stamps.append(stamp)
+        for leg in request.legs:
+            self.written(leg.request.client_order_id)
         return await self._carry(lambda: self._take_group(request, stamp))
 
     async def _take_group(self, request, stamp: int):
@@ -220,7 +241,10 @@ class ScriptedExchange:
         ids = tuple(leg.request.client_order_id for leg in request.legs)
         if request.list_id in self.lists or any(not order.status.ended for one in ids for order in self.named(one)):
             return Duplicate("-2010")
+        if any(leg.request.quantity > 1000 for leg in request.legs):
+            return Refused("-2010", "Account has insufficient balance for requested action")
         orders = tuple(self._new(leg.request) for leg in request.legs)
+        self._list_modes[request.list_id] = request.mode
         self.lists[request.list_id] = GroupFound(request.list_id, str(1 + len(self.lists)), ids)
         self.accepted()
         accepted = GroupAccepted(request.list_id, self.lists[request.list_id].exchange_list_id, orders)
@@ -253,6 +277,7 @@ class ScriptedExchange:
         order = self.orders_by_id[exchange_order_id]
         if not order.status.ended:
             self._set(replace(order, status=OrderStatus.CANCELED, update_time_ms=self.now_ms()), tell=False)
+            self._end_the_others(order.client_order_id, OrderStatus.CANCELED, tell=True)
 
     async def amend(self, ref, request, clearance):
         self.calls.append("amend")

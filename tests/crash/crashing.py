@@ -57,6 +57,7 @@ class _Around:
             await self._points.wait_at(f"after {point}")
             return answer
 
+        setattr(self, name, call)       # thousands of lives pass here
         return call
 
     def _each(self, generate: Callable, point: str) -> Callable:

@@ -9,26 +9,28 @@ import asyncio
 import logging
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import replace
 from multiprocessing import get_context
 
 import pytest
 import structlog
 
-from exchange_kernel.api import AttemptStage, DesiredState, OrderState
-from exchange_kernel.core import fills
+from exchange_kernel.api import AttemptStage
+from exchange_kernel.core import fills, group_status, groups
 from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.groups import Member, Want
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile.session import AccountSession
-from tests.crash.crashing import CrashPoints
-from tests.crash.scenarios import SCENARIOS, Scenario, fill
-from tests.scripted import ScriptedExchange, World
+from tests.crash.group_scenarios import GROUP_SCENARIOS
+from tests.crash.group_stories import GroupStory
+from tests.crash.scenarios import SCENARIOS
+from tests.crash.stories import OrderStory, Tally, die_at_each_point, tell
+from tests.scripted import ScriptedExchange
 from tests.virtual_time import run
 
-END_S = 130.0          # long after the last step: whatever can settle has settled
-CONVERGES_WITHIN_S = 60.0     # of the last crash
 MINIMUM_POINTS = 150
+
+ALL = (*((scenario, OrderStory) for scenario in SCENARIOS), *((scenario, GroupStory) for scenario in GROUP_SCENARIOS))
 
 
 @pytest.fixture(autouse=True)
@@ -39,134 +41,24 @@ def quiet():
     structlog.reset_defaults()
 
 
-@dataclass
-class Story:
-    """One run of a scenario, with crashes."""
-
-    scenario: Scenario
-    crashes: tuple[int, ...] = ()
-    filled_meanwhile: bool = False
-    points: list[str] = field(default_factory=list)      # of the first life
-    problems: Counter = field(default_factory=Counter)
-
-    async def play(self) -> Story:
-        lives = iter((*self.crashes, None))
-        died = asyncio.Event()
-        current: list[CrashPoints] = []
-
-        def crash() -> None:
-            world.kill()
-            died.set()
-
-        def through(room: object) -> object:
-            return current[-1].around(room)
-
-        world = World(through, resyncSeconds=30, **self.scenario.account)
-        world.exchange.visibility_ms = 800
-        world.exchange.accepted = lambda: self._check_exposure(world)
-        world.exchange.written = lambda client_order_id: self._check_wish(world)
-        self.scenario.prepare(world)
-        began = asyncio.get_running_loop().time()
-        steps = asyncio.create_task(self._steps(world, began))
-        while True:
-            current.append(CrashPoints(crash, next(lives)))
-            died.clear()
-            world.boot()
-            left = max(END_S - (asyncio.get_running_loop().time() - began), CONVERGES_WITHIN_S)
-            try:
-                await asyncio.wait_for(died.wait(), left)
-            except TimeoutError:
-                break
-            if self.filled_meanwhile:
-                fill("0.2", tell=False)(world)
-            await asyncio.sleep(2)
-        await steps
-        self.points = list(current[0].passed)
-        self._judge(world)
-        current[-1].spare()
-        await world.desk.stop()
-        return self
-
-    async def _steps(self, world: World, began: float) -> None:
-        for at, step in sorted(self.scenario.steps, key=lambda entry: entry[0]):
-            await asyncio.sleep(max(0.0, began + at - asyncio.get_running_loop().time()))
-            step(world)
-
-    def _check_exposure(self, world: World) -> None:
-        exposed = sum(order.filled_quantity if order.status.ended else order.quantity for order in world.exchange.orders_by_id.values())
-        if exposed > Decimal(self.scenario.target):
-            self.problems["overexposed"] += 1
-
-    def _check_wish(self, world: World) -> None:
-        """A submit that leaves after its user took the wish back is more than was wanted, whatever becomes of it."""
-        record = world.store.get("a")
-        if record is None or record.deleting or record.spec.suspend or record.spec.desired_state is DesiredState.CANCELED:
-            self.problems["overexposed"] += 1
-
-    def _judge(self, world: World) -> None:
-        ledger = list(world.exchange.orders_by_id.values())
-        self.problems["duplicates"] += sum(count - 1 for count in Counter(order.client_order_id for order in ledger).values())
-        filled, live = sum((order.filled_quantity for order in ledger), Decimal(0)), [order for order in ledger if not order.status.ended]
-        record = world.store.get("b") or world.store.get("a")
-        if record is None:                               # deleted: nothing of it may live on
-            self.problems["unconverged"] += len(live)
-            return
-        status = record.status
-        if (status.filled_quantity or Decimal(0)) != filled or any(entry.inferred for entry in status.fills):
-            self.problems["lost fills"] += 1
-        if status.completion_time is not None:
-            if live or (status.state is OrderState.FILLED) != (filled > 0 and filled >= record.spec.quantity):
-                self.problems["false terminals"] += 1
-        elif not live or status.state not in (OrderState.OPEN, OrderState.PARTIALLY_FILLED) or len(live) > 1:
-            self.problems["unconverged"] += 1
-
-
-def tell(points: int, scenarios: int, problems: Counter) -> None:
-    names = ("duplicates", "overexposed", "lost fills", "false terminals", "unconverged")
-    print(f"\ncrash points: {points}  scenarios: {scenarios}  " + "  ".join(f"{name}: {problems[name]}" for name in names))
-
-
-@dataclass
-class Tally:
-    points: int = 0
-    played: int = 0
-    problems: Counter = field(default_factory=Counter)
-    worst: list[object] = field(default_factory=list)
-
-    def add(self, other: Tally) -> None:
-        self.points += other.points
-        self.played += other.played
-        self.problems.update(other.problems)
-        self.worst += other.worst
-
-
-def die_at_each_point(scenario: Scenario) -> Tally:
-    """One scenario, whole and with a crash at each of its points."""
-    first = run(Story(scenario).play())
-    stories = [first]
-    for number in range(1, len(first.points) + 1):
-        stories += [run(Story(scenario, (number,), filled_meanwhile).play()) for filled_meanwhile in (False, True)]
-    tally = Tally(len(first.points), len(stories))
-    for story in stories:
-        tally.problems.update(story.problems)
-        if +story.problems:
-            tally.worst.append((scenario.name, story.crashes, first.points[story.crashes[0] - 1] if story.crashes else "no crash", dict(+story.problems)))
-    return tally
-
-
 def _by_number(number: int) -> Tally:
-    return die_at_each_point(SCENARIOS[number])
+    return die_at_each_point(*ALL[number])
 
 
-@pytest.mark.proves("rule 3", "rule 6", "rule 10", "H12", "H14", "F51")
+@pytest.mark.proves("rule 3", "rule 6", "rule 8", "rule 9", "rule 10", "rule 11", "H12", "H14", "H19", "F40", "F41", "F42", "F43", "F44", "F51")
 def test_every_crash_point_of_every_path():
     tally = Tally()
     with ProcessPoolExecutor(mp_context=get_context("fork")) as workers:
-        for one in workers.map(_by_number, range(len(SCENARIOS))):
+        for one in workers.map(_by_number, range(len(ALL))):
             tally.add(one)
     tell(tally.points, tally.played, tally.problems)
     assert not tally.worst, tally.worst[:20]
     assert tally.points >= MINIMUM_POINTS
+
+
+@pytest.mark.parametrize("scenario", GROUP_SCENARIOS, ids=lambda scenario: scenario.name)
+def test_each_story_of_a_group_ends_as_it_is_told(scenario):
+    assert run(GroupStory(scenario).play()).ending == scenario.ends
 
 
 # ── The same, with the operator broken on purpose: each breakage must be seen ────────────────────────────────────────────────────────────────
@@ -205,7 +97,45 @@ def gate_before_the_throttle(patch):
     patch.setattr(ScriptedExchange, "cleared", cleared)
 
 
+def members_made_again(patch):
+    patch.setattr(Member, "made", property(lambda self: self.order is not None))
+    patch.setattr(groups, "to_be_made", lambda group, member, want: want.exists and not want.unwanted and not member.made and not group.finished)
+
+
+def sent_before_its_object_is_recorded(patch):
+    held = groups._held
+
+    def hurried(group, member, members, want):
+        found = held(group, member, members, want)
+        return replace(found, held=None) if found.held is groups.NOT_RECORDED else found
+
+    patch.setattr(groups, "_held", hurried)
+
+
+def nothing_is_reduced(patch):
+    patch.setattr(groups, "_beside", lambda group, member, others, size, markets: Want(quantity=size))
+
+
+def finished_before_the_siblings_cancel_is_proved(patch):
+    settled = groups.settled
+    patch.setattr(group_status, "settled", lambda group, member, want: want.unwanted or settled(group, member, want))
+
+
+def the_siblings_fill_is_not_looked_at(patch):
+    patch.setattr(group_status, "violated", lambda outlook: None)
+
+
+def a_stop_is_believed_in(patch):
+    patch.setattr(group_status, "_protection", lambda outlook: ("True", "StopWorking", ""))
+
+
 BREAKAGES = (
+    (members_made_again, "an open child deleted"),
+    (sent_before_its_object_is_recorded, "a leg fills"),
+    (nothing_is_reduced, "reduced"),
+    (finished_before_the_siblings_cancel_is_proved, "a leg fills"),
+    (the_siblings_fill_is_not_looked_at, "both legs fill in the same instant"),
+    (a_stop_is_believed_in, "a stop that the exchange cancels"),
     (empty_status_read_as_unsent, "market order"),
     (resend_without_lookup, "market order, written ahead"),
     (remainder_from_the_first_cancel_answer, "replace, and a fill that the cancel's answer does not know"),
@@ -218,17 +148,19 @@ BREAKAGES = (
 @pytest.mark.parametrize(("breakage", "name"), BREAKAGES, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_broken_operator_fails_the_matrix(breakage, name, monkeypatch):
     breakage(monkeypatch)
-    assert die_at_each_point(next(scenario for scenario in SCENARIOS if scenario.name == name)).worst
+    assert die_at_each_point(*next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name)).worst
 
 
-@pytest.mark.parametrize("name", ["sent first, fills", "written ahead, fills", "replace"])
-def test_pairs_of_crashes_on_the_paths_that_send(name):
-    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
-    length = len(run(Story(scenario).play()).points)
-    problems, played = Counter(), 0
-    for first in range(1, length + 1, 2):
-        for second in range(1, 24, 3):
-            story = run(Story(scenario, (first, second)).play())
+@pytest.mark.parametrize(("name", "each"), [
+    ("sent first, fills", 2), ("written ahead, fills", 2), ("replace", 2), ("both legs fill in the same instant", 8), ("an exit's part ends the entry", 16), ("list: a leg fills", 8),
+])
+def test_pairs_of_crashes_on_the_paths_that_send(name, each):
+    scenario, told_by = next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name)
+    whole = run(told_by(scenario).play())
+    length, problems, played = len(whole.points), Counter(), 0
+    for first in range(whole.before if told_by.from_the_first_step else 1, length + 1, each):
+        for second in range(1, 24, 3) if told_by is OrderStory else range(30, 60, 4):
+            story = run(told_by(scenario, (first, second)).play())
             played += 1
             problems.update(story.problems)
     tell(length, played, problems)

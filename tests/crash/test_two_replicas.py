@@ -16,19 +16,25 @@ from exchange_kernel.api import OrderState
 from exchange_kernel.core.answers import Unreachable
 from tests.builders import a_spec
 from tests.crash.crashing import CrashPoints
+from tests.crash.group_scenarios import GROUP_SCENARIOS, GroupProcesses, GroupScenario
+from tests.crash.group_stories import GroupStory
 from tests.crash.scenarios import SCENARIOS, Scenario
-from tests.crash.test_matrix import quiet, tell  # noqa: F401
+from tests.crash.stories import tell
+from tests.crash.test_matrix import quiet  # noqa: F401
 from tests.processes import Processes, ProcessLoop
 from tests.scripted import ScriptedExchange
 from tests.virtual_time import run
 
 STOPPED_S = 45.0      # far longer than the Lease, the proof of absence and a new send take
 END_S = 150.0
+GROUPS = ("a leg fills", "bracket closed by its take-profit", "list: a leg fills")
 NAMES = ("sent first, fills", "written ahead, fills", "market order", "replace", "an answer that is none")
 
 
 async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool = False, refuses_old: bool = True) -> tuple[list[str], Counter]:
-    world = Processes(resyncSeconds=30, **scenario.account)
+    grouped = isinstance(scenario, GroupScenario)
+    told_by = GroupStory(scenario)
+    world = told_by.watch(GroupProcesses(resyncSeconds=30)) if grouped else Processes(resyncSeconds=30, **scenario.account)
     exchange, problems = world.exchange, Counter()
     exchange.refuses_old, exchange.visibility_ms, exchange.flight_s = refuses_old, 800, 0.5
     scenario.prepare(world)
@@ -60,8 +66,18 @@ async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool
         step(world)
     await asyncio.sleep(began + END_S - asyncio.get_running_loop().time())
     passed = list(points.passed)
+    if grouped:
+        told_by.judge(world)
+        problems.update(told_by.problems)
+    else:
+        judge(world, scenario, problems)
+    points.spare()
+    await world.close()
+    return passed, problems
 
-    ledger = list(exchange.orders_by_id.values())
+
+def judge(world: Processes, scenario: Scenario, problems: Counter) -> None:
+    ledger = list(world.exchange.orders_by_id.values())
     problems["duplicates"] += sum(count - 1 for count in Counter(order.client_order_id for order in ledger).values())
     filled = sum((order.filled_quantity for order in ledger), Decimal(0))
     exposed = sum((order.filled_quantity if order.status.ended else order.quantity for order in ledger), Decimal(0))
@@ -70,19 +86,16 @@ async def play(scenario: Scenario, at: int | None, kill: bool, at_the_wire: bool
     problems["lost fills"] += (status.filled_quantity or Decimal(0)) != filled or any(entry.inferred for entry in status.fills)
     problems["false terminals"] += status.completion_time is not None and bool(live)
     problems["unconverged"] += status.completion_time is None and len(live) != 1
-    points.spare()
-    await world.close()
-    return passed, problems
 
 
 @pytest.mark.proves("rule 4", "rule 7", "H3", "H5", "F8")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *GROUPS])
 def test_the_holder_is_killed_or_stopped_at_each_point(name):
-    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
+    scenario = next(scenario for scenario in (*SCENARIOS, *GROUP_SCENARIOS) if scenario.name == name)
     passed, problems = run(play(scenario, None, kill=True), ProcessLoop)
     played, worst = 1, []
     numbers = [number for number, point in enumerate(passed, 1) if "LeaseServer" not in point]
-    for number in numbers[::2]:
+    for number in numbers[::4 if name in GROUPS else 2]:
         for kill in (True, False):
             _, seen = run(play(scenario, number, kill), ProcessLoop)
             played += 1

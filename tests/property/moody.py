@@ -63,6 +63,7 @@ class MoodyExchange(ScriptedExchange):
         for order in self.named(client_order_id):
             if not order.status.ended:
                 self._set(replace(order, status=status, update_time_ms=self.now_ms()), tell=tell)
+                self._end_the_others(client_order_id, OrderStatus.CANCELED, tell)
 
     def _set(self, order: ExchangeOrder, trade: Trade | None = None, tell: bool = True) -> ExchangeOrder:
         self.orders_by_id[order.exchange_order_id] = order

@@ -24,6 +24,7 @@ class Facts:
     def __init__(self, order: OrderRecord, seen: Seen, now: Now) -> None:
         self.order, self.seen, self.now, self.spec = order, seen, now, order.spec
         self._recorded = {attempt.number: attempt for attempt in order.attempts}
+        self._filled: dict[int, fills.Filled] = {}
         # A later attempt of an earlier object with the same key that was proved absent is none of ours.
         sent = {number for number, send in seen.sends.items() if number == 1 or send.stage is not SendStage.ABSENT}
         self.numbers = sorted({*self._recorded, *sent, *seen.orders})
@@ -154,6 +155,11 @@ class Facts:
 
     def filled(self, number: int) -> fills.Filled:
         """Cumulative fill of one attempt: the most that the venue, its trades or our record ever said, and how much of it trades have explained."""
+        if number not in self._filled:
+            self._filled[number] = self._count(number)
+        return self._filled[number]
+
+    def _count(self, number: int) -> fills.Filled:
         if (told := self._told(number)) is not None:
             return fills.Filled(told.filled_quantity, multiply(told.filled_quantity, told.average), told.filled_quantity)
         seen = self._shown(number)

@@ -8,7 +8,7 @@ and what is shown of it is `core/group_status.py`'s.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from exchange_kernel.api import (
@@ -182,7 +182,13 @@ Members = Sequence[Member]
 def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], *, native: bool = False) -> dict[str, Want]:
     """What is wanted of each member, by name. `native`: the exchange keeps them as one list."""
     by_mode = _listed if native and group.entry is not None else _MODES[group.spec.mode]
-    return {member.name: _held(group, member, members, _unwanted(group, member, by_mode(group, member, members, markets))) for member in members}
+    made = {}
+    for member in members:
+        want = by_mode(group, member, members, markets)
+        if native and group.entry is None and _broken(member, members):
+            want = replace(want, unwanted=True)
+        made[member.name] = _held(group, member, members, _unwanted(group, member, want))
+    return made
 
 
 def _unwanted(group: GroupRecord, member: Member, want: Want) -> Want:
@@ -244,13 +250,20 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
     """A list of the exchange's own with an Entry: all of it is made at once, and its exits wait there until the Entry is filled whole."""
     entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
     if member is entry:
-        return Want(unwanted=group.unwanted or _gave_up(group, members))
-    if entry.filled <= 0 and (entry.finished or group.unwanted):
-        return Want(unwanted=True)
-    if group.unwanted and entry.finished and not _stays(group, member):
+        return Want(unwanted=group.unwanted or _broken(member, members) or _gave_up(group, members))
+    if entry.filled <= 0 and entry.finished:
+        return Want(unwanted=True)  # until then the Entry alone is cancelled: filled meanwhile, it needs them, and else they go with it
+    # Of a position's exits both stay: the exchange itself keeps one from filling after the other, and would end both with either.
+    if group.unwanted and entry.finished and group.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ALL:
         return Want(unwanted=True)
     siblings = [one for one in members if one.name != member.name and one is not entry] if group.spec.mode is GroupMode.BRACKET else []
     return Want(unwanted=any(one.filled > 0 for one in siblings))
+
+
+def _broken(member: Member, members: Members) -> bool:
+    """Whether a list that is there whole or not at all has lost another of its orders, by a person or a refusal and not by a fill."""
+    lost = any(other.cancelled or other.gone or other.failed for other in members if other.name != member.name)
+    return lost and not any(one.filled > 0 for one in members)
 
 
 def _following(group: GroupRecord, member: Member, entry: Member, siblings: Members, size: Decimal | None, markets: Mapping[str, MarketRules]) -> Want:

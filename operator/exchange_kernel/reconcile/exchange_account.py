@@ -38,7 +38,7 @@ DELETING = (
 class _Running:
     session: AccountSession
     task: asyncio.Task[None]
-    told: object = None  # what the account's intents were last woken for
+    told: object = None  # what the account's intents and groups were last woken for
     said: object = None  # what was last written of it while nobody held it
 
     @property
@@ -105,7 +105,8 @@ class ExchangeAccountReconciler:
             # No timer ticks for an object that is being deleted.
             session.track(session.sweeper.sweep_if_due())
             self._wake_after(uid, DRAIN_CHECK_S)
-        if running.told != (news := (session.trading_mode, session.health.problem, account.deleting, session.held_elsewhere)):
+        ready = session.term is not None and session.term.ready
+        if running.told != (news := (session.trading_mode, session.health.problem, account.deleting, session.held_elsewhere, ready)):
             running.told = news
             self._wake_intents(account)
 

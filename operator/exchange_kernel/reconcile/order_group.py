@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -69,6 +69,7 @@ class _Memory:
     told: dict[str, tuple[bool, Waiting | None]]  # what each member was last woken for
     applied: dict[str, OrderIntentSpec]  # what each member's intent was last written to say
     refused: dict[str, str]  # members that admission refused, with its words
+    gone: set[str]  # the UIDs that a consistent list of intents lacks
     listed: bool = False  # its list was handed to the adapter by this process
     trouble: Waiting | None = None
     failures: int = 0
@@ -107,8 +108,10 @@ class OrderGroupReconciler:
         if ref is None or group is None:
             return None
         members = self._members(group, session)
-        member = next((member for member in members or () if member.name == ref.member), None)
-        if members is None or member is None or member.order is None or member.order.uid != record.uid:
+        if members is None:
+            return Membership(held=groups.NOT_RECORDED)  # what became of another member is found out first
+        member = next((member for member in members if member.name == ref.member), None)
+        if member is None or member.order is None or member.order.uid != record.uid:
             return Membership(held=groups.NO_MEMBER, recorded=True)
         native = group.status.native
         want = groups.wants(group, members, _markets(session), native=native)[ref.member]
@@ -129,7 +132,7 @@ class OrderGroupReconciler:
                 self._unprotected.discard(uid)
                 return
             session = await self._session_of(group)
-            if session is None:
+            if session is None or not await self._missing_are_gone(group):
                 return
             outlook = self._look(group, session)
             if outlook is None:
@@ -141,18 +144,15 @@ class OrderGroupReconciler:
         self._wake_after(uid, TROUBLE_RETRY_S)
 
     def _look(self, group: GroupRecord, session: AccountSession | Waiting) -> Outlook | None:
-        memory = self._memory.setdefault(group.uid, _Memory({}, {}, {}))
-        markets: Mapping[str, MarketRules] = {}
+        memory = self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
         if isinstance(session, Waiting):
-            members = self._members(group, None) or ()
-            return Outlook(group=group, members=members, wanted=groups.wants(group, members, markets), markets=markets, trouble=session)
-        seen, markets = self._members(group, session), _markets(session)
-        if seen is None:
+            known = self._members(group, None)
+            return Outlook(group=group, members=known, wanted=groups.wants(group, known, {}), markets={}, trouble=session) if known is not None else None
+        term = session.ours
+        members = self._members(group, session) if term is not None else None
+        if term is None or members is None:
             return None
-        members = seen
-        venue = session.term.exchange.capabilities if session.term is not None else None
-        if venue is None:
-            return None
+        markets, venue = term.markets, term.exchange.capabilities
         native = groups.goes_native(group, members, markets, venue)
         return Outlook(
             group=group,
@@ -164,8 +164,28 @@ class OrderGroupReconciler:
             trouble=memory.trouble,
         )
 
+    async def _missing_are_gone(self, group: GroupRecord) -> bool:
+        """Whether every member whose object this process does not have is provably gone: its watch may merely not have told of it yet."""
+        if not (missing := self._missing(group)):
+            return True
+        snapshot = await self._intents.list_all(group.namespace)
+        if isinstance(snapshot, Unavailable) or not snapshot.complete:
+            self._wake_after(group.uid, TROUBLE_RETRY_S)
+            return False
+        memory = self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
+        memory.gone |= missing - {record.uid for record in snapshot.records}
+        return not self._missing(group)
+
+    def _missing(self, group: GroupRecord) -> set[str]:
+        """The objects of unfinished members that neither the store has nor a list was seen to lack."""
+        memory = self._memory.get(group.uid)
+        unfinished = {member.uid for member in group.status.members if member.uid is not None and not member.finished and self._intents.get(member.uid) is None}
+        return unfinished - memory.gone if memory is not None else unfinished
+
     def _members(self, group: GroupRecord, session: AccountSession | None) -> tuple[Member, ...] | None:
-        """All members with what is known of each; None while the account is not provably ours."""
+        """All members with what is known of each; None while the account is not provably ours, or it is not known whether one is gone."""
+        if self._missing(group):
+            return None
         told = {member.name: member for member in group.status.members}
         memory = self._memory.get(group.uid)
         members = []
@@ -180,7 +200,7 @@ class OrderGroupReconciler:
                 seen = session.seen(order)
                 if seen is None:
                     return None
-                facts = Facts(order, seen, session.now())
+                facts = Facts(order, replace(seen, group=Membership()), session.now())  # it has a group; what that wants of it follows from these facts
             members.append(Member(spec=spec, status=status, order=order, facts=facts))
         return tuple(members)
 

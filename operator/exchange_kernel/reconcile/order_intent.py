@@ -174,8 +174,10 @@ class OrderIntentReconciler:
                 return Closed("The submit deadline passed meanwhile.")
             if session.trading_mode is not mode:
                 return Closed("The account's trading mode changed meanwhile.")
-            if current.spec.group_ref is not None and (group := self._membership(current, session)) is not None and (group.unwanted or group.held is not None):
-                return Closed("Its group does not want it sent any more.")
+            if current.spec.group_ref is not None:
+                group = self._membership(current, session)
+                if (first and group is None) or (group is not None and (group.unwanted or group.held is not None)):
+                    return Closed("Its group does not want it sent any more.")
             return None
 
         return check

@@ -198,10 +198,17 @@ class AccountSession:
         exchange = self.exchange
         return await exchange.lookup_group(symbol, list_id) if exchange is not None else Unreachable("the account is not held by this process")
 
-    def seen(self, record: OrderRecord) -> Seen | None:
-        """The sight of one order for `decide`; None while the account is not provably ours: also for a process that was stopped and does not know it yet."""
+    @property
+    def ours(self) -> Term | None:
+        """The term, while the account is provably ours and its intents are listed: not for a process that was stopped and does not know it yet."""
         term = self.term
         if term is None or term.over.is_set() or term.fence is None or self.clock.monotonic() >= self._ownership.held_until:
+            return None
+        return term
+
+    def seen(self, record: OrderRecord) -> Seen | None:
+        """The sight of one order for `decide`; None while the account is not provably ours."""
+        if (term := self.ours) is None or term.fence is None:
             return None
         ids, holder = self._ids(record, term), self._holder(record)
         known: dict[int, OrderMemory] = {}

@@ -38,8 +38,12 @@ def a_bracket(**changes: Any) -> OrderGroupSpec:
     return a_group("Bracket", a_member("entry", "Entry"), a_member("take", "TakeProfit"), a_member("stop", "StopLoss"), **changes)
 
 
-class GroupWorld(World):
-    """With what is asked of groups again and again."""
+class Groups:
+    """What is asked of groups again and again, in any world that has an exchange, a store of intents and one of groups."""
+
+    exchange: Any
+    store: Any
+    groups: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -83,6 +87,10 @@ class GroupWorld(World):
 
     async def finished(self, uid: str = "pair") -> None:
         await until(lambda: self.group(uid).finished)
+
+
+class GroupWorld(Groups, World):
+    """One process after the other."""
 
 
 @asynccontextmanager

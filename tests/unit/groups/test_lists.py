@@ -142,6 +142,50 @@ async def test_an_order_in_a_list_is_not_changed_on_its_own():
         assert world.order("take").quantity == 10
 
 
+@scenario
+async def test_a_list_of_which_one_is_cancelled_before_it_was_sent_is_not_sent():
+    async with a_group_world() as world:
+        world.on_spot()
+        await world.start()
+        world.exchange.submit_group = _never
+        world.place(an_oco())
+        await until(lambda: world.intent("stop") is not None and world.intent("stop").status.attempts)
+        take = world.intent("take")
+        world.store.edit(take.uid, take.spec.model_copy(update={"desired_state": DesiredState.CANCELED}))
+        await world.finished()
+        assert (world.state("take"), world.state("stop")) == ("Canceled", "Canceled")
+
+
+@scenario
+async def test_the_rest_of_a_leg_works_on_when_the_exchange_has_ended_the_other():
+    async with a_group_world() as world:
+        world.on_spot()
+        world.exchange.keeps_lists = True
+        await world.start()
+        world.place(an_oco())
+        await world.settle(take="Open", stop="Open")
+        world.fill("take", "3")
+        await world.settle(take="PartiallyFilled", stop="Canceled")
+        world.fill("take", "7")
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "Filled")
+
+
+@scenario
+async def test_a_deleted_bracket_that_the_exchange_keeps_leaves_its_exits_together():
+    async with a_group_world() as world:
+        world.on_spot()
+        world.exchange.keeps_lists = True
+        await world.start()
+        world.place(a_bracket(nativePolicy="Require", onPartialFill="Cancel"))
+        await world.settle(entry="Open", take="Open", stop="Open")
+        world.fill("entry", "10")
+        await world.settle(entry="Filled")
+        world.groups.delete("pair")
+        await until(lambda: world.group() is None)
+        assert world.live() == {"take", "stop"}
+
+
 @pytest.mark.parametrize(("spec", "native"), [
     (an_oco(), True),
     (an_oco(onPartialFill="Reduce", nativePolicy="Never"), False),

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import DesiredState
+from exchange_kernel.stores.port import Snapshot
 from tests.scripted import until
 from tests.unit.groups.desk import a_bracket, a_group, a_group_world, a_member, an_oco
 from tests.virtual_time import scenario
@@ -279,6 +280,42 @@ def test_a_member_that_was_deleted_is_never_made_again(when):
 
 
 @scenario
+async def test_a_group_that_is_made_before_its_account_is_ready_is_placed_once_it_is():
+    async with a_group_world() as world:
+        world.boot()
+        world.place(an_oco())
+        await world.settle(take=OPEN, stop=OPEN)
+
+
+@scenario
+async def test_a_member_that_the_watch_has_not_told_of_yet_is_not_gone():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(an_oco())
+        await world.settle(take=OPEN, stop=OPEN)
+        await until(lambda: world.group().status.counts.open == 2)
+        world.kill()
+        unheard = dict(world.store._records)
+        world.store._records.clear()                    # a process begins, and its watch of groups is ahead of that of intents
+
+        async def listed(namespace):
+            world.store._records.update(unheard)
+            return Snapshot(tuple(unheard.values()), world.store._version)
+
+        world.store.list_all, world.exchange.reachable = listed, False
+        desk = world.boot()
+        await until(lambda: desk.account_reconciler._running and desk.session.health.problem is not None)
+        desk.groups.wake("pair")
+        await until(lambda: world.condition("Ready") == ("False", "AccountNotReady"))
+        world.exchange.reachable = True
+        await desk.ready()
+        world.fill("take", "10")
+        await world.finished()
+        assert not any(member.gone for member in world.group().status.members)
+        assert world.condition("Succeeded") == ("True", "Filled")
+
+
+@scenario
 async def test_a_persons_edit_of_a_member_is_put_back_but_for_its_cancel():
     async with a_group_world() as world:
         await world.start()
@@ -361,6 +398,34 @@ async def test_a_stop_that_is_left_is_an_order_of_its_own():
         world.store.delete(world.intent("stop").uid)
         await until(lambda: world.intent("stop") is None)
         assert not world.live()
+
+
+@pytest.mark.proves("F43")
+@scenario
+async def test_a_position_that_opens_as_its_group_is_deleted_gets_its_stop():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_bracket())
+        await world.settle(entry=OPEN)
+        world.fill("entry", "4")
+        world.groups.delete("pair")
+        await until(lambda: world.group() is None)
+        assert world.live() == {"stop"}
+        assert world.order("stop").quantity == 4
+
+
+@scenario
+async def test_what_was_not_sent_when_its_group_was_orphaned_is_never_sent():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(an_oco(deletionPolicy="Orphan"))
+        world.exchange.budget_s = 2.0
+        await until(lambda: world.exchange.calls.count("submit") == 2)
+        world.groups.delete("pair")
+        await until(lambda: world.group() is None)
+        await asyncio.sleep(30)
+        assert not world.exchange.orders_by_id
+        assert {world.state("take"), world.state("stop")} <= {"Pending", "Submitting"}
 
 
 @pytest.mark.proves("rule 11", "H25")

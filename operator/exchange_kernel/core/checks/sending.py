@@ -18,7 +18,7 @@ def may_not_send(facts: Facts) -> Waiting | None:
     """4: what makes a send wait. None of these ever holds back a cancel, a lookup or a delete."""
     account = facts.seen.account
     if facts.spec.group_ref is not None:
-        if facts.seen.group is None and not facts.numbers:
+        if facts.seen.group is None and all(facts.nothing_at_exchange(number) for number in facts.numbers):
             return Waiting("GroupGone", "Its OrderGroup is gone, which alone could have it sent: delete it, and create a new OrderIntent.", person=True)
         if facts.seen.group is not None and facts.seen.group.held is not None:
             return facts.seen.group.held

@@ -1,0 +1,283 @@
+"""What users and venues do to groups while the operator dies: as `scenarios.py`, with members in place of the one order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from exchange_kernel.api import AmendQuantity, DesiredState, MemberRole, OrderGroupSpec
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Unknown
+from exchange_kernel.core.groups import EXITS
+from exchange_kernel.core.identity import member_order_id
+from tests.crash.scenarios import Scenario, flight, late_fill, reachable, replies
+from tests.processes import Processes
+from tests.scripted import OWNER, World
+from tests.unit.groups.desk import VENUE, Groups, a_bracket, a_group, a_member, an_oco
+
+MOST_ATTEMPTS = 40
+ZERO = Decimal(0)
+
+
+class Watched(Groups):
+    """With notes of every member's object that was ever made, and of the group as it was last written."""
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        self.made: list[tuple[str, str]] = []        # member and UID of each object ever made
+        self.ids: dict[str, tuple[str, int]] = {}    # client order id → member and attempt
+        self.last = None
+        create, put = self.store.create, self.groups._put
+
+        def note_member(uid, spec, **named):
+            if spec.group_ref is not None:
+                self.made.append((spec.group_ref.member, uid))
+            return create(uid, spec, **named)
+
+        def note_group(record):
+            if self.last is None:
+                self.ids = {member_order_id(OWNER, group_uid=record.uid, member=member.name, attempt=number): (member.name, number)
+                            for member in record.spec.members for number in range(1, MOST_ATTEMPTS)}
+            self.last = record
+            return put(record)
+
+        self.store.create, self.groups._put = note_member, note_group
+
+    def member_of(self, order: ExchangeOrder) -> str:
+        return self.ids[order.client_order_id][0]
+
+    def orders_of(self, *members: str) -> list[ExchangeOrder]:
+        return [order for order in self.exchange.orders_by_id.values() if self.member_of(order) in members]
+
+    def live_of(self, member: str) -> ExchangeOrder | None:
+        return next((order for order in self.orders_of(member) if not order.status.ended), None)
+
+    def filled_of(self, *members: str) -> Decimal:
+        return sum((order.filled_quantity for order in self.orders_of(*members)), ZERO)
+
+    @property
+    def spec(self) -> OrderGroupSpec:
+        return self.last.spec
+
+    @property
+    def entry(self) -> str | None:
+        return next((member.name for member in self.spec.members if member.role is MemberRole.ENTRY), None)
+
+    @property
+    def exits(self) -> tuple[str, ...]:
+        """Members that close what the Entry opened."""
+        return tuple(member.name for member in self.spec.members if member.role in EXITS) if self.entry is not None else ()
+
+    @property
+    def position(self) -> Decimal:
+        return self.filled_of(self.entry) - self.filled_of(*self.exits)
+
+    def take(self, member: str, quantity: str, *, tell: bool = True) -> None:
+        """The market takes so much of a member's live order: what is left of it, and of the position that it reduces, is the most."""
+        order = self.live_of(member)
+        if order is None or self.exchange.waits_in_its_list(order.client_order_id):
+            return
+        most = order.quantity - order.filled_quantity
+        if member in self.exits:
+            most = min(most, self.position)
+        if (taken := min(Decimal(quantity), most)) > 0:
+            self.exchange.fill(order.client_order_id, str(taken), tell=tell)
+
+
+class GroupsUnderWatch(Watched, World):
+    """One process after the other."""
+
+
+class GroupProcesses(Watched, Processes):
+    """Several processes at once."""
+
+
+Step = Callable[[Watched], None]
+
+
+@dataclass(frozen=True)
+class GroupScenario(Scenario):
+    ends: str = ""                          # what Succeeded says where nobody dies; empty where the group is gone, or works on
+    left: frozenset[str] = frozenset()      # what may live on without its group
+
+
+def place(spec: OrderGroupSpec) -> Step:
+    return lambda world: world.place(spec)
+
+
+def edit_group(**changes) -> Step:
+    def step(world: Watched) -> None:
+        group = world.group()
+        if group is not None and not group.finished:
+            world.groups.edit("pair", group.spec.model_copy(update=changes))
+
+    return step
+
+
+cancel_group = edit_group(desired_state=DesiredState.CANCELED)
+
+
+def delete_group(world: Watched) -> None:
+    if world.group() is not None:
+        world.groups.delete("pair")
+
+
+def fills(quantity: str, *members: str, tell: bool = True) -> Step:
+    def step(world: Watched) -> None:
+        for member in members:
+            world.take(member, quantity, tell=tell)
+
+    return step
+
+
+def delete_member(member: str) -> Step:
+    def step(world: Watched) -> None:
+        if (found := world.intent(member)) is not None:
+            world.store.delete(found.uid)
+
+    return step
+
+
+def cancel_member(member: str) -> Step:
+    def step(world: Watched) -> None:
+        if (found := world.intent(member)) is not None and not found.finished:
+            world.store.edit(found.uid, found.spec.model_copy(update={"desired_state": DesiredState.CANCELED}))
+
+    return step
+
+
+def edit_member(member: str, **changes) -> Step:
+    """A person changes the child behind its group's back."""
+
+    def step(world: Watched) -> None:
+        if (found := world.intent(member)) is not None and not found.finished:
+            world.store.edit(found.uid, found.spec.model_copy(update=changes))
+
+    return step
+
+
+def ended_by_the_exchange(member: str) -> Step:
+    def step(world: Watched) -> None:
+        if (order := world.live_of(member)) is not None:
+            world.exchange._set(replace(order, status=OrderStatus.CANCELED, update_time_ms=world.exchange.now_ms()))
+            world.exchange._end_the_others(order.client_order_id, OrderStatus.CANCELED, True)
+
+    return step
+
+
+def together(*steps: Step) -> Step:
+    def step(world: Watched) -> None:
+        for one in steps:
+            one(world)
+
+    return step
+
+
+def on_spot(world: Watched) -> None:
+    world.on_spot()
+    world.exchange.keeps_lists = True
+
+
+def amends(world: Watched) -> None:
+    world.exchange.capabilities = replace(VENUE, amend=AmendQuantity.TOTAL)
+
+
+def loses_the_answer_of_lists(world: Watched) -> None:
+    world.exchange.group_reply = lambda accepted: Unknown("the connection was lost before the answer")
+
+
+def loses_the_first_list(world: Watched) -> None:
+    """It never arrives."""
+    take = world.exchange._take_group
+
+    async def lose(request, stamp):
+        world.exchange._take_group = take
+        await asyncio.sleep(1)
+        return Unknown("silent")
+
+    world.exchange._take_group = lose
+
+
+BY_THE_EXCHANGE = {"nativePolicy": "Require", "onPartialFill": "Cancel"}
+A_PART_THEN_ALL = ((10, place(a_bracket())), (20, fills("4", "entry")), (32, fills("6", "entry")))
+
+ONE_CANCELS_OTHER = (
+    GroupScenario("a leg fills", ((10, place(an_oco())), (20, fills("10", "take"))), ends="Filled"),
+    GroupScenario("a leg fills, and no event tells of it", ((10, place(an_oco())), (20, fills("10", "take", tell=False))), ends="Filled"),
+    GroupScenario("a leg fills in parts", ((10, place(an_oco())), (20, fills("3", "take")), (40, fills("7", "take"))), ends="Filled"),
+    GroupScenario("both legs fill in the same instant", ((10, place(an_oco())), (20, fills("4", "take", "stop"))), ends="BothLegsFilled"),
+    GroupScenario("the sibling fills while it is cancelled", ((10, place(an_oco())), (20, late_fill("2")), (20, fills("10", "take"))), ends="BothLegsFilled"),
+    GroupScenario("reduced", ((10, place(an_oco(onPartialFill="Reduce"))), (20, fills("3", "take")), (50, fills("10", "stop"))), ends="Filled"),
+    GroupScenario("reduced in place", ((10, place(an_oco(onPartialFill="Reduce"))), (20, fills("3", "take")), (50, fills("10", "stop"))), ends="Filled", prepare=amends),
+    GroupScenario("reduced too late", ((10, place(an_oco(onPartialFill="Reduce"))), (20, fills("6", "take", "stop"))), ends="BothLegsFilled"),
+    GroupScenario("cancelled", ((10, place(an_oco())), (30, cancel_group)), ends="CanceledAsAsked"),
+    GroupScenario("cancelled at once", ((10, place(an_oco())), (10.01, cancel_group)), ends="CanceledAsAsked"),
+    GroupScenario("deleted", ((10, place(an_oco())), (30, delete_group))),
+    GroupScenario("deleted at once", ((10, place(an_oco())), (10.01, delete_group))),
+    GroupScenario("orphaned at once", ((10, place(an_oco(deletionPolicy="Orphan"))), (10.01, delete_group)), left=frozenset({"take", "stop"})),
+    GroupScenario("an open child deleted", ((10, place(an_oco())), (20, delete_member("take")), (60, fills("10", "stop"))), ends="Filled"),
+    GroupScenario("a filled child deleted", ((10, place(an_oco())), (20, fills("10", "take")), (20, delete_member("take"))), ends="Filled"),
+    GroupScenario("a child deleted at once", ((10, place(an_oco())), (10.01, delete_member("take")), (60, fills("10", "stop"))), ends="Filled"),
+    GroupScenario("a child changed behind its group's back", ((10, place(an_oco())), (20, edit_member("take", price=Decimal(60000))), (60, fills("10", "take"))), ends="Filled"),
+    GroupScenario("a member refused", ((10, place(a_group("OneCancelsOther", a_member("take"), a_member("large", quantity="5000")))),), ends="MemberRefused"),
+    GroupScenario("a member refused, the other alone", ((10, place(a_group("Basket", a_member("take"), a_member("large", quantity="5000"), failurePolicy="Continue"))), (40, fills("10", "take"))),
+                  ends="MemberRefused"),
+    GroupScenario("answers that are none", ((10, place(an_oco())), (40, fills("10", "take"))), prepare=replies(lambda order: Unknown("garbage")), ends="Filled"),
+    GroupScenario("requests that arrive after their sender died", ((10, place(an_oco())), (40, fills("10", "take"))), prepare=flight(2), ends="Filled"),
+)
+
+BRACKETS = (
+    GroupScenario("bracket closed by its take-profit", (*A_PART_THEN_ALL, (50, fills("10", "take"))), ends="Closed"),
+    GroupScenario("bracket closed by its stop, changed in place", (*A_PART_THEN_ALL, (50, fills("10", "stop"))), ends="Closed", prepare=amends),
+    GroupScenario("fills that no event tells of", ((10, place(a_bracket())), (20, fills("10", "entry", tell=False)), (50, fills("10", "stop", tell=False))), ends="Closed"),
+    GroupScenario("an exit's part ends the entry", ((10, place(a_bracket())), (20, fills("6", "entry")), (32, fills("2", "take")), (50, fills("10", "stop"))), ends="Closed"),
+    GroupScenario("both exits fill in the same instant", (*A_PART_THEN_ALL, (50, fills("6", "take", "stop"))), ends="Closed"),
+    GroupScenario("the entry fills while it is cancelled", ((10, place(a_bracket())), (20, fills("4", "entry")), (32, late_fill("3")), (32, fills("4", "take")), (33, late_fill(None)), (60, fills("10", "stop"))), ends="Closed"),
+    GroupScenario("the entry cancelled after a part", ((10, place(a_bracket())), (20, fills("4", "entry")), (32, ended_by_the_exchange("entry")), (60, fills("10", "stop"))), ends="Closed"),
+    GroupScenario("the entry ends unfilled", ((10, place(a_bracket())), (20, ended_by_the_exchange("entry"))), ends="EntryNotFilled"),
+    GroupScenario("bracket cancelled", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, cancel_group))),
+    GroupScenario("bracket cancelled as its entry fills", ((10, place(a_bracket())), (20, fills("4", "entry")), (20, cancel_group))),
+    GroupScenario("bracket deleted", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, delete_group)), left=frozenset({"stop"})),
+    GroupScenario("bracket deleted as its entry fills", ((10, place(a_bracket())), (20, fills("4", "entry")), (20, delete_group)), left=frozenset({"stop"})),
+    GroupScenario("bracket deleted with all its orders", ((10, place(a_bracket(deletionPolicy="CancelAll"))), (20, fills("4", "entry")), (40, delete_group))),
+    GroupScenario("bracket orphaned", ((10, place(a_bracket(deletionPolicy="Orphan"))), (20, fills("4", "entry")), (40, delete_group)), left=frozenset({"entry", "take", "stop"})),
+    GroupScenario("an open stop deleted", ((10, place(a_bracket())), (20, fills("10", "entry")), (40, delete_member("stop")))),
+    GroupScenario("a filled entry deleted", ((10, place(a_bracket())), (20, fills("10", "entry")), (40, delete_member("entry")), (60, fills("10", "take"))), ends="Closed"),
+    GroupScenario("a stop that the exchange cancels", ((10, place(a_bracket())), (20, fills("10", "entry")), (40, ended_by_the_exchange("stop")))),
+    GroupScenario("a stop that is refused", ((10, place(a_bracket())), (19, replies(None)), (20, fills("10", "entry"))), prepare=lambda world: refuse_stops(world)),
+    GroupScenario("an exchange that is silent as the entry fills", ((10, place(a_bracket())), (20, fills("10", "entry")), (20, reachable(False)), (30, reachable(True)), (60, fills("10", "take"))), ends="Closed"),
+    GroupScenario("a leg that follows its entry", ((10, place(a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then")))), (20, fills("4", "entry")), (32, fills("6", "entry")), (60, fills("10", "then"))),
+                  ends="Filled"),
+)
+
+
+def refuse_stops(world: Watched) -> None:
+    from exchange_kernel.core.answers import Refused
+
+    take = world.exchange._take_order
+
+    async def refuse(request, stamp):
+        return Refused("-2021", "Order would immediately trigger.") if request.type == "StopMarket" else await take(request, stamp)
+
+    world.exchange._take_order = refuse
+
+
+KEPT_BY_THE_EXCHANGE = tuple(replace(scenario, name=f"list: {scenario.name}", prepare=(lambda before: lambda world: (on_spot(world), before(world)))(scenario.prepare)) for scenario in (
+    GroupScenario("a leg fills", ((10, place(an_oco())), (20, fills("10", "take"))), ends="Filled"),
+    GroupScenario("a part, then the rest", ((10, place(an_oco())), (20, fills("3", "take", tell=False)), (40, fills("7", "take"))), ends="Filled"),
+    GroupScenario("its answer is lost", ((10, place(an_oco())), (40, fills("10", "take"))), prepare=loses_the_answer_of_lists, ends="Filled"),
+    GroupScenario("it never arrives", ((10, place(an_oco())), (60, fills("10", "take"))), prepare=loses_the_first_list, ends="Filled"),
+    GroupScenario("it arrives after its sender died", ((10, place(an_oco())), (60, fills("10", "take"))), prepare=flight(2), ends="Filled"),
+    GroupScenario("refused", ((10, place(a_group("OneCancelsOther", a_member("take", quantity="5000"), a_member("stop", "StopLoss", quantity="5000")))),), ends="MemberRefused"),
+    GroupScenario("cancelled", ((10, place(an_oco())), (30, cancel_group)), ends="CanceledAsAsked"),
+    GroupScenario("deleted", ((10, place(an_oco())), (30, delete_group))),
+    GroupScenario("an open child deleted", ((10, place(an_oco())), (30, delete_member("take"))), ends="CanceledAsAsked"),
+    GroupScenario("a child cancelled at once", ((10, place(an_oco())), (10.01, cancel_member("take"))), ends="CanceledAsAsked"),
+    GroupScenario("bracket", ((10, place(a_bracket(**BY_THE_EXCHANGE))), (20, fills("4", "entry")), (32, fills("6", "entry")), (60, fills("10", "take"))), ends="Closed"),
+    GroupScenario("bracket cancelled after a part", ((10, place(a_bracket(**BY_THE_EXCHANGE))), (20, fills("4", "entry")), (32, cancel_group)), ends="PositionOpen"),
+    GroupScenario("bracket deleted", ((10, place(a_bracket(**BY_THE_EXCHANGE))), (20, fills("10", "entry")), (32, delete_group)), left=frozenset({"take", "stop"})),
+    GroupScenario("a leg that follows its entry", ((10, place(a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then"), nativePolicy="Require"))), (20, fills("10", "entry")), (60, fills("10", "then"))), ends="Filled"),
+))
+
+GROUP_SCENARIOS = (*ONE_CANCELS_OTHER, *BRACKETS, *KEPT_BY_THE_EXCHANGE)
