@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 OWNER_HEX = 6
 
@@ -37,6 +38,7 @@ def list_order_id(owner: str, *, group_uid: str) -> str:
     return _compose(owner, "group list", group_uid)
 
 
+@lru_cache(maxsize=16_384)  # asked for at each look at an order
 def _compose(owner: str, *parts: str) -> str:
     # Lengths in front of the parts: ("a", "bc") and ("ab", "c") must not meet.
     digest = hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

@@ -22,6 +22,7 @@ from exchange_kernel.stores.port import Unavailable
 if TYPE_CHECKING:
     from exchange_kernel.reconcile.session import AccountSession, Term
 
+WAKES_AT_ONCE, WAKES_APART_S = 8, 0.004
 RETRY_S = 2.0  # after a sweep that could not read everything, and before a suspected orphan is looked at again
 
 
@@ -97,9 +98,12 @@ class Sweeper:
             early, self._early = self._early, []
             self._take_in(term, early, records, began)
         session.tell_unattributed()
-        for record in mine:
-            if record.finalizer or not record.finished:
-                session.wake(record.uid)
+        unfinished = [record.uid for record in mine if record.finalizer or not record.finished]
+        for number, uid in enumerate(unfinished):
+            # The net under every lost event, and not urgent: what the stream tells meanwhile goes before.
+            if number % WAKES_AT_ONCE == WAKES_AT_ONCE - 1:
+                await asyncio.sleep(WAKES_APART_S)
+            session.wake(uid)
         return listing.complete
 
     def _peers(self) -> list[OrderRecord]:
