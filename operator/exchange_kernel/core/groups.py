@@ -181,14 +181,16 @@ Members = Sequence[Member]
 
 def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], *, native: bool = False) -> dict[str, Want]:
     """What is wanted of each member, by name. `native`: the exchange keeps them as one list."""
+    return {member.name: want_of(group, member, members, markets, native=native) for member in members}
+
+
+def want_of(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules], *, native: bool = False) -> Want:
+    """What is wanted of one member."""
     by_mode = _listed if native and group.entry is not None else _MODES[group.spec.mode]
-    made = {}
-    for member in members:
-        want = by_mode(group, member, members, markets)
-        if native and group.entry is None and _broken(member, members):
-            want = replace(want, unwanted=True)
-        made[member.name] = _held(group, member, members, _unwanted(group, member, want))
-    return made
+    want = by_mode(group, member, members, markets)
+    if native and group.entry is None and _broken(member, members):
+        want = replace(want, unwanted=True)
+    return _held(group, member, members, _unwanted(group, member, want))
 
 
 def _unwanted(group: GroupRecord, member: Member, want: Want) -> Want:

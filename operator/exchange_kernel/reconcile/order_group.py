@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -48,6 +48,9 @@ TROUBLE_RETRY_S = 5.0
 GATHER_S = 0.25  # what changes in so short a time, and nobody needs to know at once, is one write of the group's status
 CANCELS_FIRST_S = 0.005  # what a fill makes us cancel is on its way by then; what is to be written of it comes after
 NAME_MAX = 253
+
+#: It has a group; what that wants of it follows from what is seen of all its members.
+A_MEMBER = Membership()
 
 NAME_CONFLICT = Waiting(
     "NameConflict", "An OrderIntent that is not this group's has the name of one of its members: delete or rename one of the two.", person=True
@@ -114,7 +117,7 @@ class OrderGroupReconciler:
         if member is None or member.order is None or member.order.uid != record.uid:
             return Membership(held=groups.NO_MEMBER, recorded=True)
         native = group.status.native
-        want = groups.wants(group, members, _markets(session), native=native)[ref.member]
+        want = groups.want_of(group, member, members, _markets(session), native=native)
         return Membership(held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status))
 
     def siblings(self, record: OrderRecord) -> list[str]:
@@ -197,10 +200,10 @@ class OrderGroupReconciler:
                 status = MemberStatus(name=spec.name, intent_name=name, state=OrderState.DENIED, finished=True, reason="NotAdmitted", message=words)
             facts = None
             if order is not None and session is not None:
-                seen = session.seen(order)
+                seen = session.seen(order, A_MEMBER)
                 if seen is None:
                     return None
-                facts = Facts(order, replace(seen, group=Membership()), session.now())  # it has a group; what that wants of it follows from these facts
+                facts = Facts(order, seen, session.now())
             members.append(Member(spec=spec, status=status, order=order, facts=facts))
         return tuple(members)
 

@@ -74,11 +74,11 @@ class OrderIntentReconciler:
                 if await self._go_on_alone(record, session) is Step.REST:
                     return
                 continue
-            seen = session.seen(record) if session is not None else None
-            if session is None or seen is None:
+            if session is None:
+                return  # not known yet: its account wakes us
+            seen = session.seen(record, self._membership(record, session) if record.spec.group_ref is not None else None)
+            if seen is None:
                 return  # the account is not ours, or not yet: its session wakes us
-            if record.spec.group_ref is not None:
-                seen = replace(seen, group=self._membership(record, session))
             self._remember(record)
             decision = decide(record, seen, session.now())
             if await self._perform(decision, record, seen, session) is Step.REST:

@@ -20,7 +20,7 @@ from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
 from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, WARNING, Event
 from exchange_kernel.core.identity import encode, keyed_order_id, list_order_id
-from exchange_kernel.core.order import AccountFacts, Now, OrderRecord, Seen
+from exchange_kernel.core.order import AccountFacts, Membership, Now, OrderRecord, Seen
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
@@ -206,8 +206,8 @@ class AccountSession:
             return None
         return term
 
-    def seen(self, record: OrderRecord) -> Seen | None:
-        """The sight of one order for `decide`; None while the account is not provably ours."""
+    def seen(self, record: OrderRecord, group: Membership | None = None) -> Seen | None:
+        """The sight of one order for `decide`, with what its group wants of it; None while the account is not provably ours."""
         if (term := self.ours) is None or term.fence is None:
             return None
         ids, holder = self._ids(record, term), self._holder(record)
@@ -235,6 +235,7 @@ class AccountSession:
             ended_ms={number: found.ended_ms for number, found in known.items() if found.ended_ms is not None},
             settle_read_ms={number: found.settle_read_ms for number, found in known.items() if found.settle_read_ms is not None},
             missing=frozenset(number for number, found in known.items() if found.missing),
+            group=group,
             holder=holder,
         )
 
