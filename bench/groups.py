@@ -39,7 +39,7 @@ async def measure(units: int, runs: int) -> list[Figure]:
                     for pair in (mine[number], other[number]) if number % 2 else (other[number], mine[number]):
                         await asyncio.to_thread(desk.control, "/market", {"fill": {"clientOrderId": pair[0], "quantity": "0.01"}})
                         await asyncio.sleep(PAUSE_S)
-                moments = (await asyncio.to_thread(desk.control, "/timeline"))["moments"]
+                moments = await _moments(desk, {second for _, second in (*mine, *other)})
                 if run:
                     ours.append(_latencies(moments, mine))
                     theirs.append(_latencies(moments, other))
@@ -82,6 +82,16 @@ async def _paired(bare: asyncio.subprocess.Process, count: int) -> list[Pair]:
     assert bare.stdout is not None
     bare.stdin.write(f"{count}\n".encode())
     return [(take, other) for take, other in json.loads(await bare.stdout.readline())]
+
+
+async def _moments(desk: Operated, cancelled: set[str]) -> list[dict[str, Any]]:
+    """The exchange's timeline, once all of these have been cancelled: how late is what is measured, and never is an error."""
+    async with asyncio.timeout(60):
+        while True:
+            moments: list[dict[str, Any]] = (await asyncio.to_thread(desk.control, "/timeline"))["moments"]
+            if cancelled <= {moment["clientOrderId"] for moment in moments if moment["what"].startswith("DELETE")}:
+                return moments
+            await asyncio.sleep(PAUSE_S)
 
 
 def _latencies(moments: Iterable[dict[str, Any]], pairs: Iterable[Pair]) -> list[int]:

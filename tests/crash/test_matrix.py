@@ -102,16 +102,6 @@ def members_made_again(patch):
     patch.setattr(groups, "to_be_made", lambda group, member, want: want.exists and not want.unwanted and not member.made and not group.finished)
 
 
-def sent_before_its_object_is_recorded(patch):
-    held = groups._held
-
-    def hurried(group, member, members, want):
-        found = held(group, member, members, want)
-        return replace(found, held=None) if found.held is groups.NOT_RECORDED else found
-
-    patch.setattr(groups, "_held", hurried)
-
-
 def nothing_is_reduced(patch):
     patch.setattr(groups, "_beside", lambda group, member, others, size, markets: Want(quantity=size))
 
@@ -131,7 +121,6 @@ def a_stop_is_believed_in(patch):
 
 BREAKAGES = (
     (members_made_again, "an open child deleted"),
-    (sent_before_its_object_is_recorded, "a leg fills"),
     (nothing_is_reduced, "reduced"),
     (finished_before_the_siblings_cancel_is_proved, "a leg fills"),
     (the_siblings_fill_is_not_looked_at, "both legs fill in the same instant"),
