@@ -51,7 +51,7 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
     if group.finished:
         return old
     finished = outlook.finished
-    members = [_member(group, member, outlook.wanted[member.name]) for member in sorted(outlook.members, key=lambda member: member.name)]
+    members = [_member(outlook, member) for member in sorted(outlook.members, key=lambda member: member.name)]
     return OrderGroupStatus(
         observed_generation=group.generation,
         members=members,
@@ -70,7 +70,13 @@ def urgent(old: OrderGroupStatus, new: OrderGroupStatus) -> bool:
     return old.observed_generation != new.observed_generation or said[0] != said[1] or members[0] != members[1]
 
 
-def _member(group: GroupRecord, member: Member, want: Want) -> MemberStatus:
+def _member(outlook: Outlook, member: Member) -> MemberStatus:
+    want = outlook.wanted[member.name]
+    if outlook.denied is not None:
+        why = outlook.denied
+        return MemberStatus(
+            name=member.name, intent_name=member.status.intent_name, state=OrderState.DENIED, finished=True, reason=why.reason, message=why.message
+        )
     name = member.order.name if member.order is not None else member.status.intent_name
     if member.order is None:
         if not member.made and not member.status.finished:

@@ -502,6 +502,7 @@ def test_two_resting_exits_on_spot_need_a_list_of_the_exchanges_own(policy, cont
                 await world.finished()
                 assert world.condition("Succeeded") == ("False", reason)
                 assert not world.exchange.orders_by_id
+                assert {(str(member.state), member.finished, member.reason) for member in world.group().status.members} == {("Denied", True, reason)}
                 assert world.intent("take") is None
 
     scenario(story)()
