@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from exchange_kernel.api import OrderIntent, plain
+from exchange_kernel.api import ConditionStatus, OrderIntent, plain
 from exchange_kernel.cli.plugin.cluster import Body, Cluster, Forbidden
 from exchange_kernel.cli.plugin.command import command, complete_orders
 from exchange_kernel.cli.plugin.output import Document, DocumentFlag, cells, clock, console, print_document, table
@@ -78,8 +78,9 @@ def _from_the_cluster(intent: OrderIntent) -> Iterator[Moment]:
         if attempt.amend is not None:
             yield Moment(attempt.amend.prepared_time, "cluster", f"attempt {attempt.number} is being amended")
     for condition in status.conditions:
-        why = f": {condition.message}" if condition.message else ""
-        yield Moment(condition.last_transition_time, "cluster", f"{condition.type} became {condition.status} ({condition.reason}){why}")
+        if condition.status is ConditionStatus.TRUE or condition.message:  # what is not so, and needs no word, is in the list above
+            why = f": {condition.message}" if condition.message else ""
+            yield Moment(condition.last_transition_time, "cluster", f"{condition.type} became {condition.status} ({condition.reason}){why}")
     if metadata.deletion_timestamp is not None:
         yield Moment(metadata.deletion_timestamp, "cluster", "deletion asked for")
     if status.completion_time is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from exchange_kernel.cli.plugin import describe, orders, tree
+from exchange_kernel.cli.plugin import cancel, cancel_all, describe, orders, resolve, trading_mode, tree
 
 app = typer.Typer(
     name="kubectl exchange", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -14,6 +14,11 @@ app = typer.Typer(
 app.command("orders")(orders.orders)
 app.command("tree")(tree.tree)
 app.command("describe")(describe.describe)
+app.command("cancel")(cancel.cancel)
+app.command("cancel-all")(cancel_all.cancel_all)
+app.command("pause")(trading_mode.pause)
+app.command("resume")(trading_mode.resume)
+app.command("resolve")(resolve.resolve)
 
 
 def main() -> None:
