@@ -85,6 +85,10 @@ class Cluster:
     def one(self, resource: Resource, name: str, *, namespace: str | None = None) -> Body:
         return self.get(resource.path(namespace or self.namespace, name))
 
+    def one_everywhere(self, resource: Resource, name: str) -> Body:
+        """Of a kind that has no namespaces."""
+        return self.get(resource.path(None, name))
+
     def changes(self, resource: Resource, version: str, query: Query) -> Iterator[Body]:
         """A watch's events (`type`, `object`) from this version on, until the API server ends it, or says ERROR."""
         wanted = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_S), **query}
