@@ -78,8 +78,9 @@ class Cluster:
         while True:
             answer = _parsed(self._ask("GET", path, page))
             found += answer.get("items", [])
-            if not (more := answer["metadata"].get("continue")):
-                return found, answer["metadata"]["resourceVersion"]
+            about = answer.get("metadata", {})
+            if not (more := about.get("continue")):
+                return found, about.get("resourceVersion", "")
             page["continue"] = more
 
     def one(self, resource: Resource, name: str, *, namespace: str | None = None) -> Body:

@@ -77,10 +77,14 @@ def confirm(question: str, yes: bool, answer: str = "yes") -> None:
     """Go on only if a person types `answer`, or said --yes. Where nobody can be asked, that is a usage error."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise typer.BadParameter("nobody can be asked here: add --yes if it is meant")
     if typer.prompt(f"{question}\nType {answer} to go on", default="", show_default=False, err=True).strip() != answer:
         raise Failure("Nothing was done.")
+
+
+def can_ask() -> bool:
+    return sys.stdin.isatty()
 
 
 # ── Names ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

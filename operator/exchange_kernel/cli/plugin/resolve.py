@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from exchange_kernel.api import Attempt, AttemptStage, OrderIntent, OrderState
 from exchange_kernel.cli.plugin.cluster import Cluster, Failure
 from exchange_kernel.cli.plugin.command import DryRun, DryRunFlag, Timeout, Yes, command, complete_orders, confirm
-from exchange_kernel.cli.plugin.output import cells, console, table
+from exchange_kernel.cli.plugin.output import cells, clock, console, table
 from exchange_kernel.cli.plugin.reading import intent as read_intent
 from exchange_kernel.cli.plugin.tree import attempt_line, wanted
 from exchange_kernel.core.resolution import Resolution
@@ -114,7 +114,9 @@ def _show(order: OrderIntent, asked: str) -> None:
     facts = {
         "Order": f"{order.metadata.namespace}/{order.metadata.name}", "Wanted": wanted(order.spec), "Account": order.spec.account_ref.name,
         "Exchange": f"{status.account.exchange} (account {status.account.fingerprint})" if status.account is not None else None,
-        "Asked about": asked, "First sent": status.submit_time, "Unknown since": condition.last_transition_time if condition is not None else None,
+        "Asked about": asked,
+        "First sent": clock(status.submit_time) if status.submit_time is not None else None,
+        "Unknown since": clock(condition.last_transition_time) if condition is not None else None,
         "Why": f"{condition.reason}: {condition.message}" if condition is not None else None, "Filled so far": status.filled_quantity,
     }
     made = table("", "")

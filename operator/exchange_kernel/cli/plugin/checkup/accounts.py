@@ -38,7 +38,8 @@ def _account(account: ExchangeAccount) -> Iterator[Finding]:
                       "See the findings about the operator, and which namespaces it watches.")
         return
     bad = [condition for kind in MENDS if (condition := conditions.get(kind)) is not None and condition.status is not ConditionStatus.TRUE]
-    causes = [condition for condition in bad if condition.type != "Ready"] or bad
+    # The first that is not so explains those after it: what can't be reached can't be read.
+    causes = [condition for condition in bad if condition.type != "Ready"][:1] or bad
     for condition in causes:
         level = Level.WRONG if condition.status is ConditionStatus.FALSE else Level.WARNING
         yield Finding(level, "Accounts", f"{name}: {_said(condition)}", MENDS[condition.type])
