@@ -18,6 +18,7 @@ import yaml
 
 from exchange_kernel.api import KINDS, OrderIntent
 from exchange_kernel.api.crd import crd
+from exchange_kernel.cli.plugin import main
 from exchange_kernel.cli.plugin.checkup.installation import different
 from exchange_kernel.cli.plugin.checkup.rights import OPERATORS, OPERATORS_LEASES, REVIEWS, SELF_REVIEWS, Right
 from exchange_kernel.cli.plugin.report import blotted, presentable
@@ -250,6 +251,12 @@ def test_pip_installs_what_kubectl_looks_for():
 def test_kubectl_gets_completions_in_cobras_form(words, completed):
     done = subprocess.run([sys.executable, "-c", "from exchange_kernel.cli.plugin.main import complete; complete()", *words], capture_output=True, text=True, check=True)
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == completed
+
+
+def test_every_command_has_its_place_on_the_page():
+    page = (ROOT / "docs/plugin.md").read_text()
+    for command in main.app.registered_commands:
+        assert f"kubectl exchange {command.name}" in page, command.name
 
 
 def test_usage_errors_give_2(exchange):
