@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from exchange_kernel.api import MemberRole, OrderGroup, OrderIntent, OrderState
 from exchange_kernel.api.order_terms import DesiredState
-from exchange_kernel.cli.plugin.cluster import POLL_S, Body, Cluster, NotFound
+from exchange_kernel.cli.plugin.cluster import POLL_S, Body, Cluster, NotFound, Unreachable
 from exchange_kernel.cli.plugin.command import DryRun
 from exchange_kernel.cli.plugin.output import Document, print_document, progress_console
 from exchange_kernel.cli.plugin.reading import group as read_group
@@ -106,9 +107,11 @@ def await_ends(cluster: Cluster, plan: Plan, within: float) -> Ends:
         while True:
             for where, order in seen.items():
                 if order is not None and not _ended(order) and where not in kept:
-                    seen[where] = _read(cluster, where)
+                    with contextlib.suppress(Unreachable):  # it is asked again
+                        seen[where] = _read(cluster, where)
             left = [where for where, order in seen.items() if order is not None and not _ended(order)]
-            kept = _kept(cluster, plan.groups, {where: order for where in left if (order := seen[where]) is not None})
+            with contextlib.suppress(Unreachable):
+                kept = _kept(cluster, plan.groups, {where: order for where in left if (order := seen[where]) is not None})
             progress.update(task, completed=len(seen) - len(left) + len(kept))
             if set(left) <= kept or time.monotonic() >= deadline:
                 return _ends(seen, kept)
@@ -133,7 +136,10 @@ def _kept(cluster: Cluster, groups: Iterable[tuple[str, str]], left: Mapping[tup
         own = {where for where, order in left.items() if order.spec.group_ref is not None and (where[0], order.spec.group_ref.name) == (namespace, name)}
         if not own:
             continue
-        group = read_group(cluster, name, namespace=namespace)
+        try:
+            group = read_group(cluster, name, namespace=namespace)
+        except NotFound:
+            continue  # deleted meanwhile: its orders are followed to their own ends
         stops = {member.name for member in group.spec.members if member.role is MemberRole.STOP_LOSS}
         answered = group.status.observed_generation >= (group.metadata.generation or 0)
         protected = any(condition.type == "Protected" and condition.reason == "StopWorking" for condition in group.status.conditions)

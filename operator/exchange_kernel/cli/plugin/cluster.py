@@ -5,6 +5,7 @@ An ambient KUBECONFIG is what somebody who types `kubectl exchange` expects; the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -43,6 +44,14 @@ class Forbidden(Failure):
 
 class NotFound(Failure):
     """There is no such object."""
+
+
+class Unreachable(Failure):
+    """The API server does not answer now; what was asked before may have been done."""
+
+
+class Expired(Failure):
+    """The version to watch from is too old: list anew."""
 
 
 @dataclass(slots=True)
@@ -91,14 +100,16 @@ class Cluster:
         return self.get(resource.path(None, name))
 
     def changes(self, resource: Resource, version: str, query: Query) -> Iterator[Body]:
-        """A watch's events (`type`, `object`) from this version on, until the API server ends it, or says ERROR."""
+        """A watch's events (`type`, `object`) from this version on, until the API server ends it or the connection is lost. Raises Expired."""
         wanted = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(WATCH_S), **query}
         path = resource.path(None if self.everywhere else self.namespace)
         rest = b""
-        with self._open("GET", path, wanted, timeout=urllib3.Timeout(connect=ANSWER_WITHIN_S, read=WATCH_S + ANSWER_WITHIN_S)) as response:
+        timeout = urllib3.Timeout(connect=ANSWER_WITHIN_S, read=WATCH_S + ANSWER_WITHIN_S)
+        # A connection that is lost ends the round: whoever asks again gets the rest.
+        with self._open("GET", path, wanted, timeout=timeout) as response, contextlib.suppress(urllib3.exceptions.HTTPError):
             for chunk in response.stream(65_536, decode_content=True):
                 *lines, rest = (rest + chunk).split(b"\n")
-                yield from (json.loads(line) for line in lines)
+                yield from (_event(line) for line in lines)
 
     # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -112,11 +123,15 @@ class Cluster:
     # ── Waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def wait(self, check: Callable[[], T | None], within: float) -> T | None:
-        """The first answer of `check` that is not None, within so many seconds."""
+        """The first answer of `check` that is not None, within so many seconds; an API server that is away for a while is waited for."""
         deadline = time.monotonic() + within
-        while (found := check()) is None and time.monotonic() < deadline:
+        found: T | None = None
+        while True:
+            with contextlib.suppress(Unreachable):
+                found = check()
+            if found is not None or time.monotonic() >= deadline:
+                return found
             time.sleep(POLL_S)
-        return found
 
     # ── On the wire ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -133,7 +148,7 @@ class Cluster:
             response = self.request(method, url, body=json.dumps(body) if body is not None else None, headers=headers,
                                     timeout=timeout or urllib3.Timeout(total=ANSWER_WITHIN_S))
         except urllib3.exceptions.HTTPError as error:
-            raise Failure(f"The API server at {self.host} does not answer ({_cause(error)}): check --context, --kubeconfig and the network.") from None
+            raise Unreachable(f"The API server at {self.host} does not answer ({_cause(error)}): check --context, --kubeconfig and the network.") from None
         if date := response.headers.get("Date"):
             self.served_at = parsedate_to_datetime(date)
         if response.status >= 400:
@@ -176,6 +191,13 @@ def _parsed(raw: bytes) -> Body:
     return parsed if isinstance(parsed, dict) else {}
 
 
+def _event(line: bytes) -> Body:
+    event = _parsed(line)
+    if event["type"] == "ERROR":
+        raise _refusal(int(event["object"].get("code") or 0), json.dumps(event["object"]).encode(), "")
+    return event
+
+
 def _refusal(status: int, raw: bytes, path: str) -> Failure:
     try:
         said = json.loads(raw)
@@ -191,6 +213,8 @@ def _refusal(status: int, raw: bytes, path: str) -> Failure:
                         "`kubectl exchange doctor`.")
     if status == 404:
         return NotFound(f"{message[:1].upper()}{message[1:]}: check the name and -n.")
+    if status == 410:
+        return Expired(message)
     if status == 409:
         return Failure(f"It was changed or replaced meanwhile: {message}. Look again, and repeat the command if it is still wanted.")
     return Failure(f"The API server refuses: {message}")

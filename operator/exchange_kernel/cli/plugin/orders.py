@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from rich.live import Live
 
 from exchange_kernel.api import OrderIntent, OrderState
-from exchange_kernel.cli.plugin.cluster import Body, Cluster, Failure
+from exchange_kernel.cli.plugin.cluster import Body, Cluster, Expired, Unreachable
 from exchange_kernel.cli.plugin.command import command, complete_accounts
 from exchange_kernel.cli.plugin.output import Output, OutputFlag, console, objects_table, print_document, print_objects
 from exchange_kernel.cli.plugin.reading import selectors
@@ -20,7 +21,7 @@ from exchange_kernel.kube.client import ORDER_INTENTS
 Account = Annotated[str | None, typer.Option(help="Only orders on this ExchangeAccount.", autocompletion=complete_accounts)]
 Symbol = Annotated[str | None, typer.Option(help="Only orders on this market, as ccxt writes it: BTC/USDT.")]
 Strategy = Annotated[str | None, typer.Option(help="Only orders with this value of the label exchange-kernel.io/strategy.")]
-GONE = (404, 410)  # the version of a watch is too old: list anew
+AGAIN_S = 1.0
 
 
 @command(everywhere=True)
@@ -54,7 +55,7 @@ class _Listing:
     def __init__(self, cluster: Cluster, query: dict[str, str], states: frozenset[OrderState]) -> None:
         self.cluster, self._query, self._states = cluster, query, states
         self._objects: dict[str, Body] = {}
-        self._version = ""
+        self._version, self._away = "", False
 
     def read(self) -> None:
         found, self._version = self.cluster.listed(ORDER_INTENTS, self._query)
@@ -66,14 +67,22 @@ class _Listing:
         return sorted(matching, key=lambda raw: (raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]))
 
     def follow(self) -> Iterator[Body]:
-        """Take in one round of the watch, and yield each object that changed and matches."""
+        """Take in one round of the watch, and yield each object that changed and matches; an API server that is away is waited for."""
+        try:
+            yield from self._round()
+        except Expired:
+            before = {uid: raw["metadata"]["resourceVersion"] for uid, raw in self._objects.items()}
+            self.read()
+            yield from (raw for raw in self.shown if before.get(raw["metadata"]["uid"]) != raw["metadata"]["resourceVersion"])
+        except Unreachable as away:
+            if not self._away:
+                typer.echo(f"{away} Trying again.", err=True)
+            self._away = True
+            time.sleep(AGAIN_S)
+
+    def _round(self) -> Iterator[Body]:
         for event in self.cluster.changes(ORDER_INTENTS, self._version, self._query):
-            raw = event["object"]
-            if event["type"] == "ERROR":
-                if raw.get("code") not in GONE:
-                    raise Failure(f"The watch ended: {raw.get('message')}")
-                self.read()
-                return
+            self._away, raw = False, event["object"]
             uid, self._version = raw["metadata"]["uid"], raw["metadata"]["resourceVersion"]
             if event["type"] == "DELETED":
                 self._objects.pop(uid, None)

@@ -6,12 +6,13 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import urllib3
 import yaml
 
 from exchange_kernel.api import OrderIntent
 from exchange_kernel.cli.plugin.describe import timeline
 from exchange_kernel.cli.plugin.output import age, at_path
-from tests.unit.cli.plugin.recorded import API, a_group, a_member, an_account, an_order, condition, leg
+from tests.unit.cli.plugin.recorded import API, Response, a_group, a_member, an_account, an_order, condition, leg
 
 ATTEMPT = {"number": 1, "clientOrderId": "id-1", "exchangeOrderId": "77", "quantity": "0.5", "price": "42000", "stage": "Ended", "outcome": "Filled",
            "filledQuantity": "0.5", "preparedTime": "2026-11-24T10:00:01Z", "endTime": "2026-11-24T10:00:04Z"}
@@ -165,3 +166,74 @@ def test_a_columns_path_may_pick_a_condition():
     assert at_path(raw, '.status.conditions[?(@.type=="Ready")].reason') == "Open"
     assert at_path(raw, ".status.state") is None
     assert at_path({}, '.status.conditions[?(@.type=="Ready")].reason') is None
+
+
+# ── --watch ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def watched(server, *rounds):
+    """A server that answers each watch with the next of these: lines of events, a (status, body), or None for no answer. After the last, Ctrl-C."""
+    left, request = list(rounds), server.request
+
+    def asked(method, url, **options):
+        if "watch=true" not in url:
+            return request(method, url, **options)
+        if not left:
+            raise KeyboardInterrupt
+        if (answer := left.pop(0)) is None:
+            raise urllib3.exceptions.NewConnectionError(None, "Connection refused")  # type: ignore[arg-type]
+        status, body = answer if isinstance(answer, tuple) else (200, "".join(json.dumps(event) + "\n" for event in answer))
+        return Response(status, body, {})
+
+    server.request = asked
+
+
+def event(kind, name, version, **order):
+    raw = an_order(name, **order)
+    raw["metadata"]["resourceVersion"] = version
+    return {"type": kind, "object": raw}
+
+
+def names(done):
+    return [(raw["metadata"]["name"], raw["status"]["state"]) for raw in map(json.loads, done.stdout.splitlines())]
+
+
+def test_a_watch_shows_what_is_there_and_then_each_change(exchange, server):
+    server.put(an_order("old"))
+    watched(server, [event("ADDED", "new", "101", state="Pending"), event("MODIFIED", "new", "102")], [event("MODIFIED", "old", "103", state="Filled"), event("DELETED", "new", "104")])
+    done = exchange("orders", "-w", "-o", "json")
+    assert done.exit_code == 130
+    assert names(done)[:4] == [("old", "Open"), ("new", "Pending"), ("new", "Open"), ("old", "Filled")]
+
+
+def test_a_watch_in_a_pipe_is_a_table_with_one_header(exchange, server):
+    watched(server, [event("ADDED", "a", "101"), event("ADDED", "b", "102")])
+    assert [line.split()[0] for line in exchange("orders", "-w").stdout.splitlines()] == ["NAME", "a", "b"]
+
+
+@pytest.mark.parametrize("expired", [(410, {"message": "too old"}), [{"type": "ERROR", "object": {"code": 410, "message": "too old"}}]], ids=["at once", "later"])
+def test_a_watch_that_expired_lists_anew_and_shows_what_changed_meanwhile(exchange, server, expired):
+    server.put(an_order("same"), an_order("moved"))
+    watched(server, expired)
+    answer, lists = server._answer, []
+
+    def moved(method, path):
+        lists.append(path)
+        if len(lists) == 2:
+            server.put(event("", "moved", "8", state="Filled")["object"])
+        return answer(method, path)
+
+    server._answer = moved
+    assert names(exchange("orders", "-w", "-o", "json")) == [("moved", "Open"), ("same", "Open"), ("moved", "Filled")]
+
+
+def test_a_watch_waits_for_an_api_server_that_is_away_and_says_so_once(exchange, server, monkeypatch):
+    monkeypatch.setattr("exchange_kernel.cli.plugin.orders.AGAIN_S", 0.0)
+    watched(server, None, None, [event("ADDED", "back", "101")])
+    done = exchange("orders", "-w", "-o", "json")
+    assert (names(done), done.stderr.count("does not answer")) == ([("back", "Open")], 1)
+
+
+def test_a_watch_that_is_refused_ends_with_the_reason(exchange, server):
+    watched(server, (403, {"message": "may not watch"}))
+    done = exchange("orders", "-w")
+    assert (done.exit_code, "may not watch" in done.stderr) == (1, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import urllib3
 
 from exchange_kernel.api import OrderGroup, OrderIntent
 from exchange_kernel.cli.plugin.cancel_all import plan_of
@@ -201,3 +202,20 @@ def test_resolve_says_when_the_word_is_not_taken_yet(exchange, server):
     server.answers[WHO] = (201, {"status": {"userInfo": {"username": "ann"}}})
     done = exchange("resolve", "lost", "--outcome", "Absent", "--yes", "--timeout", "0.1")
     assert (done.exit_code, "still Unknown" in done.stderr) == (1, True)
+
+
+def test_an_api_server_that_is_away_while_a_cancel_is_awaited_is_waited_for(exchange, server):
+    server.put(an_order("one"))
+    answer, seen = server.request, []
+
+    def flaky(method, url, **options):
+        if method == "GET" and any(asked == "PATCH" for asked, *_ in server.asked):
+            seen.append(url)
+            if len(seen) == 1:
+                raise urllib3.exceptions.NewConnectionError(None, "Connection refused")  # type: ignore[arg-type]
+        return answer(method, url, **options)
+
+    server.request = flaky
+    settle(server, one="Canceled")
+    done = exchange("cancel", "one", "--timeout", "20")
+    assert (done.exit_code, done.stdout, len(seen)) == (0, "1 order is proved cancelled\n", 2)
