@@ -121,6 +121,14 @@ def test_a_clock_that_is_off_is_told(exchange, healthy):
     assert 89 <= int(ahead[1]) <= 95, found
 
 
+def test_the_rights_asked_about_are_those_of_the_account_that_the_pods_run_under(exchange, healthy):
+    pod = {**POD, "spec": {"serviceAccountName": "my-release-exchange-kernel", "containers": []}}
+    healthy.objects["/api/v1/namespaces/exchange-kernel-system/pods/operator-0"] = pod
+    assert bad(exchange, code=0) == []
+    users = {body["spec"]["user"] for _, path, _, body in healthy.asked if path == REVIEWS}
+    assert users == {"system:serviceaccount:exchange-kernel-system:my-release-exchange-kernel"}
+
+
 def test_what_may_not_be_asked_is_not_checked_and_the_rest_is(exchange, healthy):
     for path in (REVIEWS, f"{CRDS}/orderintents.exchange-kernel.io"):
         healthy.answers[path] = (403, {"message": "forbidden"})

@@ -86,7 +86,7 @@ def admission(cluster: Cluster, _: str) -> Iterator[Finding]:
             cluster.one_everywhere(resource, POLICY)
         except NotFound:
             yield Finding(Level.WARNING, "Admission", f"{resource.plural}/{POLICY} is not installed: an order's object may disappear while its order "
-                          "lives, where something takes the finalizer off.", "Apply manifests/admission/, or set admission.enabled in the chart.")
+                          "lives, where something takes the finalizer off.", "Apply manifests/admission/, or set finalizerPolicy.enabled in the chart.")
             return
     yield Finding(Level.OK, "Admission", "The policy that keeps the finalizer on orders is in force.")
 
