@@ -242,3 +242,18 @@ def test_no_api_server_is_a_sentence(kube, tmp_path, path):
         done = _plugin(kube, "default", nowhere, path)(*command, check=False)
         assert done.returncode == 1
         assert "does not answer (connection refused)" in done.stdout + done.stderr
+
+
+def test_a_trader_cancels_and_resolves_but_has_no_say_over_the_account(kube, trading, path, own, tmp_path):
+    if kube.control_plane is None:
+        pytest.skip("another identity can be made on a control plane of our own only")
+    place(trading, own, "traders", **REST)
+    trading.await_state("traders", "Open")
+    trader = kube.control_plane.kubeconfig_for("trader", [], tmp_path / "trader")
+    for role in ("view", "edit"):
+        trading.run("create", "rolebinding", f"trader-{role}", f"--clusterrole=exchange-kernel-{role}", "--user=trader")
+    exchange = _plugin(kube, trading.namespace, trader, path)
+    assert exchange("cancel", "traders").stdout == "1 order is proved cancelled\n"
+    refused = exchange("pause", "main", check=False)
+    assert (refused.returncode, "You may not do this" in refused.stderr) == (1, True)
+    assert json.loads(trading.run("get", "xa", "main", "-o", "json"))["spec"]["tradingMode"] == "Enabled"
