@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from exchange_kernel.api import OrderGroup, OrderIntent
-from exchange_kernel.cli.plugin.cancelling import WAIT_S, Plan, await_ends, carry_out, group_step, key, member_step, order_step, print_ends
+from exchange_kernel.cli.plugin.cancelling import WAIT_S, Plan, cancel_and_tell, group_step, key, member_step, order_step
 from exchange_kernel.cli.plugin.cluster import Cluster, NotFound
 from exchange_kernel.cli.plugin.command import DryRun, DryRunFlag, Timeout, command, complete_orders, named
 from exchange_kernel.cli.plugin.output import Document, DocumentFlag
@@ -36,9 +36,7 @@ def cancel(
             add_group(plan, group, [order for order in own if order.spec.group_ref is not None and order.spec.group_ref.uid == group.metadata.uid])
         else:
             add_order(plan, cluster, read_intent(cluster, name))
-    carry_out(cluster, plan.steps, dry_run)
-    if dry_run is DryRun.NONE:
-        print_ends(await_ends(cluster, plan, timeout), output)
+    cancel_and_tell(cluster, plan, timeout, dry_run, output)
 
 
 def add_order(plan: Plan, cluster: Cluster, order: OrderIntent) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from exchange_kernel.api import OrderGroup, OrderIntent
 from exchange_kernel.cli.plugin.cancel import add_group
-from exchange_kernel.cli.plugin.cancelling import WAIT_S, Plan, await_ends, carry_out, key, member_step, order_step, print_ends
+from exchange_kernel.cli.plugin.cancelling import WAIT_S, Plan, cancel_and_tell, key, member_step, order_step
 from exchange_kernel.cli.plugin.cluster import Cluster
 from exchange_kernel.cli.plugin.command import DryRun, DryRunFlag, Timeout, Yes, command, confirm
 from exchange_kernel.cli.plugin.orders import Account, Strategy, Symbol
@@ -34,9 +34,7 @@ def cancel_all(
     if dry_run is DryRun.NONE and plan.steps:
         where = "all namespaces" if cluster.everywhere else f"namespace {cluster.namespace}"
         confirm(f"{len(plan.orders)} orders and {len(plan.groups)} groups in {where} at {cluster.host} are to be cancelled.", yes)
-    carry_out(cluster, plan.steps, dry_run)
-    if dry_run is DryRun.NONE:
-        print_ends(await_ends(cluster, plan, timeout), output)
+    cancel_and_tell(cluster, plan, timeout, dry_run, output)
 
 
 def plan_of(orders: Sequence[OrderIntent], groups: Sequence[OrderGroup], *, symbol: str | None, strategy: str | None) -> Plan:

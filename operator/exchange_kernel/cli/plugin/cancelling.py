@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from exchange_kernel.api import MemberRole, OrderGroup, OrderIntent, OrderState
 from exchange_kernel.api.order_terms import DesiredState
-from exchange_kernel.cli.plugin.cluster import POLL_S, Body, Cluster, NotFound, Unreachable
+from exchange_kernel.cli.plugin.cluster import POLL_S, Body, Cluster, Failure, NotFound, Unreachable
 from exchange_kernel.cli.plugin.command import DryRun
 from exchange_kernel.cli.plugin.output import Document, print_document, progress_console
 from exchange_kernel.cli.plugin.reading import group as read_group
@@ -22,6 +23,7 @@ from exchange_kernel.kube.client import JSON_PATCH, MERGE_PATCH, ORDER_GROUPS, O
 
 CANCELED = str(DesiredState.CANCELED)
 WAIT_S = 60.0
+AT_ONCE = 8  # edits on their way together
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,39 @@ def key(item: OrderIntent | OrderGroup) -> tuple[str, str]:
     return _namespace(item), item.metadata.name
 
 
-def carry_out(cluster: Cluster, steps: Sequence[Step], dry_run: DryRun) -> None:
+def carry_out(cluster: Cluster, steps: Sequence[Step], dry_run: DryRun) -> list[str]:
+    """Make the edits, several at once. One that is refused does not hold up the others: returned are the sentences of those that were."""
     note = {DryRun.NONE: "", DryRun.CLIENT: " (dry run)", DryRun.SERVER: " (server dry run)"}[dry_run]
-    for step in steps:
-        if dry_run is not DryRun.CLIENT:
-            cluster.patch(step.resource.path(step.namespace, step.name), step.patch, step.kind, dry_run=dry_run is DryRun.SERVER)
-        if note:
+    if dry_run is DryRun.CLIENT:
+        refused: list[str | None] = [None] * len(steps)
+    else:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            refused = list(pool.map(lambda step: _refused(cluster, step, server_dry_run=dry_run is DryRun.SERVER), steps))
+    for step, why in zip(steps, refused, strict=True):
+        if why is not None:
+            typer.echo(f"error: {step.says}: {why}", err=True)
+        elif note:
             typer.echo(f"{step.says}{note}")
+    return [why for why in refused if why is not None]
+
+
+def _refused(cluster: Cluster, step: Step, *, server_dry_run: bool) -> str | None:
+    path = step.resource.path(step.namespace, step.name)
+    try:
+        cluster.patch(path, step.patch, step.kind, dry_run=server_dry_run)
+    except Failure as failure:
+        return None if _is_over(cluster, path) else str(failure)
+    return None
+
+
+def _is_over(cluster: Cluster, path: str) -> bool:
+    """What ended or went since it was read takes no edit, and needs none."""
+    try:
+        return "completionTime" in cluster.get(path).get("status", {})
+    except NotFound:
+        return True
+    except Failure:
+        return False
 
 
 # ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -94,6 +122,17 @@ class Ends:
     otherwise: dict[str, str] = field(default_factory=dict)  # ended, but not so: filled before the cancel arrived, for one
     kept: list[str] = field(default_factory=list)  # stops of open positions, which a group's cancel leaves
     open: dict[str, str] = field(default_factory=dict)  # not ended within the timeout, with their states
+
+
+def cancel_and_tell(cluster: Cluster, plan: Plan, within: float, dry_run: DryRun, output: Document) -> None:
+    """Carry the plan out, wait and print what became of it; exit code 1 if an edit was refused or something has not ended in time."""
+    refused = carry_out(cluster, plan.steps, dry_run)
+    ends = Ends()
+    if dry_run is DryRun.NONE:
+        ends = await_ends(cluster, plan, within if len(refused) < len(plan.steps) else 0)
+        print_ends(ends, output)
+    if refused or ends.open:
+        raise typer.Exit(1)
 
 
 def await_ends(cluster: Cluster, plan: Plan, within: float) -> Ends:
@@ -167,7 +206,7 @@ def _ends(seen: Mapping[tuple[str, str], OrderIntent | None], kept: set[tuple[st
 
 
 def print_ends(ends: Ends, output: Document) -> None:
-    """What became of them; exit code 1 if something has not ended."""
+    """What became of them."""
     if output is not Document.TABLE:
         shown: dict[str, Any] = {"canceled": len(ends.canceled), "orders": ends.canceled, "otherwise": ends.otherwise, "kept": ends.kept, "open": ends.open}
         print_document(shown, as_yaml=output is Document.YAML)
@@ -179,5 +218,3 @@ def print_ends(ends: Ends, output: Document) -> None:
         for name, state in ends.open.items():
             typer.echo(f"{name} is still {state}: the cancel stands in its spec, and is carried out as soon as that is possible")
         typer.echo(f"{len(ends.canceled)} {'order is' if len(ends.canceled) == 1 else 'orders are'} proved cancelled")
-    if ends.open:
-        raise typer.Exit(1)

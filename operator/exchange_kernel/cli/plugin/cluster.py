@@ -31,6 +31,7 @@ T = TypeVar("T")
 ANSWER_WITHIN_S = 15.0
 PAGE = "500"  # objects a request, as kubectl asks for them
 POLL_S = 0.3
+CONNECTIONS = 16  # kept open, more than are used together
 WATCH_S = 300
 
 
@@ -159,6 +160,7 @@ class Cluster:
 def connect(kubeconfig: Path | None, context: str | None, namespace: str | None, all_namespaces: bool) -> Cluster:
     """The cluster that kubectl would speak to with the same flags, environment and files. Raises Failure if there is none."""
     configuration = generated.Configuration()
+    configuration.connection_pool_maxsize = CONNECTIONS
     named = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG") or ""
     files = named or str(Path("~/.kube/config").expanduser())
     try:

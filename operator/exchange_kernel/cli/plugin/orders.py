@@ -63,7 +63,7 @@ class _Listing:
 
     @property
     def shown(self) -> list[Body]:
-        matching = [raw for raw in self._objects.values() if self._matches(raw)]
+        matching = [raw for raw in list(self._objects.values()) if self._matches(raw)]  # a copy: the live view draws from a thread of its own
         return sorted(matching, key=lambda raw: (raw["metadata"]["creationTimestamp"], raw["metadata"]["name"]))
 
     def follow(self) -> Iterator[Body]:

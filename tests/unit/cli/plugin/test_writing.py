@@ -89,7 +89,7 @@ def test_changed_meanwhile_is_a_sentence(exchange, server):
     answer = server._answer
     server._answer = lambda method, path: (409, {"message": "Precondition failed: UID in precondition: uid-one, UID in object meta: other"}) if method == "PATCH" else answer(method, path)
     done = exchange("cancel", "one")
-    assert (done.exit_code, "changed or replaced meanwhile" in done.stderr) == (1, True)
+    assert (done.exit_code, "changed or replaced meanwhile" in done.stderr, "still Open" in done.stdout) == (1, True, True)
 
 
 # ── cancel-all ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -132,6 +132,36 @@ def test_cancel_all_does_not_take_another_answer_for_yes(exchange, server, monke
     monkeypatch.setattr("exchange_kernel.cli.plugin.command.can_ask", lambda: True)
     done = exchange("cancel-all", stdin="y\n")
     assert (done.exit_code, server.writes(), "Nothing was done" in done.stderr) == (1, [], True)
+
+
+def test_one_edit_that_is_refused_does_not_hold_up_the_others(exchange, server):
+    server.put(an_order("a"), an_order("b"), an_order("c"))
+    settle(server, a="Canceled", c="Canceled")
+    answer = server._answer
+    server._answer = lambda method, path: (500, {"message": "webhook is down"}) if (method, path) == ("PATCH", f"{API}/orderintents/b") else answer(method, path)
+    done = exchange("cancel-all", "--yes", "--timeout", "0.5")
+    assert (done.exit_code, "2 orders are proved cancelled" in done.stdout) == (1, True)
+    assert "orderintent/b: desiredState Canceled: The API server refuses: webhook is down" in done.stderr
+    assert sorted(path.rpartition("/")[2] for path, _ in server.writes()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_ended_just_before_the_edit_is_no_error(exchange, server, gone):
+    server.put(an_order("quick"))
+    answer = server._answer
+
+    def ended(method, path):
+        if method == "PATCH":
+            server.objects[path]["status"] |= {"state": "Filled", "completionTime": "2026-11-24T10:01:00Z"}
+            if gone:
+                del server.objects[path]
+            return 422, {"message": "the order is finished and can't be changed any more"}
+        return answer(method, path)
+
+    server._answer = ended
+    done = exchange("cancel-all", "--yes")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert f"trading/quick is {'gone' if gone else 'Filled'}" in done.stdout
 
 
 # ── pause and resume ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
