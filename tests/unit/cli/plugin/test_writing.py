@@ -249,3 +249,11 @@ def test_an_api_server_that_is_away_while_a_cancel_is_awaited_is_waited_for(exch
     settle(server, one="Canceled")
     done = exchange("cancel", "one", "--timeout", "20")
     assert (done.exit_code, done.stdout, len(seen)) == (0, "1 order is proved cancelled\n", 2)
+
+
+def test_a_dry_run_that_the_api_server_refuses_gives_1(exchange, server):
+    server.put(an_order("one"))
+    answer = server._answer
+    server._answer = lambda method, path: (403, {"message": "may not patch"}) if method == "PATCH" else answer(method, path)
+    done = exchange("cancel", "one", "--dry-run", "server")
+    assert (done.exit_code, done.stdout, "may not patch" in done.stderr) == (1, "", True)
