@@ -1,0 +1,22 @@
+"""What `doctor` looks at, in the order in which a person would: each check gives findings, and each finding that is not good says how to mend it."""
+
+from exchange_kernel.cli.plugin.checkup.accounts import accounts, credentials
+from exchange_kernel.cli.plugin.checkup.clocks import clocks
+from exchange_kernel.cli.plugin.checkup.findings import Check, Finding, Level
+from exchange_kernel.cli.plugin.checkup.installation import admission, cluster, kinds, operator
+from exchange_kernel.cli.plugin.checkup.rights import operators_rights, own_rights
+
+#: By what they are about, in the order in which they are made.
+CHECKS: dict[str, Check] = {
+    "Cluster": cluster,
+    "Kinds": kinds,
+    "Admission": admission,
+    "Operator": operator,
+    "Operator's rights": operators_rights,
+    "Your rights": own_rights,
+    "Clock": clocks,
+    "Accounts": accounts,
+    "Credentials": credentials,
+}
+
+__all__ = ["CHECKS", "Check", "Finding", "Level"]
