@@ -95,7 +95,8 @@ async def operator(kube, namespace: str) -> AsyncIterator[Operator]:
 
 
 def permit(kubectl: Callable[..., Any], namespace: str, user: str) -> None:
-    kubectl("--namespace", namespace, "create", "role", user, "--verb=create,get,list,watch,patch", "--resource=orderintents.exchange-kernel.io")
+    kubectl("--namespace", namespace, "create", "role", user, "--verb=create,get,list,watch,patch",
+            "--resource=orderintents.exchange-kernel.io,ordergroups.exchange-kernel.io")
     kubectl("--namespace", namespace, "create", "rolebinding", user, f"--role={user}", f"--user={user}")
 
 
@@ -331,7 +332,7 @@ async def test_without_permission_it_says_which_to_give(kube, namespace, tmp_pat
     if kube.control_plane is None:
         pytest.fail("identities can be made on a control plane of our own only: run without TEST_KUBECONFIG")
     nobody = Path(kube.control_plane.kubeconfig_for("nobody", [], tmp_path / "nobody.kubeconfig"))
-    with pytest.raises(ExchangeError, match=rf"create, get, list, watch and patch on orderintents\.exchange-kernel\.io in namespace {namespace}"):
+    with pytest.raises(ExchangeError, match=rf"create, get, list, watch and patch on orderintents and ordergroups\.exchange-kernel\.io in namespace {namespace}"):
         await KubernetesKernel("main", namespace=namespace, kubeconfig=nobody).start()
 
 

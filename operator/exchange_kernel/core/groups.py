@@ -71,6 +71,7 @@ class GroupRecord:
     deleting: bool = False
     finalizer: bool = False
     restored: bool = False
+    strategy: str | None = None  # whose it is, by its label: its members are theirs too
 
     @property
     def finished(self) -> bool:
