@@ -350,7 +350,7 @@ async def test_the_role_is_enough_and_no_more_than_it(kube, operator, identity, 
 
 
 async def test_a_cluster_that_cannot_be_reached_is_an_error_that_says_so(identity, namespace, tmp_path, monkeypatch):
-    monkeypatch.setattr("exchange_kernel.kernel.kubernetes.START_WITHIN_S", 0.2)
+    monkeypatch.setattr("exchange_kernel.kernel.orders.START_WITHIN_S", 0.2)
     config = yaml.safe_load(identity.read_text())
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     (tmp_path / "nowhere").write_text(yaml.safe_dump(config))
@@ -361,7 +361,7 @@ async def test_a_cluster_that_cannot_be_reached_is_an_error_that_says_so(identit
 
 
 async def test_healthy_means_reconciled(operator, identity, namespace, monkeypatch):
-    monkeypatch.setattr("exchange_kernel.kernel.kubernetes.ANSWERED_WITHIN_S", 0.0)
+    monkeypatch.setattr("exchange_kernel.kernel.health.ANSWERED_WITHIN_S", 0.0)
     async with a_kernel(identity, namespace, acknowledge_timeout=0) as kernel:
         assert (await kernel.health_check())["healthy"] is True
         name = await kernel.place_order(LIMIT)
@@ -500,7 +500,7 @@ async def test_a_create_that_never_arrived_is_repeated_under_the_same_name(opera
 
 
 async def test_an_outcome_that_can_t_be_found_out_is_said_to_be_unknown(operator, proxied, namespace, monkeypatch):
-    monkeypatch.setattr("exchange_kernel.kernel.kubernetes.DURABLE_WITHIN_S", 0.5)
+    monkeypatch.setattr("exchange_kernel.kernel.writing.DURABLE_WITHIN_S", 0.5)
     proxy, kubeconfig = proxied
     async with a_kernel(kubeconfig, namespace) as kernel:
         proxy.refuse()

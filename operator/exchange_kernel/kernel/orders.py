@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from exchange_kernel.api import DesiredState
@@ -160,8 +161,12 @@ class ObjectsKernel(ExchangeKernel):
             raise ValidationError(problems)
         await self._group_objects.create(name, wanted, lambda: False)
         if self._acknowledge_timeout > 0:
+            deadline = monotonic() + self._acknowledge_timeout
             placed = await self._groups.until(name, lambda known: known is None or verdicts.group_has_verdict(known), self._acknowledge_timeout)
             verdicts.raise_if_group_refused(name, placed)
+            for made in [member.intent_id for member in placed.members if member.made] if placed is not None else ():
+                # Its own watch may be behind the group's.
+                await self._mirror.until(made, lambda known: known is not None and verdicts.has_verdict(known.intent), deadline - monotonic())
         return [f"{name}-{member.name}" for member in group.members]
 
     async def _wait(self, name: str, enough: Callable[[IntentObject], bool]) -> IntentObject | None:
@@ -277,11 +282,18 @@ class ObjectsKernel(ExchangeKernel):
         return [self._state_of(found) for found in self._all(symbol_id)]
 
     def _all(self, symbol_id: str | None) -> Iterable[IntentObject | MemberOf]:
-        """Oldest first; what came in the same second by name, which sorts by time."""
+        """Oldest first; what came in the same moment by name, which sorts by time."""
         _ = self._api
         members = [member for member in self._groups.members() if self._mirror.get(member.intent_id) is None]
         everything: list[IntentObject | MemberOf] = [*(known.intent for known in self._mirror.all()), *members]
-        return [one for one in sorted(everything, key=lambda one: (one.created, one.intent_id)) if symbol_id in (None, one.spec.symbol)]
+        return [one for one in sorted(everything, key=self._age_key) if symbol_id in (None, one.spec.symbol)]
+
+    def _age_key(self, one: IntentObject | MemberOf) -> tuple[datetime, str, int]:
+        """Members are as old as their group, in its order."""
+        member = one if isinstance(one, MemberOf) else self._groups.member(one.name)
+        if member is None:
+            return one.created, one.intent_id, 0
+        return member.group.created, member.group.name, [terms.name for terms in member.group.spec.members].index(member.spec.name)
 
     def _intent_of(self, found: IntentObject | MemberOf) -> OrderIntent:
         if isinstance(found, MemberOf):
