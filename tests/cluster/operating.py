@@ -20,8 +20,8 @@ API_KEY, API_SECRET = "sim-test-key-3141592653589793", "sim-test-secret-27182818
 class Exchange:
     """A simulated exchange process, and its control endpoint: the ledger is the judge of every test."""
 
-    def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange", seed: int = 11, extra: tuple[str, ...] = ()) -> None:
-        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", str(seed), "--balance", "USDT=5000000", "--balance", "BTC=100", "--balance", "ETH=1000", *([] if maker else ["--no-market-maker"]), *extra]
+    def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange", seed: int = 11) -> None:
+        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", str(seed), "--balance", "USDT=5000000", "--balance", "BTC=100", "--balance", "ETH=1000", *([] if maker else ["--no-market-maker"])]
         self._child = Child(name, arguments, dir, environ={"EXCHANGE_KERNEL_SIM_API_KEY": API_KEY, "EXCHANGE_KERNEL_SIM_API_SECRET": API_SECRET})
         self.rest: str = self._child.ready["rest"]
         self.websocket: str = self._child.ready["websocket"]
@@ -148,7 +148,7 @@ def intent(name: str, **spec: Any) -> dict[str, Any]:
 def operator_arguments(kubeconfig: Path, *namespaces: str, lease_seconds: float = 6.0, extra: tuple[str, ...] = ()) -> list[str]:
     watched = [argument for namespace in namespaces for argument in ("--namespace", namespace)] or ["--all-namespaces"]
     return ["run", *watched, "--kubeconfig", str(kubeconfig), "--lease-namespace", "exchange-kernel-system", "--host", "127.0.0.1", "--port", "0",
-            "--lease-seconds", str(lease_seconds), *extra]
+            "--lease-seconds", str(lease_seconds)]
 
 
 def status_writes(audit_log: Path, namespace: str, name: str | None = None, *, resource: str = "orderintents") -> int:

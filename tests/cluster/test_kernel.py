@@ -631,7 +631,7 @@ async def test_with_the_operator_an_order_fills_another_is_refused_and_a_third_i
 
 
 async def test_the_example_of_the_documentation_runs(operator, identity, namespace, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    example = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)[0]
     room: dict[str, Any] = {"__name__": "example"}
     exec(compile(example, "docs/python.md", "exec"), room)
     async with a_kernel(identity, namespace, strategy="dip") as kernel:

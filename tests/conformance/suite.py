@@ -39,7 +39,7 @@ async def _one(bench: Bench, check: Check) -> Result:
 def tell(results: dict[str, list[Result]]) -> None:
     """The table, by kernel."""
     print(f"\n{'method':28}" + "".join(f"{kernel:24}" for kernel in results))
-    for method in METHODS:
+    for method in [method for method in METHODS if any(result.check.method == method for told in results.values() for result in told)]:
         print(f"{method:28}" + "".join(f"{_summary([result for result in told if result.check.method == method]):24}" for told in results.values()))
     for kernel, told in results.items():
         for result in told:

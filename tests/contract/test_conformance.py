@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -14,16 +16,24 @@ from tests.conformance.bench import local_bench
 from tests.conformance.checks import CHECKS
 from tests.conformance.suite import run, tell
 
-
-@pytest.fixture(scope="module")
-def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
-    exchange = Exchange(tmp_path_factory.mktemp("exchange"), extra=("--weight-limit", "1000000", "--order-limit", "100000"))
-    yield exchange
-    exchange.stop()
+EACH = 12      # checks before a fresh exchange: its weights of a minute are used up by so many kernels
 
 
-async def test_local_kernel_keeps_the_contract(exchange, tmp_path):
-    results = await run(lambda: local_bench(exchange, tmp_path))
+@contextmanager
+def an_exchange(directory: Path) -> Iterator[Exchange]:
+    directory.mkdir()
+    exchange = Exchange(directory)
+    try:
+        yield exchange
+    finally:
+        exchange.stop()
+
+
+async def test_local_kernel_keeps_the_contract(tmp_path):
+    results = []
+    for first in range(0, len(CHECKS), EACH):
+        with an_exchange(tmp_path / str(first)) as exchange:
+            results += await run(lambda exchange=exchange: local_bench(exchange, tmp_path), CHECKS[first:first + EACH])
     tell({"LocalKernel": results})
     assert [(result.check.method, result.check.says, result.wrong) for result in results if result.wrong] == []
 
@@ -95,7 +105,8 @@ BREAKAGES = {
 
 
 @pytest.mark.parametrize(("kind", "method"), BREAKAGES.items(), ids=lambda value: getattr(value, "__name__", value))
-async def test_a_broken_kernel_is_caught(kind, method, exchange, tmp_path):
-    results = await run(lambda: local_bench(exchange, tmp_path, kind), [check for check in CHECKS if check.method == method])
+async def test_a_broken_kernel_is_caught(kind, method, tmp_path):
+    with an_exchange(tmp_path / "exchange") as exchange:
+        results = await run(lambda: local_bench(exchange, tmp_path, kind), [check for check in CHECKS if check.method == method])
     tell({kind.__name__: results})
     assert any(result.wrong for result in results)

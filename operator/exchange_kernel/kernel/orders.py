@@ -228,7 +228,7 @@ class ObjectsKernel(ExchangeKernel):
 
     async def cancel_all_orders(self, symbol_id: str | None = None) -> int:
         _ = self._api
-        unfinished = [state.intent_id for state in await self.get_all_orders(symbol_id) if not state.finished]
+        unfinished = [state.intent_id for state in await self.get_all_orders(symbol_id) if not state.finished and state.state not in verdicts.ENDED]
         room, deadline = asyncio.Semaphore(AT_ONCE), monotonic() + self._acknowledge_timeout
 
         async def cancel(intent_id: str) -> bool:
