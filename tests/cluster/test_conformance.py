@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conformance.bench import kubernetes_bench, local_bench
-from tests.conformance.suite import run, tell
+from tests.conformance.bench import kubernetes_bench
+from tests.conformance.suite import run, run_local, tell
 
 #: They read kinds that are not there yet.
 NOT_YET = {"get_positions", "get_account_state", "get_symbol_metadata", "get_asset_metadata", "list_symbols", "force_reconciliation", "get_reconciliation_metrics"}
@@ -12,7 +12,7 @@ NOT_YET = {"get_positions", "get_account_state", "get_symbol_metadata", "get_ass
 async def test_both_kernels_keep_the_contract(trading, kube, tmp_path):
     results = {
         "KubernetesKernel": await run(lambda: kubernetes_bench(trading.exchange, kube.kubeconfig, trading.namespace)),
-        "LocalKernel": await run(lambda: local_bench(trading.exchange, tmp_path)),
+        "LocalKernel": await run_local(tmp_path),
     }
     tell(results)
     wrong = [(kernel, result.check.method, result.check.says, result.wrong) for kernel, told in results.items() for result in told if result.wrong and result.available]

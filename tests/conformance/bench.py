@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,16 @@ class Bench:
             return state if str(state.state) in states else None
 
         return await aeventually(reached, within=WITHIN_S, what=f"{intent_id} is {' or '.join(states)}")
+
+
+@contextmanager
+def an_exchange(directory: Path) -> Iterator[Exchange]:
+    directory.mkdir()
+    exchange = Exchange(directory)
+    try:
+        yield exchange
+    finally:
+        exchange.stop()
 
 
 def local_bench(exchange: Exchange, directory: Path, kind: type[LocalKernel] = LocalKernel) -> Bench:

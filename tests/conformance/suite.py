@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from exchange_kernel.kernel import NotAvailableError
-from tests.conformance.bench import Bench
+from tests.conformance.bench import Bench, an_exchange, local_bench
 from tests.conformance.checks import CHECKS, METHODS, Check
+
+EACH = 12      # checks before a fresh exchange: its weights of a minute are used up by so many kernels
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,15 @@ class Result:
 
 async def run(new_bench: Callable[[], Bench], checks: Iterable[Check] = CHECKS) -> list[Result]:
     return [await _one(new_bench(), check) for check in checks]
+
+
+async def run_local(directory: Path) -> list[Result]:
+    """All checks on LocalKernel."""
+    results = []
+    for first in range(0, len(CHECKS), EACH):
+        with an_exchange(directory / str(first)) as exchange:
+            results += await run(lambda exchange=exchange: local_bench(exchange, directory), CHECKS[first:first + EACH])
+    return results
 
 
 async def _one(bench: Bench, check: Check) -> Result:

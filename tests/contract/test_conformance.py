@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from exchange_kernel.kernel import EventFilter, LocalKernel, NotFoundError
 from exchange_kernel.kernel.subscriptions import Subscriptions
-from tests.cluster.operating import Exchange
-from tests.conformance.bench import local_bench
+from tests.conformance.bench import an_exchange, local_bench
 from tests.conformance.checks import CHECKS
-from tests.conformance.suite import run, tell
-
-EACH = 12      # checks before a fresh exchange: its weights of a minute are used up by so many kernels
-
-
-@contextmanager
-def an_exchange(directory: Path) -> Iterator[Exchange]:
-    directory.mkdir()
-    exchange = Exchange(directory)
-    try:
-        yield exchange
-    finally:
-        exchange.stop()
+from tests.conformance.suite import run, run_local, tell
 
 
 async def test_local_kernel_keeps_the_contract(tmp_path):
-    results = []
-    for first in range(0, len(CHECKS), EACH):
-        with an_exchange(tmp_path / str(first)) as exchange:
-            results += await run(lambda exchange=exchange: local_bench(exchange, tmp_path), CHECKS[first:first + EACH])
+    results = await run_local(tmp_path)
     tell({"LocalKernel": results})
     assert [(result.check.method, result.check.says, result.wrong) for result in results if result.wrong] == []
 
