@@ -95,7 +95,8 @@ async def operator(kube, namespace: str) -> AsyncIterator[Operator]:
 
 
 def permit(kubectl: Callable[..., Any], namespace: str, user: str) -> None:
-    kubectl("--namespace", namespace, "create", "role", user, "--verb=create,get,list,watch,patch", "--resource=orderintents.exchange-kernel.io")
+    kubectl("--namespace", namespace, "create", "role", user, "--verb=create,get,list,watch,patch",
+            "--resource=orderintents.exchange-kernel.io,ordergroups.exchange-kernel.io")
     kubectl("--namespace", namespace, "create", "rolebinding", user, f"--role={user}", f"--user={user}")
 
 
@@ -331,7 +332,7 @@ async def test_without_permission_it_says_which_to_give(kube, namespace, tmp_pat
     if kube.control_plane is None:
         pytest.fail("identities can be made on a control plane of our own only: run without TEST_KUBECONFIG")
     nobody = Path(kube.control_plane.kubeconfig_for("nobody", [], tmp_path / "nobody.kubeconfig"))
-    with pytest.raises(ExchangeError, match=rf"create, get, list, watch and patch on orderintents\.exchange-kernel\.io in namespace {namespace}"):
+    with pytest.raises(ExchangeError, match=rf"create, get, list, watch and patch on orderintents and ordergroups\.exchange-kernel\.io in namespace {namespace}"):
         await KubernetesKernel("main", namespace=namespace, kubeconfig=nobody).start()
 
 
@@ -349,7 +350,7 @@ async def test_the_role_is_enough_and_no_more_than_it(kube, operator, identity, 
 
 
 async def test_a_cluster_that_cannot_be_reached_is_an_error_that_says_so(identity, namespace, tmp_path, monkeypatch):
-    monkeypatch.setattr("exchange_kernel.kernel.kubernetes.START_WITHIN_S", 0.2)
+    monkeypatch.setattr("exchange_kernel.kernel.orders.START_WITHIN_S", 0.2)
     config = yaml.safe_load(identity.read_text())
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     (tmp_path / "nowhere").write_text(yaml.safe_dump(config))
@@ -360,7 +361,7 @@ async def test_a_cluster_that_cannot_be_reached_is_an_error_that_says_so(identit
 
 
 async def test_healthy_means_reconciled(operator, identity, namespace, monkeypatch):
-    monkeypatch.setattr("exchange_kernel.kernel.kubernetes.ANSWERED_WITHIN_S", 0.0)
+    monkeypatch.setattr("exchange_kernel.kernel.health.ANSWERED_WITHIN_S", 0.0)
     async with a_kernel(identity, namespace, acknowledge_timeout=0) as kernel:
         assert (await kernel.health_check())["healthy"] is True
         name = await kernel.place_order(LIMIT)
@@ -499,7 +500,7 @@ async def test_a_create_that_never_arrived_is_repeated_under_the_same_name(opera
 
 
 async def test_an_outcome_that_can_t_be_found_out_is_said_to_be_unknown(operator, proxied, namespace, monkeypatch):
-    monkeypatch.setattr("exchange_kernel.kernel.kubernetes.DURABLE_WITHIN_S", 0.5)
+    monkeypatch.setattr("exchange_kernel.kernel.writing.DURABLE_WITHIN_S", 0.5)
     proxy, kubeconfig = proxied
     async with a_kernel(kubeconfig, namespace) as kernel:
         proxy.refuse()
@@ -630,7 +631,7 @@ async def test_with_the_operator_an_order_fills_another_is_refused_and_a_third_i
 
 
 async def test_the_example_of_the_documentation_runs(operator, identity, namespace, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+    example = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)[0]
     room: dict[str, Any] = {"__name__": "example"}
     exec(compile(example, "docs/python.md", "exec"), room)
     async with a_kernel(identity, namespace, strategy="dip") as kernel:

@@ -87,8 +87,10 @@ class Story:
 class OrderStory(Story):
     """Of one plain intent."""
 
+    world: Callable[..., World] = World
+
     def build(self, through: Callable[[object], object]) -> World:
-        world = World(through, resyncSeconds=30, **self.scenario.account)
+        world = self.world(through, resyncSeconds=30, **self.scenario.account)
         world.exchange.accepted = lambda: self._check_exposure(world)
         world.exchange.written = lambda client_order_id: self._check_wish(world)
         return world

@@ -71,6 +71,7 @@ class GroupRecord:
     deleting: bool = False
     finalizer: bool = False
     restored: bool = False
+    strategy: str | None = None  # whose it is, by its label: its members are theirs too
 
     @property
     def finished(self) -> bool:
@@ -196,7 +197,7 @@ def want_of(group: GroupRecord, member: Member, members: Members, markets: Mappi
 def _unwanted(group: GroupRecord, member: Member, want: Want) -> Want:
     """Nobody's order outlives the wish for it; what never was made needs no cancel."""
     unwanted = want.unwanted or member.cancelled
-    if not unwanted or member.made or not want.exists:
+    if not unwanted or member.made or not (want.exists or member.cancelled):
         return Want(want.quantity, want.exists, unwanted, want.never, want.held)
     return Want(want.quantity, False, True, want.never or "Canceled before it was made.", want.held)
 

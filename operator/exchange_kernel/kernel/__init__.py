@@ -1,4 +1,4 @@
-"""The Python contract: what a strategy can ask for, in one abstract class, and its implementation on Kubernetes."""
+"""The Python contract: what a strategy can ask for, in one abstract class, and its implementations on Kubernetes and in process."""
 
 from exchange_kernel.kernel.base import ExchangeKernel
 from exchange_kernel.kernel.errors import ExchangeError, KernelError, NotAvailableError, NotFoundError, ValidationError
@@ -27,6 +27,7 @@ from exchange_kernel.kernel.events import (
     event_from_json,
 )
 from exchange_kernel.kernel.kubernetes import KubernetesKernel
+from exchange_kernel.kernel.local import LocalKernel
 from exchange_kernel.kernel.models import AccountState, AssetMetadata, Balance, Fee, Fill, OrderIntent, OrderState, Position, State
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Fill",
     "KernelError",
     "KubernetesKernel",
+    "LocalKernel",
     "NotAvailableError",
     "NotFoundError",
     "OrderAccepted",

@@ -1,4 +1,4 @@
-"""ExchangeKernel: what a strategy can ask for, wherever its orders are kept. Implemented on Kubernetes (`kubernetes.py`).
+"""ExchangeKernel: what a strategy can ask for, wherever its orders are kept: on Kubernetes (`kubernetes.py`), or in a file (`local.py`).
 
 Throughout: `symbol_id` is a market as ccxt writes it ("BTC/USDT"), `asset_id` an asset's code ("BTC"). Quantities are in the unit of
 `StandardOrder.quantity` (base units on spot, contracts on derivatives), prices in the quote currency, both `Decimal`. Errors are those of `errors.py`, all

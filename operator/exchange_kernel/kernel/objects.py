@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from exchange_kernel.api import GROUP, VERSION, Condition, ConditionStatus, OrderIntentSpec, OrderIntentStatus
+from exchange_kernel.api import GROUP, VERSION, Condition, ConditionStatus, OrderIntentSpec, OrderIntentStatus, spec_patch
 from exchange_kernel.kernel.errors import ValidationError
 from exchange_kernel.kernel.models import Fee, Fill, OrderIntent, OrderState
 from exchange_kernel.schema import StandardOrder
@@ -25,7 +25,7 @@ MAX_NOTE_TEXT = 1024
 #: Reasons in an intent's conditions that mean: the exchange can't be reached for this order now.
 NOT_REACHABLE = frozenset({"AccountNotFound", "AccountNotReady", "AnotherAccount", "NotSent"})
 
-_ORDER_FIELDS = frozenset(StandardOrder.model_fields) - {"symbol_id"} | {"symbol"}
+ORDER_FIELDS = frozenset(StandardOrder.model_fields) - {"symbol_id"} | {"symbol"}
 
 Body = dict[str, Any]
 
@@ -43,6 +43,10 @@ class IntentObject:
     deleting: bool
     spec: OrderIntentSpec
     status: OrderIntentStatus
+
+    @property
+    def intent_id(self) -> str:
+        return self.name
 
     @property
     def finished(self) -> bool:
@@ -77,11 +81,25 @@ def manifest(name: str, order: StandardOrder, notes: Mapping[str, Any] | None, *
         metadata["labels"] = {STRATEGY_LABEL: strategy}
     spec: Body = {"accountRef": {"name": account}, **order.document()}
     if notes:
-        spec["metadata"] = _as_text(notes)
+        spec["metadata"] = as_text(notes)
     return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "OrderIntent", "metadata": metadata, "spec": spec}
 
 
-def _as_text(notes: Mapping[str, Any]) -> dict[str, str]:
+def order_spec(order: StandardOrder, account: str) -> OrderIntentSpec:
+    """An intent's spec for this order."""
+    return OrderIntentSpec.model_validate({"accountRef": {"name": account}, **order.document()})
+
+
+def changed_spec(raw: Body, order: StandardOrder) -> Body | None:
+    """The patch that makes an intent the other order; None if it is that already. What is not the order's own stays, and so does an idempotency key."""
+    old = OrderIntentSpec.model_validate(raw["spec"])
+    terms = {"symbol" if name == "symbol_id" else name: getattr(order, name) for name in StandardOrder.model_fields}
+    new = old.model_copy(update={**terms, "idempotency_key": order.idempotency_key or old.idempotency_key})
+    patch = spec_patch(old, new)
+    return {"spec": patch} if patch else None
+
+
+def as_text(notes: Mapping[str, Any]) -> dict[str, str]:
     problems = [f"metadata has {len(notes)} entries and at most {MAX_NOTES} are kept: put some together"] if len(notes) > MAX_NOTES else []
     texts: dict[str, str] = {}
     for name, value in notes.items():
@@ -100,7 +118,7 @@ def _as_text(notes: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def _from_text(texts: Mapping[str, str]) -> dict[str, Any]:
+def from_text(texts: Mapping[str, str]) -> dict[str, Any]:
     notes: dict[str, Any] = {}
     for name, text in texts.items():
         try:
@@ -112,7 +130,7 @@ def _from_text(texts: Mapping[str, str]) -> dict[str, Any]:
 
 def order_intent(intent: IntentObject, *, exchange_id: str, age_seconds: float) -> OrderIntent:
     spec = intent.spec
-    wanted = spec.model_dump(by_alias=False, exclude_none=True, include=set(_ORDER_FIELDS))
+    wanted = spec.model_dump(by_alias=False, exclude_none=True, include=set(ORDER_FIELDS))
     return OrderIntent(
         intent_id=intent.name,
         exchange_id=exchange_id,
@@ -121,7 +139,7 @@ def order_intent(intent: IntentObject, *, exchange_id: str, age_seconds: float) 
         order=StandardOrder.model_validate(wanted),
         desired_state=spec.desired_state,
         suspended=spec.suspend,
-        metadata=_from_text(spec.metadata or {}),
+        metadata=from_text(spec.metadata or {}),
         create_time=intent.created,
         age_seconds=age_seconds,
     )

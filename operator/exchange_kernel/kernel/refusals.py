@@ -8,6 +8,7 @@ from exchange_kernel.kernel.errors import ExchangeError, KernelError, Validation
 from exchange_kernel.kube.client import Answer
 
 VERBS = "create, get, list, watch and patch"
+KINDS = "orderintents and ordergroups.exchange-kernel.io"
 
 #: In front of sentences of ours, the API server says what sort of mistake it was.
 _OURS = ("Required value: ", "Forbidden: ")
@@ -29,7 +30,8 @@ def refusal(answer: Answer, namespace: str, intent_id: str | None = None) -> Ker
         case 401:
             how = "The API server does not know who asks: check the kubeconfig, or the pod's service account"
         case 403:
-            how = f"Not permitted: {message}. Give this user or service account {VERBS} on orderintents.exchange-kernel.io in namespace {namespace}"
+            give = f"Give this user or service account {VERBS} on {KINDS} in namespace {namespace}"
+            how = f"Not permitted: {message}. {give}"
         case 404 if answer.body.get("details", {}).get("kind") == "namespaces":
             how = f"There is no namespace {namespace}: create it, or name another"
         case 404:

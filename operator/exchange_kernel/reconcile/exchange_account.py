@@ -186,6 +186,10 @@ class ExchangeAccountReconciler:
             return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
         return running.session
 
+    def running_session(self, uid: str) -> AccountSession | None:
+        running = self._running.get(uid)
+        return running.session if running is not None else None
+
     async def sweep(self, uid: str) -> None:
         running = self._running.get(uid)
         if running is not None:

@@ -35,11 +35,22 @@ class Census:
     external: int
 
 
+@dataclass(slots=True)
+class Tally:
+    """What became of an account's sweeps since this process began."""
+
+    cycles: int = 0
+    unreachable: int = 0  # those that could not read everything
+    seconds: float | None = None  # how long the last one took
+    last_success_ms: int = 0  # by our clock; 0: none
+
+
 class Sweeper:
     """One account's. Sweeps are single-flight; the timer only asks whether one is due."""
 
     def __init__(self, session: AccountSession) -> None:
         self._session = session
+        self.tally = Tally()
         self._lock = asyncio.Lock()
         self._due = 0.0
         self._swept: Term | None = None  # the term in which everything was read at least once
@@ -61,7 +72,9 @@ class Sweeper:
         if term is None or term.over.is_set():
             return False
         async with self._lock:
+            began = session.clock.monotonic()
             done = await self._sweep(term)
+            self._count(done, session.clock.monotonic() - began)
         # Spread by account, so that many accounts never sweep in step.
         spread = 0.9 + (int(session.account.uid.replace("-", "")[:4] or "0", 16) % 200) / 1000
         soon = not done or set(self._suspected) - self._reported
@@ -69,6 +82,11 @@ class Sweeper:
         self._due = session.clock.monotonic() + (min(RETRY_S, resync_s) if soon else resync_s)
         session.report(replace(session.health, synced=done, connected=done))
         return done
+
+    def _count(self, done: bool, seconds: float) -> None:
+        tally = self.tally
+        tally.cycles, tally.unreachable, tally.seconds = tally.cycles + 1, tally.unreachable + (not done), seconds
+        tally.last_success_ms = self._session.clock.wall_ms() if done else tally.last_success_ms
 
     async def _sweep(self, term: Term) -> bool:
         session = self._session

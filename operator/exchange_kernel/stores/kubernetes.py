@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 ORDER_FINALIZER = "exchange-kernel.io/order"
 ACCOUNT_FINALIZER = "exchange-kernel.io/account"
 RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restored"})  # put by whoever creates objects again from a backup
+STRATEGY_LABEL = "exchange-kernel.io/strategy"
 RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
 
 
@@ -243,7 +244,8 @@ class KubernetesIntentStore:
 
 def group_labels(group: GroupRecord, member: str) -> dict[str, str]:
     """For `kubectl get oi -l`; what counts is spec.groupRef, which can't be changed. A label's value is shorter than a name may be."""
-    return {"exchange-kernel.io/group": group.name[:63].rstrip("-."), "exchange-kernel.io/group-uid": group.uid, "exchange-kernel.io/member": member}
+    whose = {STRATEGY_LABEL: group.strategy} if group.strategy is not None else {}
+    return {"exchange-kernel.io/group": group.name[:63].rstrip("-."), "exchange-kernel.io/group-uid": group.uid, "exchange-kernel.io/member": member, **whose}
 
 
 class KubernetesAccountStore:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from exchange_kernel.api import OrderGroupSpec, OrderGroupStatus, status_patch
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import ORDER_GROUPS, Answer, ApiClient, Body
-from exchange_kernel.stores.kubernetes import RESTORE_LABELS, ms_of
+from exchange_kernel.stores.kubernetes import RESTORE_LABELS, STRATEGY_LABEL, ms_of
 from exchange_kernel.stores.port import Conflict, Gone, GroupWriteOutcome, GroupWritten, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,7 @@ def group_record(raw: Body) -> GroupRecord:
         deleting="deletionTimestamp" in metadata,
         finalizer=GROUP_FINALIZER in metadata.get("finalizers", ()),
         restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
+        strategy=metadata.get("labels", {}).get(STRATEGY_LABEL),
     )
 
 

@@ -1,14 +1,26 @@
-"""Intents in memory, with the API server's optimistic concurrency: for tests of the reconcilers, and for a kernel without a cluster."""
+"""Intents, groups and accounts in memory, with the API server's optimistic concurrency: for tests of the reconcilers, and for a kernel without a cluster.
+
+`sqlite.py` keeps the same stores in a file: each change passes `_keep` or `_let_go` before it is believed, and one that does not pass was never made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Generic, TypeVar
 
-from exchange_kernel.api import OrderGroupSpec, OrderGroupStatus, OrderIntentSpec, OrderIntentStatus
+from exchange_kernel.api import (
+    ExchangeAccountSpec,
+    ExchangeAccountStatus,
+    OrderGroupSpec,
+    OrderGroupStatus,
+    OrderIntentSpec,
+    OrderIntentStatus,
+)
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.stores.port import (
+    AccountRecord,
     Conflict,
     CreateOutcome,
     Gone,
@@ -22,16 +34,104 @@ from exchange_kernel.stores.port import (
     Written,
 )
 
+R = TypeVar("R", OrderRecord, GroupRecord, AccountRecord)
 
-class MemoryIntentStore:
-    """All intents of one process. `changed` is called after each change, as a watch would call."""
+
+class NotKept(Exception):
+    """The change could not be made to last, and was not made."""
+
+
+class Records(Generic[R]):
+    """All objects of one kind. `changed` is called after each change, as a watch would call."""
 
     def __init__(self, changed: Callable[[str], None], wall_ms: Callable[[], int]) -> None:
         self._changed, self._wall_ms = changed, wall_ms
-        self._records: dict[str, OrderRecord] = {}
-        self._created: dict[str, int] = {}
+        self._records: dict[str, R] = {}
         self._version = 0
-        self._made = 0  # members made, of which each has a UID of its own
+
+    @property
+    def version(self) -> int:
+        """Of the newest change."""
+        return self._version
+
+    def get(self, uid: str) -> R | None:
+        return self._records.get(uid)
+
+    def everything(self) -> list[R]:
+        return list(self._records.values())
+
+    def named(self, namespace: str, name: str) -> R | None:
+        return next((record for record in self._records.values() if (record.namespace, record.name) == (namespace, name)), None)
+
+    def delete(self, uid: str) -> None:
+        """As a user does: what has a finalizer goes once that is taken off."""
+        record = self._records[uid]
+        if record.finalizer:
+            self._put(replace(record, deleting=True, generation=record.generation + 1, resource_version=self._next()))
+        else:
+            self._remove(uid)
+
+    # ── Changing ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _keep(self, record: R) -> None:
+        """Make it last. Raises NotKept."""
+
+    def _let_go(self, uid: str) -> None:
+        """Make its end last. Raises NotKept."""
+
+    def _put(self, record: R) -> R:
+        self._keep(record)
+        self._records[record.uid] = record
+        self._changed(record.uid)
+        return record
+
+    def _remove(self, uid: str) -> None:
+        """Past any finalizer."""
+        self._next()
+        self._let_go(uid)
+        self._records.pop(uid)
+        self._changed(uid)
+
+    def _next(self) -> str:
+        self._version += 1
+        return str(self._version)
+
+    def _written(self, record: R, change: Callable[[R], R]) -> R | Conflict | Gone | Unavailable:
+        """Change the version that the writer decided on, or nothing."""
+        current = self._records.get(record.uid)
+        if current is None:
+            return Gone()
+        if current.resource_version != record.resource_version:
+            return Conflict()
+        changed = replace(change(current), resource_version=self._next())
+        try:
+            if changed.deleting and not changed.finalizer:
+                self._remove(record.uid)
+                return changed
+            return self._put(changed)
+        except NotKept as failure:
+            return Unavailable(str(failure))
+
+    def _removed(self, record: R) -> Conflict | Gone | Unavailable:
+        """Delete the version that the writer decided on, or nothing."""
+        current = self._records.get(record.uid)
+        if current is None:
+            return Gone()
+        if current.resource_version != record.resource_version:
+            return Conflict()
+        try:
+            self._remove(record.uid)
+        except NotKept as failure:
+            return Unavailable(str(failure))
+        return Gone()
+
+
+class MemoryIntentStore(Records[OrderRecord]):
+    """All intents of one process."""
+
+    def __init__(self, changed: Callable[[str], None], wall_ms: Callable[[], int]) -> None:
+        super().__init__(changed, wall_ms)
+        self._created: dict[str, int] = {}
 
     # ── What users do ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -47,34 +147,32 @@ class MemoryIntentStore:
         status: OrderIntentStatus | None = None,
     ) -> OrderRecord:
         version = self._next()
-        record = OrderRecord(
-            uid=uid,
-            namespace=namespace,
-            name=name or uid,
-            generation=1,
-            resource_version=str(version),
-            created_ms=self._wall_ms(),
-            spec=spec,
-            status=status or OrderIntentStatus(),
-            finalizer=finalizer,
-            restored=restored,
-        )
-        self._created[uid] = version
-        return self._put(record)
+        self._created[uid] = int(version)
+        try:
+            return self._put(
+                OrderRecord(
+                    uid=uid,
+                    namespace=namespace,
+                    name=name or uid,
+                    generation=1,
+                    resource_version=version,
+                    created_ms=self._wall_ms(),
+                    spec=spec,
+                    status=status or OrderIntentStatus(),
+                    finalizer=finalizer,
+                    restored=restored,
+                )
+            )
+        except NotKept:
+            self._created.pop(uid)
+            raise
 
     def edit(self, uid: str, spec: OrderIntentSpec) -> OrderRecord:
         record = self._records[uid]
-        return self._put(replace(record, spec=spec, generation=record.generation + 1, resource_version=str(self._next())))
+        return self._put(replace(record, spec=spec, generation=record.generation + 1, resource_version=self._next()))
 
     def annotate(self, uid: str, resolve: str | None) -> OrderRecord:
-        return self._put(replace(self._records[uid], resolve=resolve, resource_version=str(self._next())))
-
-    def delete(self, uid: str) -> None:
-        record = self._records[uid]
-        if record.finalizer:
-            self._put(replace(record, deleting=True, generation=record.generation + 1, resource_version=str(self._next())))
-        else:
-            self._remove(uid)
+        return self._put(replace(self._records[uid], resolve=resolve, resource_version=self._next()))
 
     def forget_creations(self) -> None:
         """As a restarted process: everything is first seen in a list."""
@@ -82,24 +180,24 @@ class MemoryIntentStore:
 
     # ── IntentStore ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, uid: str) -> OrderRecord | None:
-        return self._records.get(uid)
-
     def of_account(self, namespace: str, account: str) -> Iterable[OrderRecord]:
         return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
 
     def created_version(self, uid: str) -> int | None:
         return self._created.get(uid)
 
-    def named(self, namespace: str, name: str) -> OrderRecord | None:
-        return next((record for record in self._records.values() if (record.namespace, record.name) == (namespace, name)), None)
-
     async def create_member(self, group: GroupRecord, name: str, spec: OrderIntentSpec, *, owned: bool) -> CreateOutcome:
         found = self.named(group.namespace, name)
         if found is not None:
             return Written(found) if found.spec.group_ref == spec.group_ref else NameTaken()
-        self._made += 1
-        return Written(self.create(f"{group.uid}-{name}-{self._made}", spec, namespace=group.namespace, name=name))
+        try:
+            return Written(self.create(self._new_uid(group, name), spec, namespace=group.namespace, name=name))
+        except NotKept as failure:
+            return Unavailable(str(failure))
+
+    def _new_uid(self, group: GroupRecord, name: str) -> str:
+        """Of a member: one that no object has, or had."""
+        return f"{group.uid}-{name}-{self._version}"
 
     async def write_spec(self, record: OrderRecord, spec: OrderIntentSpec) -> WriteOutcome | Inadmissible:
         return self._write(record, lambda current: replace(current, spec=spec, generation=current.generation + 1))
@@ -120,53 +218,35 @@ class MemoryIntentStore:
         return self._write(record, lambda current: replace(current, finalizer=False))
 
     async def remove(self, record: OrderRecord) -> WriteOutcome:
-        current = self._records.get(record.uid)
-        if current is not None and current.resource_version != record.resource_version:
-            return Conflict()
-        if current is not None:
-            self._remove(record.uid)
-        return Gone()
+        return self._removed(record)
 
     def _write(self, record: OrderRecord, change: Callable[[OrderRecord], OrderRecord]) -> WriteOutcome:
-        current = self._records.get(record.uid)
-        if current is None:
-            return Gone()
-        if current.resource_version != record.resource_version:
-            return Conflict()
-        changed = self._put(replace(change(current), resource_version=str(self._next())))
-        if changed.deleting and not changed.finalizer:
-            self._remove(record.uid)
-        return Written(changed)
-
-    def _put(self, record: OrderRecord) -> OrderRecord:
-        self._records[record.uid] = record
-        self._changed(record.uid)
-        return record
+        written = self._written(record, change)
+        return Written(written) if isinstance(written, OrderRecord) else written
 
     def _remove(self, uid: str) -> None:
-        """Past any finalizer."""
-        self._records.pop(uid)
+        super()._remove(uid)
         self._created.pop(uid, None)
-        self._changed(uid)
-
-    def _next(self) -> int:
-        self._version += 1
-        return self._version
 
 
-class MemoryGroupStore:
-    """All groups of one process, as `MemoryIntentStore` has its intents."""
+class MemoryGroupStore(Records[GroupRecord]):
+    """All groups of one process."""
 
-    def __init__(self, changed: Callable[[str], None], wall_ms: Callable[[], int]) -> None:
-        self._changed, self._wall_ms = changed, wall_ms
-        self._records: dict[str, GroupRecord] = {}
-        self._version = 0
-
-    def create(self, uid: str, spec: OrderGroupSpec, *, namespace: str = "default", name: str | None = None, restored: bool = False) -> GroupRecord:
+    def create(
+        self, uid: str, spec: OrderGroupSpec, *, namespace: str = "default", name: str | None = None, finalizer: bool = False, restored: bool = False
+    ) -> GroupRecord:
         return self._put(
             GroupRecord(
-                uid=uid, namespace=namespace, name=name or uid, generation=1, resource_version=self._next(), created_ms=self._wall_ms(), spec=spec,
-                status=OrderGroupStatus(), restored=restored,
+                uid=uid,
+                namespace=namespace,
+                name=name or uid,
+                generation=1,
+                resource_version=self._next(),
+                created_ms=self._wall_ms(),
+                spec=spec,
+                status=OrderGroupStatus(),
+                finalizer=finalizer,
+                restored=restored,
             )
         )
 
@@ -174,15 +254,7 @@ class MemoryGroupStore:
         record = self._records[uid]
         return self._put(replace(record, spec=spec, generation=record.generation + 1, resource_version=self._next()))
 
-    def delete(self, uid: str) -> None:
-        record = self._records[uid]
-        if record.finalizer:
-            self._put(replace(record, deleting=True, generation=record.generation + 1, resource_version=self._next()))
-        else:
-            self._remove(uid)
-
-    def get(self, uid: str) -> GroupRecord | None:
-        return self._records.get(uid)
+    # ── GroupStore ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def of_account(self, namespace: str, account: str) -> Iterable[GroupRecord]:
         return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
@@ -197,32 +269,61 @@ class MemoryGroupStore:
         return self._write(record, lambda current: replace(current, finalizer=False))
 
     async def remove(self, record: GroupRecord) -> GroupWriteOutcome:
-        if (current := self._records.get(record.uid)) is not None and current.resource_version != record.resource_version:
-            return Conflict()
-        self.delete(record.uid)
-        return Gone()
+        current = self._records.get(record.uid)
+        if current is None or not current.finalizer or current.resource_version != record.resource_version:
+            return self._removed(record)
+        written = self._written(record, lambda current: replace(current, deleting=True, generation=current.generation + 1))
+        return written if isinstance(written, Unavailable) else Gone()
 
     def _write(self, record: GroupRecord, change: Callable[[GroupRecord], GroupRecord]) -> GroupWriteOutcome:
-        current = self._records.get(record.uid)
-        if current is None:
-            return Gone()
-        if current.resource_version != record.resource_version:
-            return Conflict()
-        changed = self._put(replace(change(current), resource_version=self._next()))
-        if changed.deleting and not changed.finalizer:
-            self._remove(record.uid)
-            return Gone()
-        return GroupWritten(changed)
+        written = self._written(record, change)
+        if not isinstance(written, GroupRecord):
+            return written
+        return GroupWritten(written) if written.uid in self._records else Gone()
 
-    def _put(self, record: GroupRecord) -> GroupRecord:
-        self._records[record.uid] = record
-        self._changed(record.uid)
-        return record
 
-    def _remove(self, uid: str) -> None:
-        self._records.pop(uid)
-        self._changed(uid)
+class MemoryAccountStore(Records[AccountRecord]):
+    """All accounts of one process."""
 
-    def _next(self) -> str:
-        self._version += 1
-        return str(self._version)
+    def create(self, uid: str, spec: ExchangeAccountSpec, *, namespace: str = "default", name: str | None = None) -> AccountRecord:
+        return self._put(
+            AccountRecord(
+                uid=uid,
+                namespace=namespace,
+                name=name or uid,
+                generation=1,
+                resource_version=self._next(),
+                created_ms=self._wall_ms(),
+                spec=spec,
+                status=ExchangeAccountStatus(),
+            )
+        )
+
+    def edit(self, uid: str, spec: ExchangeAccountSpec) -> AccountRecord:
+        record = self._records[uid]
+        return self._put(replace(record, spec=spec, generation=record.generation + 1, resource_version=self._next()))
+
+    # ── AccountStore ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def all(self) -> Iterable[AccountRecord]:
+        return self.everything()
+
+    async def list_all(self) -> tuple[AccountRecord, ...] | Unavailable:
+        return tuple(self._records.values())
+
+    async def missing(self, namespace: str, name: str) -> bool:
+        return self.named(namespace, name) is None
+
+    async def write_status(self, record: AccountRecord, status: ExchangeAccountStatus) -> bool:
+        return record.status == status or self._write(record.uid, lambda current: replace(current, status=status))
+
+    async def add_finalizer(self, record: AccountRecord) -> bool:
+        return self._write(record.uid, lambda current: replace(current, finalizer=True))
+
+    async def remove_finalizer(self, record: AccountRecord) -> bool:
+        return self._write(record.uid, lambda current: replace(current, finalizer=False))
+
+    def _write(self, uid: str, change: Callable[[AccountRecord], AccountRecord]) -> bool:
+        """Of fields that this process alone writes: on whatever version there is."""
+        current = self._records.get(uid)
+        return current is None or isinstance(self._written(current, change), AccountRecord)

@@ -506,3 +506,18 @@ def test_two_resting_exits_on_spot_need_a_list_of_the_exchanges_own(policy, cont
                 assert world.intent("take") is None
 
     scenario(story)()
+
+
+@scenario
+async def test_a_member_that_is_cancelled_before_it_is_made_has_ended_and_is_never_made():
+    async with a_group_world() as world:
+        await world.start()
+        spec = a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then"))
+        world.place(spec)
+        await world.settle(entry=OPEN)
+        entry, then = spec.members
+        world.groups.edit("pair", spec.model_copy(update={"members": [entry, then.model_copy(update={"desired_state": DesiredState.CANCELED})]}))
+        await until(lambda: {member.name: (member.state, member.finished) for member in world.group().status.members}["then"] == (CANCELED, True))
+        world.fill("entry", "10")
+        await world.finished()
+        assert world.intent("then") is None

@@ -36,7 +36,7 @@ def test_a_rule_that_is_broken_is_a_validation_error_with_its_sentence(answer, p
 @pytest.mark.parametrize(("answer", "says"), [
     (Answer(401, {"message": "Unauthorized"}), "check the kubeconfig"),
     (Answer(403, {"message": 'orderintents.exchange-kernel.io is forbidden: User "bob" cannot create resource "orderintents"'}),
-     "create, get, list, watch and patch on orderintents.exchange-kernel.io in namespace trading"),
+     "create, get, list, watch and patch on orderintents and ordergroups.exchange-kernel.io in namespace trading"),
     (Answer(404, {"message": 'namespaces "trading" not found', "details": {"name": "trading", "kind": "namespaces"}}), "There is no namespace trading: create it"),
     (Answer(404, {"message": "the server could not find the requested resource"}), "install Exchange Kernel in it"),
     (Answer(413, {"message": "request entity too large"}), "The API server refused: request entity too large."),

@@ -1,0 +1,167 @@
+"""Intents, groups and accounts in one SQLite file: the stores of a kernel without a cluster.
+
+What `memory.py` holds, a table of JSON documents keeps: one transaction for each change, committed before the change is believed. The file is in WAL mode
+and this process's alone: SQLite's exclusive lock on it is the Ownership of its accounts, held until it is closed or the process is gone.
+
+synchronous=FULL, the default, has each commit on the disk before it counts (https://sqlite.org/pragma.html#pragma_synchronous): what was written, a
+power failure does not take back. With NORMAL a power failure may take back the last changes, never the file's consistency: an order sent meanwhile is
+found again at the exchange, but a wish placed meanwhile may be gone. A crash of the process alone loses nothing under either.
+
+All intents are unsettled after a restart: `created_version` is known only of what was made since the file was opened (rule 6).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Generic, Literal, TypeAlias
+
+from exchange_kernel.api import (
+    ExchangeAccountSpec,
+    ExchangeAccountStatus,
+    Model,
+    OrderGroupSpec,
+    OrderGroupStatus,
+    OrderIntentSpec,
+    OrderIntentStatus,
+)
+from exchange_kernel.core.groups import GroupRecord
+from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.stores.memory import MemoryAccountStore, MemoryGroupStore, MemoryIntentStore, NotKept, R, Records
+from exchange_kernel.stores.port import AccountRecord
+
+Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
+Document: TypeAlias = dict[str, Any]
+
+LAYOUT = 1  # of the tables and documents; PRAGMA user_version
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS objects (kind TEXT NOT NULL, uid TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (kind, uid)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS versions (kind TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class FileInUse(Exception):
+    """Another process, or another kernel of this one, has the file."""
+
+
+class NotAnOrdersFile(Exception):
+    """The file can't be read as one of ours."""
+
+
+class OrdersFile:
+    """One file, open and locked. Raises FileInUse or NotAnOrdersFile."""
+
+    def __init__(self, path: str | os.PathLike[str], synchronous: Synchronous = "FULL") -> None:
+        self._path = os.fspath(path)
+        try:
+            self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+        except sqlite3.Error as error:
+            raise self._refusal(error) from error
+        try:
+            self._prepare(synchronous)
+        except sqlite3.Error as error:
+            self._database.close()
+            raise self._refusal(error) from error
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self, synchronous: Synchronous) -> None:
+        execute = self._database.execute
+        execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access: a WAL without shared memory, and the lock is kept
+        execute("PRAGMA journal_mode = WAL")
+        execute(f"PRAGMA synchronous = {synchronous}")
+        execute("BEGIN EXCLUSIVE")
+        (layout,) = execute("PRAGMA user_version").fetchone()
+        if layout not in (0, LAYOUT):
+            raise NotAnOrdersFile(f"{self._path} was written by a newer version (layout {layout}): use that one, or another file.")
+        for statement in filter(str.strip, _TABLES.split(";")):
+            execute(statement)
+        execute(f"PRAGMA user_version = {LAYOUT}")
+        execute("COMMIT")
+
+    def _refusal(self, error: sqlite3.Error) -> Exception:
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            return FileInUse(f"{self._path} is in use by another process, or by another kernel of this one: stop that one, or use another file.")
+        return NotAnOrdersFile(f"{self._path} can't be used as a file of orders: {error}.")
+
+    def read(self, kind: str) -> tuple[list[Document], int]:
+        """All documents of a kind, and the version of its newest change."""
+        rows = self._database.execute("SELECT document FROM objects WHERE kind = ?", (kind,)).fetchall()
+        version = self._database.execute("SELECT version FROM versions WHERE kind = ?", (kind,)).fetchone()
+        return [json.loads(document) for (document,) in rows], version[0] if version is not None else 0
+
+    def write(self, kind: str, uid: str, document: Document | None, version: int) -> None:
+        """One change, whole or not at all; None: the object is gone. Raises NotKept."""
+        execute = self._database.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            if document is None:
+                execute("DELETE FROM objects WHERE kind = ? AND uid = ?", (kind, uid))
+            else:
+                execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?)", (kind, uid, json.dumps(document, ensure_ascii=False)))
+            execute("INSERT OR REPLACE INTO versions VALUES (?, ?)", (kind, version))
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._in_transaction:
+                self._database.rollback()
+            raise NotKept(f"{self._path} could not be written: {error}.") from error
+
+    @property
+    def _in_transaction(self) -> bool:
+        try:
+            return self._database.in_transaction
+        except sqlite3.ProgrammingError:
+            return False  # closed
+
+    def close(self) -> None:
+        """Give the file back. What comes after is not kept."""
+        self._database.close()
+
+
+def _document(record: OrderRecord | GroupRecord | AccountRecord) -> Document:
+    plain = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: value.document() if isinstance(value, Model) else value for name, value in plain.items()}
+
+
+class _Kept(Records[R], Generic[R]):
+    """A store of `memory.py` in a file."""
+
+    KIND: str
+    RECORD: type[R]
+    SPEC: type[Model]
+    STATUS: type[Model]
+
+    def __init__(self, file: OrdersFile, changed: Callable[[str], None], wall_ms: Callable[[], int]) -> None:
+        super().__init__(changed, wall_ms)
+        self._file = file
+        documents, self._version = file.read(self.KIND)
+        for document in documents:
+            record = self.RECORD(**{**document, "spec": self.SPEC.model_validate(document["spec"]), "status": self.STATUS.model_validate(document["status"])})
+            self._records[record.uid] = record
+
+    def _keep(self, record: R) -> None:
+        self._file.write(self.KIND, record.uid, _document(record), self._version)
+
+    def _let_go(self, uid: str) -> None:
+        self._file.write(self.KIND, uid, None, self._version)
+
+
+class SqliteIntentStore(_Kept[OrderRecord], MemoryIntentStore):
+    KIND, RECORD, SPEC, STATUS = "OrderIntent", OrderRecord, OrderIntentSpec, OrderIntentStatus
+
+    def _new_uid(self, group: GroupRecord, name: str) -> str:
+        return str(uuid.uuid4())
+
+
+class SqliteGroupStore(_Kept[GroupRecord], MemoryGroupStore):
+    KIND, RECORD, SPEC, STATUS = "OrderGroup", GroupRecord, OrderGroupSpec, OrderGroupStatus
+
+
+class SqliteAccountStore(_Kept[AccountRecord], MemoryAccountStore):
+    KIND, RECORD, SPEC, STATUS = "ExchangeAccount", AccountRecord, ExchangeAccountSpec, ExchangeAccountStatus

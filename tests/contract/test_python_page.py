@@ -1,0 +1,38 @@
+"""The snippets of docs/python.md that need no cluster run as they stand. The first one is tests/cluster/test_kernel.py's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from exchange_kernel.kernel import State
+from tests.cluster.operating import Exchange
+from tests.conformance.bench import local_bench
+
+PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+
+
+def room_of(number: int) -> dict[str, Any]:
+    snippet = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[number]
+    room: dict[str, Any] = {"__name__": "snippet"}
+    exec(compile(snippet, str(PAGE), "exec"), room)
+    return room
+
+
+async def test_groups(tmp_path):
+    exchange = Exchange(tmp_path)
+    bench = local_bench(exchange, tmp_path)
+    try:
+        kernel = await bench.kernel()
+        entry, then = await room_of(1)["buy_then_sell"](kernel)
+        assert [(await kernel.get_order_state(name)).state for name in (entry, then)] == [State.OPEN, State.PENDING]
+        assert (await kernel.get_order_intent(then)).order.price == 82000
+    finally:
+        await bench.close()
+        exchange.stop()
+
+
+async def test_without_a_cluster(tmp_path, capsys):
+    await room_of(2)["main"](str(tmp_path / "orders.db"))
+    assert "Filled: 0.05 BTC" in capsys.readouterr().out
