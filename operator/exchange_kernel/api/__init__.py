@@ -71,9 +71,10 @@ from exchange_kernel.api.order_terms import (
     TrailingUnit,
     TriggerPriceType,
 )
+from exchange_kernel.api.risk_limit import AccountSelector, NotionalLimit, PositionLimit, RiskLimit, RiskLimitSpec
 
 #: Every kind there is, in the order in which a reader meets them.
-KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount)
+KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount, RiskLimit)
 
 __all__ = [
     "GROUP",
@@ -81,6 +82,7 @@ __all__ = [
     "VERSION",
     "AccountCapabilities",
     "AccountRef",
+    "AccountSelector",
     "AccountSnapshot",
     "AmendQuantity",
     "AmendTarget",
@@ -120,6 +122,7 @@ __all__ = [
     "ModifyPolicy",
     "NativePolicy",
     "NonNegativeDecimal",
+    "NotionalLimit",
     "ObjectMeta",
     "Operation",
     "OrderGroup",
@@ -134,10 +137,13 @@ __all__ = [
     "OrphanPolicy",
     "PartialFillPolicy",
     "PositionEffect",
+    "PositionLimit",
     "PositionSide",
     "PositiveDecimal",
     "RateLimit",
     "ReplaceKind",
+    "RiskLimit",
+    "RiskLimitSpec",
     "SecretRef",
     "SendPolicy",
     "Side",

@@ -52,7 +52,10 @@ class SendClearance:
         return stamp
 
     def check(self, stamp: int) -> Closed | None:
-        return self.session.still_ours(self.term) or self.unchanged()
+        closed = self.session.still_ours(self.term) or self.unchanged()
+        if closed is None:
+            self.session.risk.sends.sent(self.session.clock.monotonic())
+        return closed
 
 
 @dataclass(slots=True)
@@ -72,7 +75,10 @@ class ListClearance:
         return stamp
 
     def check(self, stamp: int) -> Closed | None:
-        return self.session.still_ours(self.term) or self.unchanged()
+        closed = self.session.still_ours(self.term) or self.unchanged()
+        for _ in self.sends if closed is None else ():
+            self.session.risk.sends.sent(self.session.clock.monotonic())
+        return closed
 
 
 @dataclass(slots=True)

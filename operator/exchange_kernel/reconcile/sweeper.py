@@ -77,6 +77,7 @@ class Sweeper:
         markets = await term.exchange.markets()  # the adapter knows how old they may become
         if not isinstance(markets, Unreachable):
             term.markets = markets
+        await session.risk.read_limits()
         began = session.venue_ms()
         listing = await term.exchange.open_orders()
         if isinstance(listing, Unreachable):

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderGroupStatus, OrderIntentSpec, OrderIntentStatus
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.risk import LimitRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +161,23 @@ class AccountStore(Protocol):
         ...
 
     async def remove_finalizer(self, record: AccountRecord) -> bool: ...
+
+
+class LimitStore(Protocol):
+    def of_account(self, namespace: str, account: str) -> tuple[LimitRecord, ...] | None:
+        """The RiskLimits on an account, by name; None until those of its namespace were read once. No I/O."""
+        ...
+
+    async def read(self, namespace: str) -> bool:
+        """Read them all, past all caches; False if they can't be had now."""
+        ...
+
+
+class NoLimits:
+    """For who has none."""
+
+    def of_account(self, namespace: str, account: str) -> tuple[LimitRecord, ...] | None:
+        return ()
+
+    async def read(self, namespace: str) -> bool:
+        return True
