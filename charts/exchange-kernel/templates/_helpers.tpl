@@ -73,6 +73,10 @@ capabilities:
 - apiGroups: [exchange-kernel.io]
   resources: [risklimits]
   verbs: [get, list, watch]
+# What strategies read, which the operator alone writes.
+- apiGroups: [exchange-kernel.io]
+  resources: [markets]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [exchange-kernel.io]
   resources: [orderintents/status, ordergroups/status, exchangeaccounts/status]
   verbs: [patch]

@@ -21,6 +21,7 @@ from exchange_kernel.api.exchange_account import (
     SendPolicy,
     TradingMode,
 )
+from exchange_kernel.api.market import ContractType, Market, MarketSpec
 from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal, SignedDecimal, plain
 from exchange_kernel.api.order_group import (
     FailurePolicy,
@@ -74,7 +75,7 @@ from exchange_kernel.api.order_terms import (
 from exchange_kernel.api.risk_limit import AccountSelector, NotionalLimit, PositionLimit, RiskLimit, RiskLimitSpec
 
 #: Every kind there is, in the order in which a reader meets them.
-KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount, RiskLimit)
+KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount, RiskLimit, Market)
 
 __all__ = [
     "GROUP",
@@ -91,6 +92,7 @@ __all__ = [
     "AttemptStage",
     "Condition",
     "ConditionStatus",
+    "ContractType",
     "DeletionPolicy",
     "DesiredState",
     "DriftPolicy",
@@ -113,7 +115,9 @@ __all__ = [
     "GroupRef",
     "Kind",
     "LookupAuthority",
+    "Market",
     "MarketSnapshot",
+    "MarketSpec",
     "MarketType",
     "MemberCounts",
     "MemberRole",

@@ -37,6 +37,7 @@ from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
 from exchange_kernel.stores.kubernetes_groups import KubernetesGroupStore
 from exchange_kernel.stores.kubernetes_limits import KubernetesLimitStore
+from exchange_kernel.stores.kubernetes_markets import KubernetesMarketStore
 from exchange_kernel.stores.port import AccountRecord, Unavailable
 from exchange_kernel.telemetry import metrics, server
 from exchange_kernel.telemetry.journal import FileJournal
@@ -230,6 +231,7 @@ class _Rooms:
             events=self.events,
             journal=self._journal,
             limits=self.limits,
+            markets=KubernetesMarketStore(self._api),
             without_recovery=self._operator.hooks.without_recovery,
         )
 

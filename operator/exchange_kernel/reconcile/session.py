@@ -29,11 +29,12 @@ from exchange_kernel.reconcile.exposure import AccountRisk
 from exchange_kernel.reconcile.holdings import Holdings
 from exchange_kernel.reconcile.journaled import journaled_exchange
 from exchange_kernel.reconcile.let_go import UnattributedFill
+from exchange_kernel.reconcile.markets import MarketPublisher
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
-from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, LimitStore, NoLimits, Unavailable
+from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -106,6 +107,7 @@ class AccountSession:
         events: Events | None = None,
         journal: Journal | None = None,
         limits: LimitStore | None = None,
+        markets: MarketStore | None = None,
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
@@ -116,6 +118,7 @@ class AccountSession:
         self.term: Term | None = None
         self.trading_mode: TradingMode = account.spec.trading_mode
         self.risk, self.holdings = AccountRisk(self, limits or NoLimits()), Holdings(self)
+        self._markets = MarketPublisher(self, markets) if markets is not None else None
         self.sweeper = Sweeper(self)
         self.absence = AbsencePasses(self)
         self._opener, self._ownership, self._changed = opener, ownership, changed
@@ -352,6 +355,8 @@ class AccountSession:
             background.start(self.sweeper.read_stream(term))
             background.start(self.risk.know_limits())
             background.start(self.holdings.keep(term))
+            if self._markets is not None:
+                background.start(self._markets.keep(term))
             while not term.over.is_set() and not await self.sweeper.sweep():
                 await _either(term.over.wait(), asyncio.sleep(1.0))
             while not term.over.is_set() and problem is not None:
