@@ -1,5 +1,6 @@
 """The kinds: what people write and the operator answers, one module each. Their CRDs and reference pages are generated from here."""
 
+from exchange_kernel.api.account_state import AccountState, AccountStateSpec, AccountStateStatus, AssetBalance, HeldPosition, HeldSide, ReconciliationMetrics
 from exchange_kernel.api.base import GROUP, VERSION, Kind, Model, ObjectMeta, Spec, Status, spec_patch, status_patch
 from exchange_kernel.api.conditions import Condition, ConditionStatus
 from exchange_kernel.api.exchange_account import (
@@ -75,7 +76,7 @@ from exchange_kernel.api.order_terms import (
 from exchange_kernel.api.risk_limit import AccountSelector, NotionalLimit, PositionLimit, RiskLimit, RiskLimitSpec
 
 #: Every kind there is, in the order in which a reader meets them.
-KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount, RiskLimit, Market)
+KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount, RiskLimit, Market, AccountState)
 
 __all__ = [
     "GROUP",
@@ -85,8 +86,12 @@ __all__ = [
     "AccountRef",
     "AccountSelector",
     "AccountSnapshot",
+    "AccountState",
+    "AccountStateSpec",
+    "AccountStateStatus",
     "AmendQuantity",
     "AmendTarget",
+    "AssetBalance",
     "Attempt",
     "AttemptOutcome",
     "AttemptStage",
@@ -113,6 +118,8 @@ __all__ = [
     "GroupMember",
     "GroupMode",
     "GroupRef",
+    "HeldPosition",
+    "HeldSide",
     "Kind",
     "LookupAuthority",
     "Market",
@@ -145,6 +152,7 @@ __all__ = [
     "PositionSide",
     "PositiveDecimal",
     "RateLimit",
+    "ReconciliationMetrics",
     "ReplaceKind",
     "RiskLimit",
     "RiskLimitSpec",

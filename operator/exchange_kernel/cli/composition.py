@@ -35,6 +35,7 @@ from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
+from exchange_kernel.stores.kubernetes_account_states import KubernetesAccountStateStore
 from exchange_kernel.stores.kubernetes_groups import KubernetesGroupStore
 from exchange_kernel.stores.kubernetes_limits import KubernetesLimitStore
 from exchange_kernel.stores.kubernetes_markets import KubernetesMarketStore
@@ -232,6 +233,7 @@ class _Rooms:
             journal=self._journal,
             limits=self.limits,
             markets=KubernetesMarketStore(self._api),
+            states=KubernetesAccountStateStore(self._api),
             without_recovery=self._operator.hooks.without_recovery,
         )
 

@@ -55,6 +55,7 @@ GROUP = "exchange-kernel.io"
 ORDER_INTENTS = Resource(GROUP, "v1alpha1", "orderintents")
 ORDER_GROUPS = Resource(GROUP, "v1alpha1", "ordergroups")
 EXCHANGE_ACCOUNTS = Resource(GROUP, "v1alpha1", "exchangeaccounts")
+ACCOUNT_STATES = Resource(GROUP, "v1alpha1", "accountstates")
 MARKETS = Resource(GROUP, "v1alpha1", "markets")
 RISK_LIMITS = Resource(GROUP, "v1alpha1", "risklimits")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")

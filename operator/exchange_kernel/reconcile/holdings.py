@@ -29,6 +29,8 @@ class Held:
     """One reading. Fills that were known long enough before it began are in it; later ones may be."""
 
     asked_ms: int  # venue time at which the reading began
+    answered_ms: int  # and at which it ended
+    settled: bool  # nothing was known to be filled between the two, nor within lookupDelay before
     balances: tuple[Balance, ...]
     positions: tuple[Position, ...]
     filled: Fills  # what this process knew as filled, lookupDelay before the reading began
@@ -50,6 +52,7 @@ class Holdings:
 
     def __init__(self, session: AccountSession) -> None:
         self._session = session
+        self.published = False  # whether there are readers besides RiskLimits
         self.last: Held | None = None
 
     async def keep(self, term: Term) -> None:
@@ -63,7 +66,7 @@ class Holdings:
             while len(known) > 1 and known[1][0] <= now_ms - term.exchange.capabilities.lookup_delay_ms:
                 known.popleft()
             stale = self.last is None or self.last.filled != known[-1][1]
-            if session.risk.by_position and (stale or session.clock.monotonic() - read_at >= session.account.spec.resync_seconds):
+            if (self.published or session.risk.by_position) and (stale or session.clock.monotonic() - read_at >= session.account.spec.resync_seconds):
                 read_at = session.clock.monotonic()
                 if await self._read(term, now_ms, known[0][1]):
                     session.risk.holdings_read()
@@ -76,5 +79,9 @@ class Holdings:
             positions = await term.exchange.positions()
         if isinstance(balances, Unreachable) or isinstance(positions, Unreachable) or not positions.complete or not balances.complete:
             return False
-        self.last = Held(asked_ms=asked_ms, balances=balances.items, positions=positions.items, filled=filled)
+        settled = filled == self._session.memory.fills_of(self._session.account.uid)
+        answered_ms = self._session.venue_ms()
+        self.last = Held(
+            asked_ms=asked_ms, answered_ms=answered_ms, settled=settled, balances=balances.items, positions=positions.items, filled=filled
+        )
         return True

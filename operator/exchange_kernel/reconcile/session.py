@@ -24,6 +24,7 @@ from exchange_kernel.core.order import AccountFacts, Membership, Now, OrderRecor
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
+from exchange_kernel.reconcile.account_state import AccountStatePublisher, Counters
 from exchange_kernel.reconcile.admission import admit
 from exchange_kernel.reconcile.exposure import AccountRisk
 from exchange_kernel.reconcile.holdings import Holdings
@@ -34,7 +35,7 @@ from exchange_kernel.reconcile.memory import Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
-from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
+from exchange_kernel.stores.port import AccountRecord, AccountStateStore, AccountStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +109,7 @@ class AccountSession:
         journal: Journal | None = None,
         limits: LimitStore | None = None,
         markets: MarketStore | None = None,
+        states: AccountStateStore | None = None,
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
@@ -118,6 +120,8 @@ class AccountSession:
         self.term: Term | None = None
         self.trading_mode: TradingMode = account.spec.trading_mode
         self.risk, self.holdings = AccountRisk(self, limits or NoLimits()), Holdings(self)
+        self.counters, self.holdings.published = Counters(), states is not None
+        self._state = AccountStatePublisher(self, states) if states is not None else None
         self._markets = MarketPublisher(self, markets) if markets is not None else None
         self.sweeper = Sweeper(self)
         self.absence = AbsencePasses(self)
@@ -357,6 +361,8 @@ class AccountSession:
             background.start(self.holdings.keep(term))
             if self._markets is not None:
                 background.start(self._markets.keep(term))
+            if self._state is not None:
+                background.start(self._state.keep(term))
             while not term.over.is_set() and not await self.sweeper.sweep():
                 await _either(term.over.wait(), asyncio.sleep(1.0))
             while not term.over.is_set() and problem is not None:

@@ -61,7 +61,12 @@ class Sweeper:
         if term is None or term.over.is_set():
             return False
         async with self._lock:
+            began = session.clock.monotonic()
             done = await self._sweep(term)
+            session.counters.sweeps += 1
+            session.counters.failed_sweeps += not done
+            session.counters.sweep_took_ms = int((session.clock.monotonic() - began) * 1000)
+            session.counters.last_sweep_ms = session.venue_ms() if done else session.counters.last_sweep_ms
         # Spread by account, so that many accounts never sweep in step.
         spread = 0.9 + (int(session.account.uid.replace("-", "")[:4] or "0", 16) % 200) / 1000
         soon = not done or set(self._suspected) - self._reported

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, MarketSpec, OrderGroupStatus, OrderIntentSpec, OrderIntentStatus
+from exchange_kernel.api import AccountStateStatus, ExchangeAccountSpec, ExchangeAccountStatus, MarketSpec, OrderGroupStatus, OrderIntentSpec, OrderIntentStatus
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.risk import LimitRecord
@@ -205,3 +205,13 @@ class MarketStore(Protocol):
     async def write(self, old: MarketRecord, new: MarketRecord) -> bool: ...
 
     async def remove(self, record: MarketRecord) -> bool: ...
+
+
+class AccountStateStore(Protocol):
+    async def current(self, account: AccountRecord) -> AccountStateStatus | Unavailable:
+        """What was last written, by this process or another; the object is made if there is none."""
+        ...
+
+    async def write(self, account: AccountRecord, old: AccountStateStatus, new: AccountStateStatus) -> bool:
+        """False if it could not be written; `current` is to be asked again."""
+        ...
