@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 Fills: TypeAlias = Mapping[tuple[str, str], Decimal]  # by symbol and side
 
-LOOK_S = 1.0  # how soon after a fill the account is read again, and at most how often
+LOOK_S = 1.0
+AFTER_FILLS_S = 2.0  # how often at most the account is read when fills have come to rest for lookupDelay
+WHILE_FILLING_S = 5.0  # and while they have not: a reading costs a venue like Binance as much as twenty orders
 CONTRACTS = (MarketType.SWAP, MarketType.FUTURE, MarketType.OPTION)
 
 
@@ -65,8 +67,10 @@ class Holdings:
             known.append((now_ms, session.memory.fills_of(account)))
             while len(known) > 1 and known[1][0] <= now_ms - term.exchange.capabilities.lookup_delay_ms:
                 known.popleft()
-            stale = self.last is None or self.last.filled != known[-1][1]
-            if (self.published or session.risk.by_position) and (stale or session.clock.monotonic() - read_at >= session.account.spec.resync_seconds):
+            quiet, stale = known[0][1] == known[-1][1], self.last is None or self.last.filled != known[-1][1]
+            since = session.clock.monotonic() - read_at
+            due = since >= session.account.spec.resync_seconds or (stale and since >= (AFTER_FILLS_S if quiet else WHILE_FILLING_S))
+            if due and (self.published or session.risk.by_position):
                 read_at = session.clock.monotonic()
                 if await self._read(term, now_ms, known[0][1]):
                     session.risk.holdings_read()

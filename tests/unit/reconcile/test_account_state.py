@@ -81,6 +81,19 @@ def test_a_busy_account_is_written_every_five_seconds_at_most():
     story(tell)
 
 
+def test_what_changes_all_the_time_is_written_every_five_seconds_at_most():
+    async def tell(world):
+        held(world, "1")
+        store = await published(world)
+        began = len(store.writes)
+        for _ in range(60):
+            world.desk.session.counters.unsent += 1
+            await asyncio.sleep(0.5)
+        assert 4 <= len(store.writes) - began <= 7
+
+    story(tell)
+
+
 def test_a_reading_that_fails_leaves_the_last_one_and_unknown_orders_are_told():
     async def tell(world):
         held(world, "1")

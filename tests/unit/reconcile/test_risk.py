@@ -174,3 +174,18 @@ def test_a_list_of_two_orders_needs_room_for_two(allowed):
             assert len(live(world)) == (2 if allowed == 2 else 0)
 
     run(whole())
+
+
+def test_a_list_of_two_orders_counts_as_two_of_a_minute():
+    async def whole():
+        async with a_group_world() as world:
+            world.on_spot()
+            limit(world, maxOrdersPerMinute=1)
+            await world.start()
+            world.place(an_oco())
+            await asyncio.sleep(70)
+            assert live(world) == []
+            limit(world, maxOrdersPerMinute=2)
+            await until(lambda: len(live(world)) == 2)
+
+    run(whole())
