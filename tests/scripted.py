@@ -44,7 +44,7 @@ from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NoEvents, NoJournal, Ownership
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
-from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore
+from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore, MemoryLimitStore
 from exchange_kernel.stores.port import AccountRecord
 from tests.builders import T0, a_market, a_venue
 
@@ -481,7 +481,7 @@ class Desk:
     """One life of the operator process."""
 
     def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None, exchanges: dict[str, ScriptedExchange] | None = None,
-                 groups: MemoryGroupStore | None = None) -> None:
+                 groups: MemoryGroupStore | None = None, limits: MemoryLimitStore | None = None) -> None:
         events, journal = events or NoEvents(), journal or NoJournal()
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         self.group_store = groups or MemoryGroupStore(lambda uid: None, LoopClock().wall_ms)
@@ -489,7 +489,7 @@ class Desk:
 
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
-                                  wake=self.wake_intent, changed=changed, events=events, journal=journal)
+                                  wake=self.wake_intent, changed=changed, events=events, journal=journal, limits=limits)
 
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
@@ -502,7 +502,7 @@ class Desk:
         self.group_reconciler = OrderGroupReconciler(
             store=self.group_store, intents=journaled, session_of=self.account_reconciler.session_of, wake_intent=self.intents.wake,
             wake_after=self.groups.wake_after, wall_ms=clock.wall_ms, events=events,
-            unchanged=lambda record, session: self.intent_reconciler.unchanged(record, session, first=True),
+            unchanged=lambda record, session, request, alongside: self.intent_reconciler.unchanged(record, session, request, first=True, alongside=alongside),
         )
         self.intent_reconciler = OrderIntentReconciler(
             store=journaled, memory=self.memory, events=events, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
@@ -574,11 +574,16 @@ class World:
         self.events, self.journal = None, None     # who is told, in all lives
         self.exchanges: dict[str, ScriptedExchange] = {}      # of accounts that are at another one, by UID
         self.store = MemoryIntentStore(lambda uid: self.desk.wake_intent(uid) if self.desk is not None else None, LoopClock().wall_ms)
+        self.limits = MemoryLimitStore(self._limits_changed)
         self.groups = MemoryGroupStore(lambda uid: self.desk.groups.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
+
+    def _limits_changed(self, namespace: str) -> None:
+        for record in self.store.of_account(namespace, "main") if self.desk is not None else ():
+            self.desk.intents.wake(record.uid)
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal, self.exchanges, self._through(self.groups))
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits)
         self.desk.boot()
         return self.desk
 

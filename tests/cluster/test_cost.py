@@ -58,8 +58,8 @@ def test_an_idle_minute_of_fifty_orders_costs_no_status_write_and_one_listing_a_
     time.sleep(60)      # the minute itself is what is measured
     made = {path: count - before.get(path, 0) for path, count in exchange.requests().items() if count != before.get(path, 0)}
     assert status_writes(audit_log, trading.namespace) == writes
-    # One reading of the clock and one list of open orders a sweep: the same for one intent and for fifty.
-    assert set(made) <= {"GET /api/v3/time", "GET /api/v3/openOrders", "WS ping"}
+    # One reading of the clock, one list of open orders and one of the balances a sweep: the same for one intent and for fifty.
+    assert set(made) <= {"GET /api/v3/time", "GET /api/v3/openOrders", "GET /api/v3/account", "WS ping"}
     assert all(count <= 60 / (resync_seconds * 0.9) + 2 for count in made.values()), made
 
 

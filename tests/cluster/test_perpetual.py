@@ -66,11 +66,11 @@ def test_what_the_account_has_not_got_is_denied_before_it_is_sent(swap):
 def test_a_lost_reply_is_found_in_the_lists_and_nothing_is_sent_again(swap):
     swap.exchange.fault(do="drop-reply", match={"method": "POST", "path": "/api/v4/futures/usdt/orders"})
     try:
-        place(swap, "lost", quantity="2", **FAR)
-        swap.await_state("lost", "Open", within=60)
+        place(swap, "lost-reply", quantity="2", **FAR)
+        swap.await_state("lost-reply", "Open", within=60)
     finally:
         swap.exchange.heal()
-    assert order(swap, "lost")["status"] == "open"
-    swap.patch("lost", desiredState="Canceled")
-    swap.wait("lost", "Finished", within=40)
-    assert eventually(lambda: order(swap, "lost")["finish_as"] == "cancelled", within=10, what="the order is cancelled")
+    assert order(swap, "lost-reply")["status"] == "open"
+    swap.patch("lost-reply", desiredState="Canceled")
+    swap.wait("lost-reply", "Finished", within=40)
+    assert eventually(lambda: order(swap, "lost-reply")["finish_as"] == "cancelled", within=10, what="the order is cancelled")

@@ -71,6 +71,19 @@ capabilities:
   resources: [ordergroups]
   verbs: [delete]
 - apiGroups: [exchange-kernel.io]
+  resources: [risklimits]
+  verbs: [get, list, watch]
+# What strategies read, which the operator alone writes.
+- apiGroups: [exchange-kernel.io]
+  resources: [markets]
+  verbs: [get, list, create, patch, delete]
+- apiGroups: [exchange-kernel.io]
+  resources: [accountstates]
+  verbs: [get, create]
+- apiGroups: [exchange-kernel.io]
+  resources: [accountstates/status]
+  verbs: [patch]
+- apiGroups: [exchange-kernel.io]
   resources: [orderintents/status, ordergroups/status, exchangeaccounts/status]
   verbs: [patch]
 - apiGroups: [exchange-kernel.io]
@@ -83,4 +96,18 @@ capabilities:
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- end }}
+
+{{- /* An admission policy and its binding, which holds in the watched namespaces only. */ -}}
+{{- define "exchange-kernel.policy" -}}
+{{- $namespaces := .root.Values.watch.namespaces }}
+{{- range .root.Files.Get .file | splitList "\n---\n" }}
+{{- $document := fromYaml . }}
+{{- if and $namespaces (hasSuffix "Binding" $document.kind) }}
+{{- $names := dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" $namespaces }}
+{{- $_ := set $document.spec "matchResources" (dict "namespaceSelector" (dict "matchExpressions" (list $names))) }}
+{{- end }}
+---
+{{ toYaml $document }}
+{{- end }}
 {{- end }}

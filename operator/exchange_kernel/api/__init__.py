@@ -1,5 +1,6 @@
 """The kinds: what people write and the operator answers, one module each. Their CRDs and reference pages are generated from here."""
 
+from exchange_kernel.api.account_state import AccountState, AccountStateSpec, AccountStateStatus, AssetBalance, HeldPosition, HeldSide, ReconciliationMetrics
 from exchange_kernel.api.base import GROUP, VERSION, Kind, Model, ObjectMeta, Spec, Status, spec_patch, status_patch
 from exchange_kernel.api.conditions import Condition, ConditionStatus
 from exchange_kernel.api.exchange_account import (
@@ -21,6 +22,7 @@ from exchange_kernel.api.exchange_account import (
     SendPolicy,
     TradingMode,
 )
+from exchange_kernel.api.market import ContractType, Market, MarketSpec
 from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal, SignedDecimal, plain
 from exchange_kernel.api.order_group import (
     FailurePolicy,
@@ -71,9 +73,10 @@ from exchange_kernel.api.order_terms import (
     TrailingUnit,
     TriggerPriceType,
 )
+from exchange_kernel.api.risk_limit import AccountSelector, NotionalLimit, PositionLimit, RiskLimit, RiskLimitSpec
 
 #: Every kind there is, in the order in which a reader meets them.
-KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount)
+KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount, RiskLimit, Market, AccountState)
 
 __all__ = [
     "GROUP",
@@ -81,14 +84,20 @@ __all__ = [
     "VERSION",
     "AccountCapabilities",
     "AccountRef",
+    "AccountSelector",
     "AccountSnapshot",
+    "AccountState",
+    "AccountStateSpec",
+    "AccountStateStatus",
     "AmendQuantity",
     "AmendTarget",
+    "AssetBalance",
     "Attempt",
     "AttemptOutcome",
     "AttemptStage",
     "Condition",
     "ConditionStatus",
+    "ContractType",
     "DeletionPolicy",
     "DesiredState",
     "DriftPolicy",
@@ -109,9 +118,13 @@ __all__ = [
     "GroupMember",
     "GroupMode",
     "GroupRef",
+    "HeldPosition",
+    "HeldSide",
     "Kind",
     "LookupAuthority",
+    "Market",
     "MarketSnapshot",
+    "MarketSpec",
     "MarketType",
     "MemberCounts",
     "MemberRole",
@@ -120,6 +133,7 @@ __all__ = [
     "ModifyPolicy",
     "NativePolicy",
     "NonNegativeDecimal",
+    "NotionalLimit",
     "ObjectMeta",
     "Operation",
     "OrderGroup",
@@ -134,10 +148,14 @@ __all__ = [
     "OrphanPolicy",
     "PartialFillPolicy",
     "PositionEffect",
+    "PositionLimit",
     "PositionSide",
     "PositiveDecimal",
     "RateLimit",
+    "ReconciliationMetrics",
     "ReplaceKind",
+    "RiskLimit",
+    "RiskLimitSpec",
     "SecretRef",
     "SendPolicy",
     "Side",

@@ -63,14 +63,14 @@ Time: TypeAlias = Annotated[
 # ── Fields and rules ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def field(description: str, *, default: Any = ..., examples: Sequence[str] = (), minimum: int | None = None, maximum: int | None = None,
-          max_items: int | None = None, key: str | None = None, unique: bool = False) -> Any:
-    """A described field. A list says `max_items`, and `key` (the field by which its items are told apart) or `unique`; it is empty by default."""
+          max_items: int | None = None, key: str | tuple[str, ...] | None = None, unique: bool = False) -> Any:
+    """A described field. A list says `max_items`, and `key` (the field or fields by which its items are told apart) or `unique`; it is empty by default."""
     if examples:
         description = f"{description} For example {' or '.join(examples)}."
     options: dict[str, Any] = {"description": description, "ge": minimum, "le": maximum, "max_length": max_items}
     options |= {"default": default} if max_items is None else {"default_factory": list}
     if key is not None:
-        options["json_schema_extra"] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+        options["json_schema_extra"] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key] if isinstance(key, str) else list(key)}
     elif unique:
         options["json_schema_extra"] = {"x-kubernetes-list-type": "set"}
     return Field(**options)

@@ -40,7 +40,7 @@ def crd(kind: type[Kind]) -> Schema:
                 "name": VERSION,
                 "served": True,
                 "storage": True,
-                "subresources": {"status": {}},
+                **({"subresources": {"status": {}}} if "status" in kind.model_fields else {}),
                 "selectableFields": [{"jsonPath": path} for path in resource.selectable],
                 "additionalPrinterColumns": [
                     {"name": column.name, "type": column.type, "jsonPath": column.path, "description": column.description, "priority": 1 if column.wide else 0}
@@ -55,9 +55,10 @@ def crd(kind: type[Kind]) -> Schema:
 def object_schema(kind: type[Kind]) -> Schema:
     """The structural schema of the whole object."""
     generated = kind.model_json_schema(by_alias=True)
-    spec, status = (_structural(generated["properties"][part], generated["$defs"]) for part in ("spec", "status"))
-    # Shown from the first moment, so that nothing that watches conditions takes an order nobody has looked at for a finished one (kstatus).
-    status["default"] = {name: field["default"] for name, field in status["properties"].items() if "default" in field}
+    parts = {part: _structural(generated["properties"][part], generated["$defs"]) for part in ("spec", "status") if part in kind.model_fields}
+    if "status" in parts:
+        # Shown from the first moment, so that nothing that watches conditions takes an order nobody has looked at for a finished one (kstatus).
+        parts["status"]["default"] = {name: field["default"] for name, field in parts["status"]["properties"].items() if "default" in field}
     schema: Schema = {
         "description": generated["description"],
         "type": "object",
@@ -66,8 +67,7 @@ def object_schema(kind: type[Kind]) -> Schema:
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
             "kind": {"type": "string", "description": kind.__name__},
             "metadata": {"type": "object"},     # the API server's own, and described by it
-            "spec": spec,
-            "status": status,
+            **parts,
         },
     }
     if kind.rules:

@@ -21,7 +21,7 @@ from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
-from exchange_kernel.handlers import exchange_accounts, order_groups, order_intents, settings
+from exchange_kernel.handlers import exchange_accounts, order_groups, order_intents, risk_limits, settings
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
@@ -35,7 +35,10 @@ from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
+from exchange_kernel.stores.kubernetes_account_states import KubernetesAccountStateStore
 from exchange_kernel.stores.kubernetes_groups import KubernetesGroupStore
+from exchange_kernel.stores.kubernetes_limits import KubernetesLimitStore
+from exchange_kernel.stores.kubernetes_markets import KubernetesMarketStore
 from exchange_kernel.stores.port import AccountRecord, Unavailable
 from exchange_kernel.telemetry import metrics, server
 from exchange_kernel.telemetry.journal import FileJournal
@@ -136,6 +139,7 @@ class Operator:
         if not self.hooks.drop_events:
             order_intents.register(registry, rooms.observe_intent, rooms.wake_intent)
             order_groups.register(registry, rooms.groups.observe, rooms.group_wakeups.wake)
+        risk_limits.register(registry, rooms.limits.observe, rooms.wake_namespace)
         exchange_accounts.register(registry, rooms.accounts.observe, rooms.account_wakeups.wake, rooms.account_reconciler.sweep, timer=not self.hooks.no_timer)
         self._register_login(registry)
         return registry
@@ -165,7 +169,7 @@ class _Rooms:
         self.events = EventRecorder(api, self._identity, count=lambda outcome: metrics.EVENTS.labels(outcome=outcome).inc())
         self._journal = FileJournal(operator.journal, self._identity)
         self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
-        self.groups = KubernetesGroupStore(api)
+        self.groups, self.limits = KubernetesGroupStore(api), KubernetesLimitStore(api)
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
         self.group_wakeups = Wakeups(lambda uid: self.group_reconciler.reconcile(uid))
@@ -188,7 +192,9 @@ class _Rooms:
             wake_intent=self.intent_wakeups.wake,
             wake_after=self.group_wakeups.wake_after,
             wall_ms=self._clock.wall_ms,
-            unchanged=lambda record, session: self.intent_reconciler.unchanged(record, session, first=True),
+            unchanged=lambda record, session, request, alongside: self.intent_reconciler.unchanged(
+                record, session, request, first=True, alongside=alongside
+            ),
             events=self.events,
         )
         self.intent_reconciler = OrderIntentReconciler(
@@ -225,6 +231,9 @@ class _Rooms:
             changed=changed,
             events=self.events,
             journal=self._journal,
+            limits=self.limits,
+            markets=KubernetesMarketStore(self._api),
+            states=KubernetesAccountStateStore(self._api),
             without_recovery=self._operator.hooks.without_recovery,
         )
 
@@ -256,6 +265,12 @@ class _Rooms:
             self.intent_wakeups.wake(record.uid)
         for group in self.groups.of_account(account.namespace, account.name):
             self.group_wakeups.wake(group.uid)
+
+    def wake_namespace(self, namespace: str) -> None:
+        """A RiskLimit of the namespace changed: what it held back may go, and what is to be sent is judged anew at the wire."""
+        for account in self.accounts.all():
+            if account.namespace == namespace:
+                self._wake_intents(account)
 
     def _went_back(self, what: str) -> None:
         log.error("the API server was restored to an earlier state: this process starts afresh", what=what)

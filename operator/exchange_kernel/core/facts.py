@@ -12,6 +12,7 @@ from exchange_kernel.core.market_rules import TRIGGERED, request_for
 from exchange_kernel.core.money import ZERO, add, multiply, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import Resolution
+from exchange_kernel.core.risk import Proposal, Refusal, refused
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
 
@@ -252,6 +253,17 @@ class Facts:
         if self.spec.desired_state is DesiredState.CANCELED or (self.seen.group is not None and self.seen.group.unwanted):
             return True
         return self.order.deleting and self.spec.deletion_policy is DeletionPolicy.CANCEL
+
+    def risk(self, request: OrderRequest, *, changes: int | None = None) -> Refusal | None:
+        """4: what of the account's RiskLimits keeps this from being sent. `changes`: the attempt whose order is to be changed by it."""
+        if self.seen.exposure.limits == () or self.seen.market is None:
+            return None
+        amended = changes is not None and request.client_order_id == self.seen.ids[changes]
+        proposal = Proposal(
+            request=request, filled=self.filled(changes).quantity if amended and changes is not None else ZERO, replaces=changes is not None,
+            exit=self.seen.group is not None and self.seen.group.exit,
+        )
+        return refused(proposal, self.seen.exposure, self.seen.market)
 
     def wanted(self, number: int) -> OrderRequest | None:
         """What spec asks of this attempt's order, on the market's grid; None where nothing of it can be changed: an order by quote quantity."""

@@ -12,6 +12,7 @@ from exchange_kernel.api import Attempt, OrderIntentSpec, OrderIntentStatus, Tra
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.risk import Exposure
 from exchange_kernel.core.sending import CancelRecord, SendRecord, Terms
 from exchange_kernel.core.venue import Capabilities, MarketRules
 
@@ -59,6 +60,7 @@ class Membership:
     unwanted: bool = False  # it is to go from the exchange
     native: bool = False  # the exchange keeps the orders as one list: the group sends it whole, and none is changed on its own
     recorded: bool = False  # the group's status tells its end: the object may go
+    exit: bool = False  # it closes what the group's entry opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Seen:
     settle_read_ms: Mapping[int, int] = field(default_factory=dict)  # when the last complete reading of order and trades began
     missing: frozenset[int] = frozenset()  # believed open, and not in a later complete list of open orders
     group: Membership | None = None  # None: no member of a group, or of one that is gone
+    exposure: Exposure = field(default_factory=Exposure)  # what RiskLimits are held against
     holder: str | None = None  # another intent that has the order which this one names
 
 

@@ -76,7 +76,18 @@ class MarketRules:
     min_price: Decimal | None = None
     max_price: Decimal | None = None
     min_notional: Decimal | None = None  # quote units
-    contract_size: Decimal | None = None  # base units of one contract; None on spot
+    contract_size: Decimal | None = None  # of one contract: base units, or quote units if it is inverse; None on spot
+
+    @property
+    def settle(self) -> str | None:
+        """What a contract is settled in, by ccxt's way of writing its symbol (BASE/QUOTE:SETTLE-…); None on spot."""
+        _, colon, settled = self.symbol.partition(":")
+        return settled.partition("-")[0] if colon else None
+
+    @property
+    def inverse(self) -> bool:
+        """Whether a contract is of the quote asset and settled in the base asset."""
+        return self.settle is not None and self.settle == self.base and self.settle != self.quote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,9 @@ class LocalDesk:
             wake_intent=self.intent_wakeups.wake,
             wake_after=self.group_wakeups.wake_after,
             wall_ms=clock.wall_ms,
-            unchanged=lambda record, session: self._intent_reconciler.unchanged(record, session, first=True),
+            unchanged=lambda record, session, request, alongside: self._intent_reconciler.unchanged(
+                record, session, request, first=True, alongside=alongside
+            ),
         )
         self._intent_reconciler = OrderIntentReconciler(
             store=self.intents,

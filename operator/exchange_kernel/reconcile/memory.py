@@ -13,7 +13,7 @@ from decimal import Decimal
 from exchange_kernel.core import fills
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import Bust, ExchangeOrder, Trade
-from exchange_kernel.core.money import ZERO, subtract
+from exchange_kernel.core.money import ZERO, add, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage, Terms
 from exchange_kernel.reconcile.let_go import LetGo, UnattributedFill
@@ -49,6 +49,7 @@ class Memory:
         self._client_id_of: dict[str, str] = {}  # exchange order id → client order id
         self.let_go = LetGo()
         self._untold: list[UnattributedFill] = []
+        self._filled: dict[str, dict[tuple[str, str], Decimal]] = {}  # by account, then by symbol and side: all that it was told of while it ran
         self._unattributed: dict[str, int] = {}  # executions counted so far, by account; status has had all but the last of them
 
     def of(self, client_order_id: str) -> OrderMemory:
@@ -107,8 +108,34 @@ class Memory:
         known.reported_ms = max(known.reported_ms, venue_ms)
         if known.order.status.ended and known.ended_ms is None:
             known.ended_ms = venue_ms
+        self._count(order, before[0], known)
         changed = before != (known.order, len(known.trades), len(known.others))
         return self._uid_of.get(order.client_order_id) if changed else None
+
+    def _count(self, told: ExchangeOrder, before: ExchangeOrder | None, known: OrderMemory) -> None:
+        """Add what is newly filled to the account's total of its market and side."""
+        account = self._account_of.get(told.client_order_id)
+        if account is None or known.order is None or known.order.exchange_order_id != told.exchange_order_id:
+            return
+        more = subtract(known.order.filled_quantity, before.filled_quantity if before is not None else ZERO)
+        if more > 0:
+            totals, key = self._filled.setdefault(account, {}), (told.symbol, told.side)
+            totals[key] = add(totals.get(key, ZERO), more)
+
+    def fills_of(self, account: str) -> dict[tuple[str, str], Decimal]:
+        """How much this process was told of as filled, by symbol and side. It never falls; only its growth means anything."""
+        return dict(self._filled.get(account, {}))
+
+    def filled_of(self, account: str, symbol: str, side: str) -> Decimal:
+        return self._filled.get(account, {}).get((symbol, side), ZERO)
+
+    def of_account(self, account: str) -> list[tuple[str, OrderMemory]]:
+        """What is known of each id that an intent of this ExchangeAccount follows, with the intent's UID."""
+        return [
+            (self._uid_of[client_order_id], known)
+            for client_order_id, bound in self._account_of.items()
+            if bound == account and (known := self._orders.get(client_order_id)) is not None
+        ]
 
     def learn_bust(self, bust: Bust) -> str | None:
         """Take an execution back, once. Returns the UID of the intent to wake, if this is news."""

@@ -22,7 +22,6 @@ from exchange_kernel.core.group_status import Outlook
 from exchange_kernel.core.groups import GroupRecord, Member, Want
 from exchange_kernel.core.order import Membership, OrderRecord
 from exchange_kernel.core.venue import MarketRules
-from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile import order_list
 from exchange_kernel.reconcile.order_intent import WRITE_RETRY_S, Step
 from exchange_kernel.reconcile.ports import Events, NoEvents
@@ -91,7 +90,7 @@ class OrderGroupReconciler:
         wake_intent: Callable[[str], None],
         wake_after: Callable[[str, float], None],
         wall_ms: Callable[[], int],
-        unchanged: Callable[[OrderRecord, AccountSession], Callable[[], Closed | None]],
+        unchanged: order_list.Gate,
         events: Events | None = None,
     ) -> None:
         """`unchanged`: the gate of one member's first send."""
@@ -118,7 +117,10 @@ class OrderGroupReconciler:
             return Membership(held=groups.NO_MEMBER, recorded=True)
         native = group.status.native
         want = groups.want_of(group, member, members, _markets(session), native=native)
-        return Membership(held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status))
+        return Membership(
+            held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status),
+            exit=group.entry is not None and member.spec.role in groups.EXITS,
+        )
 
     def siblings(self, record: OrderRecord) -> list[str]:
         """The UIDs of the other members: what the exchange tells of one may be for them to act on."""

@@ -15,9 +15,11 @@ from exchange_kernel.core.checks.ending import after_the_end, without_account
 from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.events import of_order
+from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import Membership, Now, OrderRecord, Seen
 from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
+from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile import resolver, submitter
 from exchange_kernel.reconcile.memory import Memory
@@ -96,11 +98,11 @@ class OrderIntentReconciler:
                 self._sleep(record.uid, decision)
                 return Step.REST
             case actions.Submit(number=number, request=request):
-                await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, first=number == 1))
+                await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, request, first=number == 1))
             case actions.Replace(number=number, request=request):
-                await submitter.replace(session, record, seen.ids[number], request, self.unchanged(record, session, first=False))
+                await submitter.replace(session, record, seen.ids[number], request, self.unchanged(record, session, request, first=False, changes=number))
             case actions.Amend(number=number, request=request):
-                await submitter.amend(session, record, seen.ids[number], request, self.unchanged(record, session, first=False))
+                await submitter.amend(session, record, seen.ids[number], request, self.unchanged(record, session, request, first=False, changes=number))
             case actions.WriteAmend(number=number, request=request):
                 version = record.resource_version
                 if (step := await self._write(record, seen, decision, session.now())) is not Step.NEXT:
@@ -160,8 +162,13 @@ class OrderIntentReconciler:
         # A write that is not to be had now must not hold up finding out.
         return step is Step.REST or self._store.get(record.uid) is record
 
-    def unchanged(self, decided_on: OrderRecord, session: AccountSession, *, first: bool) -> Callable[[], Closed | None]:
-        """The gate (rule 4): deletion, desired state, suspension, trading mode and deadline as they are at the wire, not as they were decided on."""
+    def unchanged(
+        self, decided_on: OrderRecord, session: AccountSession, request: OrderRequest, *, first: bool, changes: int | None = None, alongside: int = 0
+    ) -> Callable[[], Closed | None]:
+        """The gate (rule 4): deletion, desired state, suspension, trading mode, deadline and risk as they are at the wire, not as they were decided on.
+
+        `changes`: the attempt whose order is changed by the request; `alongside`: so many other orders are in the same request.
+        """
         mode = session.trading_mode
 
         def check() -> Closed | None:
@@ -174,10 +181,15 @@ class OrderIntentReconciler:
                 return Closed("The submit deadline passed meanwhile.")
             if session.trading_mode is not mode:
                 return Closed("The account's trading mode changed meanwhile.")
-            if current.spec.group_ref is not None:
-                group = self._membership(current, session)
-                if (first and group is None) or (group is not None and (group.unwanted or group.held is not None)):
-                    return Closed("Its group does not want it sent any more.")
+            group = self._membership(current, session) if current.spec.group_ref is not None else None
+            if current.spec.group_ref is not None and ((first and group is None) or (group is not None and (group.unwanted or group.held is not None))):
+                return Closed("Its group does not want it sent any more.")
+            seen = session.seen(current, group) if session.risk.limits() != () else None
+            if seen is not None:
+                # Stamped, they count as open already.
+                others = replace(seen.exposure, sent_last_minute=seen.exposure.sent_last_minute + alongside)
+                if (refusal := Facts(current, replace(seen, exposure=others), session.now()).risk(request, changes=changes)) is not None:
+                    return Closed(refusal.message)
             return None
 
         return check

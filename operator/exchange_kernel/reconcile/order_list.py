@@ -13,16 +13,18 @@ from exchange_kernel.core.checks.sending import may_not_send
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.group_status import Outlook
 from exchange_kernel.core.groups import Want
+from exchange_kernel.core.market_rules import request_for
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendStage
+from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile import submitter
 from exchange_kernel.reconcile.session import AccountSession
 
 EXISTS = Waiting("ListExists", "The exchange has the group's list, and not all of its orders are found yet: they are being looked for.")
 
-#: The gate of one member's first send (rule 4).
-Gate = Callable[[OrderRecord, AccountSession], Callable[[], Closed | None]]
+#: The gate of one member's first send (rule 4), in one request with so many others.
+Gate = Callable[[OrderRecord, AccountSession, OrderRequest, int], Callable[[], Closed | None]]
 
 
 async def send(outlook: Outlook, session: AccountSession, gate: Gate, *, again: bool) -> tuple[str, ...] | GroupFound | Unreachable:
@@ -40,7 +42,8 @@ async def send(outlook: Outlook, session: AccountSession, gate: Gate, *, again: 
         if not isinstance(found, NotFound):
             return found
     request = groups.list_request(outlook.group, outlook.members, outlook.markets, list_id, {name: facts.seen.ids[1] for name, (_, facts) in legs.items()})
-    gates = [gate(order, session) for order, _ in legs.values()]
+    asked = {leg.request.client_order_id: leg.request for leg in request.legs}
+    gates = [gate(order, session, asked[facts.seen.ids[1]], len(legs) - 1) for order, facts in legs.values()]
     await submitter.submit_group(session, request, lambda: next((closed for check in gates if (closed := check()) is not None), None))
     return tuple(order.uid for order, _ in legs.values())
 
@@ -52,5 +55,7 @@ def _ready(facts: Facts, want: Want) -> bool:
         return False
     if send.stage is SendStage.NOT_SENT and not due(send.tried_ms, facts.now.venue_ms):
         return False
-    written = facts.recorded_stage(1) is AttemptStage.PREPARED
+    written, market = facts.recorded_stage(1) is AttemptStage.PREPARED, facts.seen.market
+    if market is None or facts.risk(request_for(facts.spec, facts.seen.ids[1], market, quantity=facts.spec.quantity)) is not None:
+        return False
     return written and not facts.unwanted and not want.unwanted and want.held is None and may_not_send(facts) is None

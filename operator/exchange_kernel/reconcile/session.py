@@ -24,14 +24,18 @@ from exchange_kernel.core.order import AccountFacts, Membership, Now, OrderRecor
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
+from exchange_kernel.reconcile.account_state import AccountStatePublisher, Counters
 from exchange_kernel.reconcile.admission import admit
+from exchange_kernel.reconcile.exposure import AccountRisk
+from exchange_kernel.reconcile.holdings import Holdings
 from exchange_kernel.reconcile.journaled import journaled_exchange
 from exchange_kernel.reconcile.let_go import UnattributedFill
+from exchange_kernel.reconcile.markets import MarketPublisher
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
-from exchange_kernel.stores.port import AccountRecord, AccountStore, IntentStore, Unavailable
+from exchange_kernel.stores.port import AccountRecord, AccountStateStore, AccountStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +107,9 @@ class AccountSession:
         changed: Callable[[], None],
         events: Events | None = None,
         journal: Journal | None = None,
+        limits: LimitStore | None = None,
+        markets: MarketStore | None = None,
+        states: AccountStateStore | None = None,
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
@@ -112,6 +119,10 @@ class AccountSession:
         self.census: Census | None = None  # as the last complete sweep counted
         self.term: Term | None = None
         self.trading_mode: TradingMode = account.spec.trading_mode
+        self.risk, self.holdings = AccountRisk(self, limits or NoLimits()), Holdings(self)
+        self.counters, self.holdings.published = Counters(), states is not None
+        self._state = AccountStatePublisher(self, states) if states is not None else None
+        self._markets = MarketPublisher(self, markets) if markets is not None else None
         self.sweeper = Sweeper(self)
         self.absence = AbsencePasses(self)
         self._opener, self._ownership, self._changed = opener, ownership, changed
@@ -236,6 +247,7 @@ class AccountSession:
             settle_read_ms={number: found.settle_read_ms for number, found in known.items() if found.settle_read_ms is not None},
             missing=frozenset(number for number, found in known.items() if found.missing),
             group=group,
+            exposure=self.risk.exposure(record, term.markets.get(record.spec.symbol)),
             holder=holder,
         )
 
@@ -345,6 +357,12 @@ class AccountSession:
                 return
             problem = await self._admit(term)
             background.start(self.sweeper.read_stream(term))
+            background.start(self.risk.know_limits())
+            background.start(self.holdings.keep(term))
+            if self._markets is not None:
+                background.start(self._markets.keep(term))
+            if self._state is not None:
+                background.start(self._state.keep(term))
             while not term.over.is_set() and not await self.sweeper.sweep():
                 await _either(term.over.wait(), asyncio.sleep(1.0))
             while not term.over.is_set() and problem is not None:
@@ -379,6 +397,8 @@ class AccountSession:
             snapshot = await self.store.list_all(self.account.namespace)
             if not isinstance(snapshot, Unavailable):
                 self.memory.begin_term(self.sweeper.belongs, self.version_of)
+                mine = [record for record in snapshot.records if record.spec.account_ref.name == self.account.name]
+                self.risk.sends.take_over(mine, self.clock.wall_ms(), self.clock.monotonic())
                 term.fence = snapshot.version
                 return True
             await _either(term.over.wait(), asyncio.sleep(0.5))

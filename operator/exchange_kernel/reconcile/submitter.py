@@ -52,7 +52,10 @@ class SendClearance:
         return stamp
 
     def check(self, stamp: int) -> Closed | None:
-        return self.session.still_ours(self.term) or self.unchanged()
+        closed = self.session.still_ours(self.term) or self.unchanged()
+        if closed is None:
+            self.session.risk.sends.sent(self.session.clock.monotonic())
+        return closed
 
 
 @dataclass(slots=True)
@@ -72,7 +75,10 @@ class ListClearance:
         return stamp
 
     def check(self, stamp: int) -> Closed | None:
-        return self.session.still_ours(self.term) or self.unchanged()
+        closed = self.session.still_ours(self.term) or self.unchanged()
+        for _ in self.sends if closed is None else ():
+            self.session.risk.sends.sent(self.session.clock.monotonic())
+        return closed
 
 
 @dataclass(slots=True)
@@ -128,11 +134,13 @@ def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOut
             send.stage, send.code = SendStage.EXISTS, code
         case NotSent(reason=reason):
             send.stage, send.reason = SendStage.NOT_SENT, reason
+            session.counters.unsent += 1
         case TimeRefused(reason=reason):
             send.stage, send.reason = SendStage.NOT_SENT, reason
             session.end_term(f"The exchange refused the time of a request: {reason}")
         case Unknown(reason=reason):
             send.stage, send.reason = SendStage.UNKNOWN, reason
+            session.counters.failed_sends += 1
         case UnknownOrder():
             send.stage = SendStage.UNKNOWN  # an amend of an order that may have ended: what it is by then, is read
 

@@ -75,6 +75,10 @@ class Sweeper:
             began = session.clock.monotonic()
             done = await self._sweep(term)
             self._count(done, session.clock.monotonic() - began)
+            session.counters.sweeps += 1
+            session.counters.failed_sweeps += not done
+            session.counters.sweep_took_ms = int((session.clock.monotonic() - began) * 1000)
+            session.counters.last_sweep_ms = session.venue_ms() if done else session.counters.last_sweep_ms
         # Spread by account, so that many accounts never sweep in step.
         spread = 0.9 + (int(session.account.uid.replace("-", "")[:4] or "0", 16) % 200) / 1000
         soon = not done or set(self._suspected) - self._reported
@@ -95,6 +99,7 @@ class Sweeper:
         markets = await term.exchange.markets()  # the adapter knows how old they may become
         if not isinstance(markets, Unreachable):
             term.markets = markets
+        await session.risk.read_limits()
         began = session.venue_ms()
         listing = await term.exchange.open_orders()
         if isinstance(listing, Unreachable):

@@ -16,9 +16,11 @@ from exchange_kernel.api import (
     OrderGroupStatus,
     OrderIntentSpec,
     OrderIntentStatus,
+    RiskLimitSpec,
 )
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.risk import LimitRecord
 from exchange_kernel.stores.port import (
     AccountRecord,
     Conflict,
@@ -327,3 +329,28 @@ class MemoryAccountStore(Records[AccountRecord]):
         """Of fields that this process alone writes: on whatever version there is."""
         current = self._records.get(uid)
         return current is None or isinstance(self._written(current, change), AccountRecord)
+
+
+class MemoryLimitStore:
+    """All RiskLimits of one process. `changed` is called with the namespace."""
+
+    def __init__(self, changed: Callable[[str], None] = lambda namespace: None) -> None:
+        self._changed = changed
+        self._records: dict[tuple[str, str], LimitRecord] = {}
+        self.readable = True
+
+    def put(self, name: str, spec: RiskLimitSpec | None, *, namespace: str = "default") -> None:
+        self._records[namespace, name] = LimitRecord(uid=f"{namespace}/{name}", namespace=namespace, name=name, spec=spec)
+        self._changed(namespace)
+
+    def delete(self, name: str, *, namespace: str = "default") -> None:
+        self._records.pop((namespace, name))
+        self._changed(namespace)
+
+    def of_account(self, namespace: str, account: str) -> tuple[LimitRecord, ...] | None:
+        if not self.readable:
+            return None
+        return tuple(record for key, record in sorted(self._records.items()) if key[0] == namespace and record.covers(account))
+
+    async def read(self, namespace: str) -> bool:
+        return self.readable

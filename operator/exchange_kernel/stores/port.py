@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderGroupStatus, OrderIntentSpec, OrderIntentStatus
+from exchange_kernel.api import AccountStateStatus, ExchangeAccountSpec, ExchangeAccountStatus, MarketSpec, OrderGroupStatus, OrderIntentSpec, OrderIntentStatus
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.risk import LimitRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +161,57 @@ class AccountStore(Protocol):
         ...
 
     async def remove_finalizer(self, record: AccountRecord) -> bool: ...
+
+
+class LimitStore(Protocol):
+    def of_account(self, namespace: str, account: str) -> tuple[LimitRecord, ...] | None:
+        """The RiskLimits on an account, by name; None until those of its namespace were read once. No I/O."""
+        ...
+
+    async def read(self, namespace: str) -> bool:
+        """Read them all, past all caches; False if they can't be had now."""
+        ...
+
+
+class NoLimits:
+    """For who has none."""
+
+    def of_account(self, namespace: str, account: str) -> tuple[LimitRecord, ...] | None:
+        return ()
+
+    async def read(self, namespace: str) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketRecord:
+    """A Market as the store has it."""
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str
+    spec: MarketSpec | None  # None: not to be read by this version
+    owners: Mapping[str, str] = field(default_factory=dict)  # the ExchangeAccounts that need it: names by UID
+
+
+class MarketStore(Protocol):
+    """Writes answer False where something stood in the way: all is looked at and tried again."""
+
+    async def list_all(self, namespace: str) -> tuple[MarketRecord, ...] | Unavailable: ...
+
+    async def create(self, account: AccountRecord, name: str, spec: MarketSpec) -> bool: ...
+
+    async def write(self, old: MarketRecord, new: MarketRecord) -> bool: ...
+
+    async def remove(self, record: MarketRecord) -> bool: ...
+
+
+class AccountStateStore(Protocol):
+    async def current(self, account: AccountRecord) -> AccountStateStatus | Unavailable:
+        """What was last written, by this process or another; the object is made if there is none."""
+        ...
+
+    async def write(self, account: AccountRecord, old: AccountStateStatus, new: AccountStateStatus) -> bool:
+        """False if it could not be written; `current` is to be asked again."""
+        ...

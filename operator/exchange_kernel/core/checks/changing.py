@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from exchange_kernel.api import AmendQuantity, DriftPolicy, ModifyPolicy, ReplaceKind
+from exchange_kernel.core import risk
 from exchange_kernel.core.actions import Amend, Decision, Lookup, Replace, Settle, Waiting, WriteAhead, WriteAmend
 from exchange_kernel.core.checks.pace import RETRY_MS, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
@@ -61,8 +62,11 @@ def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decis
     market = facts.seen.market
     if market is not None and rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
         return Decision(waiting=Waiting("ChangeRefused", f"{problem} The order at the exchange stays as it was."))
-    blocked = may_not_send(facts)
-    return Decision(waiting=blocked, again_ms=RETRY_MS) if blocked is not None else None
+    if (blocked := may_not_send(facts)) is not None:
+        return Decision(waiting=blocked, again_ms=RETRY_MS)
+    if rest > 0 and (refusal := facts.risk(request, changes=facts.numbers[-1])) is not None:
+        return Decision(waiting=Waiting(risk.REASON, f"{refusal.message} The order at the exchange stays as it was."), again_ms=RETRY_MS)
+    return None
 
 
 def _amend(facts: Facts, number: int) -> Decision | None:
@@ -94,4 +98,6 @@ def replace_in_one_request(facts: Facts, number: int) -> Decision | None:
     if send is None or send.stage is not SendStage.PREPARED or not send.quantity or may_not_send(facts) is not None or facts.seen.market is None:
         return None
     request = request_for(facts.spec, facts.seen.ids[number + 1], facts.seen.market, quantity=facts.remaining())
+    if facts.risk(request, changes=number) is not None:
+        return None
     return Decision(Replace(number, request), operation="Replacing") if send.terms == Terms.of(request) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exchange_kernel.api import AttemptStage, OrderState, TradingMode
+from exchange_kernel.core import risk
 from exchange_kernel.core.actions import AddFinalizer, Decision, Submit, Verdict, Waiting, WriteAhead
 from exchange_kernel.core.checks.pace import FUNDS_FREE_MS, RETRY_MS, due
 from exchange_kernel.core.deadline import submit_deadline_passed
@@ -54,7 +55,8 @@ def deny_unsent(facts: Facts) -> Decision | None:
     request = request_for(facts.spec, facts.seen.ids[1], market, quantity=facts.spec.quantity)
     if (problem := unacceptable(request, market, account.capabilities)) is not None:
         return _denied("MarketRules", problem)
-    return None
+    refusal = facts.risk(request)
+    return _denied(risk.REASON, refusal.message) if refusal is not None and not refusal.waits else None
 
 
 def _denied(reason: str, message: str) -> Decision:
@@ -78,6 +80,8 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
     if market is None:
         return Decision(waiting=Waiting("AccountNotReady", "The account is not ready to trade: see its conditions."), again_ms=RETRY_MS)
     request = request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.remaining())
+    if (refusal := facts.risk(request)) is not None:
+        return Decision(waiting=Waiting(risk.REASON, refusal.message), operation=facts.operation, again_ms=RETRY_MS)
     send = facts.send(number)
     if facts.offered_again(number) and send is not None and not due(send.tried_ms, facts.now.venue_ms, FUNDS_FREE_MS * 2**send.refusals):
         return Decision(

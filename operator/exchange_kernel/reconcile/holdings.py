@@ -1,0 +1,91 @@
+"""What an account holds at its exchange, read again soon after each fill and at every resync: balances, and positions where it trades contracts."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypeAlias
+
+from exchange_kernel.api import MarketType
+from exchange_kernel.core.answers import Balance, Listing, Position, Unreachable
+from exchange_kernel.core.money import add, multiply
+from exchange_kernel.core.venue import MarketRules
+
+if TYPE_CHECKING:
+    from exchange_kernel.reconcile.session import AccountSession, Term
+
+Fills: TypeAlias = Mapping[tuple[str, str], Decimal]  # by symbol and side
+
+LOOK_S = 1.0
+AFTER_FILLS_S = 2.0  # how often at most the account is read when fills have come to rest for lookupDelay
+WHILE_FILLING_S = 5.0  # and while they have not: a reading costs a venue like Binance as much as twenty orders
+CONTRACTS = (MarketType.SWAP, MarketType.FUTURE, MarketType.OPTION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One reading. Fills that were known long enough before it began are in it; later ones may be."""
+
+    asked_ms: int  # venue time at which the reading began
+    answered_ms: int  # and at which it ended
+    settled: bool  # nothing was known to be filled between the two, nor within lookupDelay before
+    balances: tuple[Balance, ...]
+    positions: tuple[Position, ...]
+    filled: Fills  # what this process knew as filled, lookupDelay before the reading began
+
+    def quantity_of(self, market: MarketRules, side: str, position_side: str | None) -> Decimal:
+        """How much is held in the direction in which an order of this side opens: negative if the other way."""
+        if market.contract_size is None:
+            held = add(*(add(balance.free, balance.locked) for balance in self.balances if balance.asset == market.base))
+            return held if side == "Buy" else multiply(held, Decimal(-1))
+        of_market = [position for position in self.positions if position.symbol == market.symbol]
+        if position_side is not None:
+            return add(*(position.quantity for position in of_market if position.side == position_side))
+        net = add(*(multiply(position.quantity, Decimal(-1)) if position.side == "Short" else position.quantity for position in of_market))
+        return net if side == "Buy" else multiply(net, Decimal(-1))
+
+
+class Holdings:
+    """One account's."""
+
+    def __init__(self, session: AccountSession) -> None:
+        self._session = session
+        self.published = False  # whether there are readers besides RiskLimits
+        self.last: Held | None = None
+
+    async def keep(self, term: Term) -> None:
+        """Read for as long as the term lasts: at once, soon after what fills, and every resyncSeconds."""
+        session, account = self._session, self._session.account.uid
+        self.last, read_at = None, -math.inf
+        known: deque[tuple[int, Fills]] = deque()  # what was known as filled, and when
+        while not term.over.is_set():
+            now_ms = session.venue_ms()
+            known.append((now_ms, session.memory.fills_of(account)))
+            while len(known) > 1 and known[1][0] <= now_ms - term.exchange.capabilities.lookup_delay_ms:
+                known.popleft()
+            quiet, stale = known[0][1] == known[-1][1], self.last is None or self.last.filled != known[-1][1]
+            since = session.clock.monotonic() - read_at
+            due = since >= session.account.spec.resync_seconds or (stale and since >= (AFTER_FILLS_S if quiet else WHILE_FILLING_S))
+            if due and (self.published or session.risk.by_position):
+                read_at = session.clock.monotonic()
+                if await self._read(term, now_ms, known[0][1]):
+                    session.risk.holdings_read()
+            await asyncio.sleep(LOOK_S)
+
+    async def _read(self, term: Term, asked_ms: int, filled: Fills) -> bool:
+        balances: Listing[Balance] | Unreachable = await term.exchange.balances()
+        positions: Listing[Position] | Unreachable = Listing((), True)
+        if self._session.account.spec.market_type in CONTRACTS:
+            positions = await term.exchange.positions()
+        if isinstance(balances, Unreachable) or isinstance(positions, Unreachable) or not positions.complete or not balances.complete:
+            return False
+        settled = filled == self._session.memory.fills_of(self._session.account.uid)
+        answered_ms = self._session.venue_ms()
+        self.last = Held(
+            asked_ms=asked_ms, answered_ms=answered_ms, settled=settled, balances=balances.items, positions=positions.items, filled=filled
+        )
+        return True

@@ -1,0 +1,110 @@
+"""Markets as objects: what the exchange lists, for strategies to read. Written on change only, and slowly: an exchange has hundreds."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from exchange_kernel.api import ContractType, MarketSpec
+from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.stores.port import AccountRecord, MarketRecord, MarketStore, Unavailable
+
+if TYPE_CHECKING:
+    from exchange_kernel.reconcile.session import AccountSession, Term
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 5.0  # how soon a change is seen, and what could not be written is tried again
+BETWEEN_WRITES_S = 0.25
+MAX_SLUG = 40
+
+
+def market_name(spec: MarketSpec) -> str:
+    """`binance-btc-usdt-1a2b3c4d`: readable, and different for whatever makes it another market."""
+    identity = "|".join((spec.exchange, spec.environment, spec.endpoint or "", spec.market_type, spec.symbol))
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{spec.exchange}-{spec.symbol}".lower()).strip("-")[:MAX_SLUG].rstrip("-")
+    return f"{slug}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+def market_spec(account: AccountRecord, market: MarketRules) -> MarketSpec:
+    spec = account.spec
+    contract = market.contract_size is not None
+    return MarketSpec(
+        exchange=spec.exchange,
+        environment=spec.environment,
+        endpoint=spec.endpoint.rest if spec.endpoint is not None else None,
+        market_type=spec.market_type,
+        symbol=market.symbol,
+        base=market.base,
+        quote=market.quote,
+        settle=market.settle if contract else None,
+        contract_type=(ContractType.INVERSE if market.inverse else ContractType.LINEAR) if contract else None,
+        contract_size=market.contract_size,
+        active=market.active,
+        quantity_step=market.quantity_step,
+        price_step=market.price_step,
+        min_quantity=market.min_quantity,
+        max_quantity=market.max_quantity,
+        min_price=market.min_price,
+        max_price=market.max_price,
+        min_notional=market.min_notional,
+    )
+
+
+class MarketPublisher:
+    """One account's markets. An object is owned by each account that needs it, and goes with the last of them."""
+
+    def __init__(self, session: AccountSession, store: MarketStore) -> None:
+        self._session, self._store = session, store
+
+    async def keep(self, term: Term) -> None:
+        """Write for as long as the term lasts: at its begin, and whenever the exchange's list or the account's symbols change."""
+        done: tuple[Mapping[str, MarketRules], list[str]] | None = None
+        while not term.over.is_set():
+            wanted = (term.markets, self._session.account.spec.symbols)
+            if term.ready and done != wanted and not self._session.account.deleting and await self._publish(term, *wanted):
+                done = wanted
+            await asyncio.sleep(LOOK_S)
+
+    async def _publish(self, term: Term, markets: Mapping[str, MarketRules], symbols: list[str]) -> bool:
+        """Bring the objects in line. True if all are."""
+        account = self._session.account
+        listed = await self._store.list_all(account.namespace)
+        if isinstance(listed, Unavailable):
+            return False
+        specs = {market_name(spec): spec for spec in (market_spec(account, market) for market in markets.values())}
+        there = {record.name: record for record in listed}
+        whole = True
+        for name, spec in specs.items():
+            record = there.get(name)
+            mine = record is not None and account.uid in record.owners
+            # One that is not open for trading is not made, and kept where it is there already: it says that it is closed.
+            needed = (not symbols or spec.symbol in symbols) and (spec.active or mine)
+            if term.over.is_set():
+                return False
+            if not needed and not mine:
+                continue
+            if needed and mine and record is not None and record.spec == spec:
+                continue
+            whole = await self._write(record, name, spec, account, needed=needed) and whole
+            await asyncio.sleep(BETWEEN_WRITES_S)
+        for name, record in there.items():
+            if name not in specs and account.uid in record.owners:
+                # The exchange lists it no more.
+                whole = await self._write(record, name, None, account, needed=False) and whole
+        return whole
+
+    async def _write(self, record: MarketRecord | None, name: str, spec: MarketSpec | None, account: AccountRecord, *, needed: bool) -> bool:
+        if record is None:
+            assert spec is not None
+            return await self._store.create(account, name, spec)
+        owners = {uid: owner for uid, owner in record.owners.items() if uid != account.uid} | ({account.uid: account.name} if needed else {})
+        if not owners:
+            return await self._store.remove(record)
+        return await self._store.write(record, replace(record, spec=spec or record.spec, owners=owners))
