@@ -28,8 +28,9 @@ from kubernetes.client import ApiException
 
 from exchange_kernel.cli.controlplane import ControlPlane, Progress
 from exchange_kernel.core.identity import owner_prefix
-from tests.chaos.judge import LIVE, Judge, Verdict, unconverged
-from tests.chaos.user import MARKETS, NO_ANSWER, Api, User
+from tests.chaos.judge import Judge
+from tests.chaos.user import GROUP, MARKETS, NO_ANSWER, Api, User
+from tests.chaos.verdict import LIVE, Verdict, unconverged
 from tests.chaos.villain import OWNER, Villain, stop_quietly
 from tests.cluster.desks import OPERATOR_USER
 from tests.cluster.operating import Exchange, Trading
@@ -56,7 +57,7 @@ class Storm:
         with ExitStack() as stack:
             plane = stack.enter_context(ControlPlane.start(self.dir / "plane", fsync=False, progress=Progress()))
             plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests"), check=True)
-            plane.kubectl("wait", "--for=condition=Established", "crd/orderintents.exchange-kernel.io", "crd/exchangeaccounts.exchange-kernel.io", "--timeout=30s", check=True)
+            plane.kubectl("wait", "--for=condition=Established", "crd/orderintents.exchange-kernel.io", "crd/ordergroups.exchange-kernel.io", "crd/exchangeaccounts.exchange-kernel.io", "--timeout=30s", check=True)
             plane.kubectl("create", "namespace", NAMESPACE, check=True)
             kubeconfig = plane.kubeconfig_for(OPERATOR_USER, ["system:serviceaccounts"], self.dir / "operator.kubeconfig")
             self.exchange = Exchange(self.dir, symbols=",".join(MARKETS), seed=self.seed)
@@ -79,7 +80,7 @@ class Storm:
 
     def _look(self) -> dict[str, Any]:
         ledger = self.exchange.ledger()
-        self.excess |= self.judge.overexposed(list(self.user.notes), ledger["orders"])
+        self.excess |= self.judge.overexposed(self.user.notes, ledger["orders"])
         return ledger
 
     def _rage(self) -> None:
@@ -89,7 +90,7 @@ class Storm:
         villain.start()
         try:
             turn = 0
-            while len(self.user.notes) < self.intents and villain.is_alive():
+            while len(self.user.notes.intents) < self.intents and villain.is_alive():
                 self._middles = self.exchange.markets()
                 self.user.act()
                 turn += 1
@@ -105,22 +106,27 @@ class Storm:
             villain.join()
 
     def _fill_some(self, random: Random) -> None:
-        """A part or the whole of a few resting orders, besides what the market maker fills."""
-        live = [order for order in self._look()["orders"] if order["status"] in LIVE]
-        for order in random.sample(live, min(2, len(live))):
+        """A part or the whole of a few resting orders, besides what the market maker fills; of groups one or two at once, that no cancel comes between."""
+        ledger = [order for order in self._look()["orders"] if order["status"] in LIVE]
+        found, _ = self.judge.by_intent(self.user.notes, ledger)
+        alone = [order for (_, member), orders in found.items() if not member for order in orders]
+        groups = [orders for group in self.user.notes.groups if (orders := [order for name in group.members for order in found[group.uid, name]])]
+        members = random.choice(groups) if groups else []
+        for order in random.sample(alone, min(2, len(alone))) + random.sample(members, min(random.choice([1, 1, 1, 2]), len(members))):
             _, step, _ = MARKETS[order["unified"]]
             left = Decimal(order["origQty"]) - Decimal(order["executedQty"])
             part = max((left * random.choice([1, 1, 2, 4]) / 4).quantize(step), step)
             self.exchange.try_fill(order["clientOrderId"], str(min(part, left)))
 
     def _tell(self, when: str) -> list[dict[str, Any]] | None:
+        noted = f"{len(self.user.notes.intents)} intents, {len(self.user.notes.groups)} groups"
         try:
             objects = self.api.list()
         except (ApiException, *NO_ANSWER):
-            print(f"{when}: {len(self.user.notes)} intents, the API server does not answer", flush=True)
+            print(f"{when}: {noted}, the API server does not answer", flush=True)
             return None
-        states = Counter((one.get("status") or {}).get("state", "new") for one in objects)
-        print(f"{when}: {len(self.user.notes)} intents ({', '.join(f'{state} {count}' for state, count in sorted(states.items()))}), {self.faults()} faults", flush=True)
+        states = Counter((one.get("status") or {}).get("state", "new") for one in objects if one["kind"] != GROUP)
+        print(f"{when}: {noted} ({', '.join(f'{state} {count}' for state, count in sorted(states.items()))}), {self.faults()} faults", flush=True)
         return objects
 
     def faults(self) -> int:
@@ -151,19 +157,19 @@ class Storm:
         for operator in self.villain.operators:
             if (wrong := stop_quietly(operator)) is not None:
                 print(wrong)
-        print(verdict.line(len(self.user.notes), self.faults()), flush=True)
+        print(verdict.line(len(self.user.notes.intents), len(self.user.notes.groups), self.faults()), flush=True)
         return verdict
 
     def _explain(self, verdict: Verdict, objects: list[dict[str, Any]], orders: list[dict[str, Any]]) -> None:
-        present = {one["metadata"]["uid"]: one for one in objects}
         found, _ = self.judge.by_intent(self.user.notes, orders)
         for uid in sorted(verdict.guilty, key=lambda uid: -len(verdict.guilty[uid]))[:WORST]:
-            one = present.get(uid)
-            print(f"── {one['metadata']['name'] if one else 'gone'} {uid}: {'; '.join(verdict.guilty[uid])}")
-            if one is not None:
-                print(f"   spec {json.dumps(one['spec'])}\n   status {json.dumps(one.get('status'))}")
-            for order in found.get(uid, ()):
-                print(f"   ledger {json.dumps(order)}")
+            print(f"── {uid}: {'; '.join(verdict.guilty[uid])}")
+            for one in objects:
+                if uid in (one["metadata"]["uid"], one["spec"].get("groupRef", {}).get("uid")):
+                    print(f"   {one['metadata']['name']}\n   spec {json.dumps(one['spec'])}\n   status {json.dumps(one.get('status'))}")
+            for whose, mine in found.items():
+                for order in mine if whose[0] == uid else ():
+                    print(f"   ledger {whose[1]} {json.dumps(order)}")
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.proves("F51")
 def test_a_short_storm() -> None:
-    command = [sys.executable, "-u", "-m", "tests.chaos.storm", "--seed", "1", "--intents", "120"]
+    command = [sys.executable, "-u", "-m", "tests.chaos.storm", "--seed", "1", "--intents", "80"]
     done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     print(done.stdout)
     assert done.returncode == 0

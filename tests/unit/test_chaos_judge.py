@@ -6,9 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.core.identity import order_id, owner_prefix
+from exchange_kernel.core.identity import member_order_id, order_id, owner_prefix
+from tests.chaos.group_user import GroupNote
 from tests.chaos.judge import Judge
-from tests.chaos.user import Note
+from tests.chaos.user import Note, Notes
 
 OWNER = owner_prefix("chaos")
 FIRST = order_id(OWNER, uid="u", attempt=1)
@@ -21,7 +22,7 @@ def an_order(status: str, executed: str, client_order_id: str = FIRST) -> dict:
 def an_intent(state: str, filled: str, *, finished: bool) -> dict:
     conditions = [{"type": "Finished", "status": str(finished)}, {"type": "Ready", "status": "True"}]
     status = {"state": state, "filledQuantity": filled, "clientOrderId": FIRST, "observedGeneration": 1, "conditions": conditions}
-    return {"metadata": {"uid": "u", "name": "n", "generation": 1}, "spec": {"quantity": "2"}, "status": status}
+    return {"kind": "OrderIntent", "metadata": {"uid": "u", "name": "n", "generation": 1}, "spec": {"quantity": "2"}, "status": status}
 
 
 @pytest.mark.parametrize(("reason", "objects", "orders", "deleted", "guilty"), [
@@ -39,5 +40,90 @@ def an_intent(state: str, filled: str, *, finished: bool) -> dict:
     ("still unknown", [an_intent("Unknown", "0", finished=False)], [], False, {"unconverged": 1}),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_the_verdict(reason, objects, orders, deleted, guilty):
-    note = Note("n", "u", "BTC/USDT", "Limit", Decimal(2), deleted)
-    assert Judge(OWNER).judge([note], objects, orders, {}).counts == guilty, reason
+    notes = Notes(intents=[Note("n", "u", "BTC/USDT", "Limit", Decimal(2), deleted)])
+    assert Judge(OWNER).judge(notes, objects, orders, {}).counts == guilty, reason
+
+
+# ── Groups ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BRACKET, OCO = ("entry", "take", "stop"), ("take", "stop")
+
+
+def a_leg(member: str, status: str, executed: str, quantity: str = "2", *, attempt: int = 1, of_list: int = -1) -> dict:
+    return {"clientOrderId": member_order_id(OWNER, group_uid="g", member=member, attempt=attempt), "status": status, "origQty": quantity,
+            "executedQty": executed, "orderListId": of_list}
+
+
+def its_objects(orders: list[dict], names: tuple[str, ...], said: dict[str, str]) -> list[dict]:
+    """The group and its members as the ledger has them, all with `said` as the group's conditions, each <status>/<reason>."""
+    filled = {name: sum(Decimal(order["executedQty"]) for order in orders if order["clientOrderId"] == a_leg(name, "", "")["clientOrderId"]) for name in names}
+    conditions = [{"type": kind, "status": word.split("/")[0], "reason": word.split("/")[1]} for kind, word in said.items()]
+    members = [{"name": name, "uid": f"u-{name}", "filledQuantity": str(filled[name])} for name in names]
+    objects = [{"kind": "OrderGroup", "metadata": {"uid": "g", "name": "g", "generation": 1}, "spec": {},
+                "status": {"observedGeneration": 1, "members": members, "conditions": conditions}}]
+    for name in names:
+        mine = [order for order in orders if order["clientOrderId"] == a_leg(name, "", "")["clientOrderId"]]
+        live = any(order["status"] in ("NEW", "PARTIALLY_FILLED") for order in mine)
+        one = an_intent("Open" if live else "Filled" if filled[name] == 2 else "Canceled", str(filled[name]), finished=not live)
+        one["metadata"] |= {"uid": f"u-{name}", "name": f"g-{name}"}
+        one["spec"]["groupRef"] = {"name": "g", "uid": "g", "member": name}
+        one["status"]["clientOrderId"] = mine[-1]["clientOrderId"] if mine else None
+        objects.append(one)
+    return objects
+
+
+def a_note(names: tuple[str, ...], policy: str = "CancelEntries", **changes: object) -> GroupNote:
+    spec = {"mode": "Bracket" if "entry" in names else "OneCancelsOther", "deletionPolicy": policy, "members": [{"name": name, "quantity": "2"} for name in names]}
+    return GroupNote({"metadata": {"name": "g"}, "spec": spec}, "g", **changes)
+
+
+WORKS = {"Ready": "True/Working", "Protected": "True/StopWorking", "Succeeded": "Unknown/Working", "Finished": "False/Working"}
+ENDED = {"Ready": "True/Filled", "Succeeded": "True/Filled", "Finished": "True/Filled"}
+
+
+@pytest.mark.parametrize(("reason", "names", "said", "orders", "guilty"), [
+    ("both rest", OCO, WORKS, [a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0")], {}),
+    ("one filled", OCO, ENDED, [a_leg("take", "FILLED", "2"), a_leg("stop", "CANCELED", "0")], {}),
+    ("both filled, and it is said", OCO, {**ENDED, "Succeeded": "False/BothLegsFilled"}, [a_leg("take", "FILLED", "2"), a_leg("stop", "CANCELED", "1")], {}),
+    ("both filled, and nobody says so", OCO, ENDED, [a_leg("take", "FILLED", "2"), a_leg("stop", "CANCELED", "1")], {"oco violations unreported": 1}),
+    ("said of one that filled alone", OCO, {**ENDED, "Succeeded": "False/BothLegsFilled"}, [a_leg("take", "FILLED", "2"), a_leg("stop", "CANCELED", "0")],
+     {"oco violations unreported": 1}),
+    ("the other of what filled rests on", OCO, WORKS, [a_leg("take", "FILLED", "2"), a_leg("stop", "NEW", "0")], {"overexposed": 1}),
+    ("finished with a live order", OCO, ENDED, [a_leg("take", "NEW", "0"), a_leg("stop", "CANCELED", "0")], {"false terminals": 1}),
+    ("at rest, and not Ready", OCO, {**WORKS, "Ready": "False/Placing"}, [a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0")], {"unconverged": 1}),
+    ("a member's id twice", OCO, ENDED, [a_leg("take", "FILLED", "1"), a_leg("take", "FILLED", "1"), a_leg("stop", "CANCELED", "0")], {"duplicates": 1}),
+    ("two lists", OCO, WORKS, [a_leg("take", "NEW", "0", of_list=1), a_leg("stop", "NEW", "0", of_list=2)], {"duplicates": 1}),
+    ("exits for what the entry filled", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1"), a_leg("stop", "NEW", "0", "1")], {}),
+    ("exits above what it filled", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1"), a_leg("stop", "NEW", "0", "2")],
+     {"overexposed": 1}),
+    ("a stop above what is left to close", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "CANCELED", "1"), a_leg("stop", "NEW", "0")],
+     {"overexposed": 1}),
+    ("held as it is, for the entry may fill on", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "CANCELED", "1"), a_leg("stop", "NEW", "0", "1")], {}),
+    ("no stop, and it is said", BRACKET, {**WORKS, "Protected": "False/StopRejected"}, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {}),
+    ("no stop, and nobody says so", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {"unprotected unreported": 1}),
+    ("a stop for less", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1")], {"unprotected unreported": 1}),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_the_verdict_on_a_group(reason, names, said, orders, guilty):
+    assert Judge(OWNER).judge(Notes(groups=[a_note(names)]), its_objects(orders, names, said), orders, {}).counts == guilty, reason
+
+
+POSITION = [a_leg("entry", "FILLED", "2"), a_leg("take", "CANCELED", "0")]
+
+
+@pytest.mark.parametrize(("reason", "note", "orders", "left", "guilty"), [
+    ("a position keeps its stop", a_note(BRACKET, deleted=True), [*POSITION, a_leg("stop", "NEW", "0")], ("stop",), {}),
+    ("not under CancelAll", a_note(BRACKET, "CancelAll", deleted=True), [*POSITION, a_leg("stop", "NEW", "0")], ("stop",), {"false terminals": 1}),
+    ("no position, no stop", a_note(BRACKET, deleted=True), [a_leg("entry", "CANCELED", "0"), a_leg("stop", "CANCELED", "0")], (), {}),
+    ("a take profit left", a_note(BRACKET, deleted=True), [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0")], ("take",), {"false terminals": 1}),
+    ("gone, and nobody deleted it", a_note(OCO), [], (), {"false terminals": 1}),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_the_verdict_on_a_group_that_is_gone(reason, note, orders, left, guilty):
+    objects = [one for one in its_objects(orders, BRACKET, WORKS) if one["spec"].get("groupRef", {}).get("member") in left]
+    assert Judge(OWNER).judge(Notes(groups=[note]), objects, orders, {}).counts == guilty, reason
+
+
+@pytest.mark.parametrize(("removed", "guilty"), [({"stop"}, {}), (set(), {"false terminals": 1})])
+def test_a_members_object_goes_only_if_somebody_deletes_it(removed, guilty):
+    orders = [a_leg("take", "FILLED", "2"), a_leg("stop", "CANCELED", "0")]
+    objects = its_objects(orders, OCO, ENDED)[:2]
+    assert Judge(OWNER).judge(Notes(groups=[a_note(OCO, removed=removed)]), objects, orders, {}).counts == guilty
