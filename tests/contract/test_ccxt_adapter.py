@@ -407,6 +407,15 @@ async def test_a_lookup_reads_the_venues_own_numbers() -> None:
     assert (by_theirs.params.get("origClientOrderId"), by_theirs.params.get("orderId")) == (None, "28")
 
 
+@pytest.mark.proves("rule 5")
+async def test_the_order_of_a_trade_is_found_by_the_venues_id_alone() -> None:
+    """A trade on spot does not tell our id; whose order it is of is asked before the absence of another is believed."""
+    async with connected() as (exchange, venue):
+        venue.on(*LOOKUP, says(200, an_order(clientOrderId=ID, status="FILLED")))
+        assert isinstance(await exchange.lookup(OrderRef("BTC/USDT", "", "28")), Found)
+        assert isinstance(await exchange.lookup(OrderRef("BTC/USDT", "", "29")), Unreachable), "that of another order is no answer"
+
+
 @pytest.mark.proves("rule 14", "F46")
 @pytest.mark.parametrize(("status", "headers", "seconds"), [(429, {"Retry-After": "30"}, 30.0), (418, {"Retry-After": "120"}, 120.0), (418, {}, 120.0)])
 async def test_the_venues_stay_away_holds_for_the_whole_account(status: int, headers: dict[str, str], seconds: float) -> None:

@@ -218,7 +218,9 @@ def account_refusal(reply: Reply, dialect: Dialect) -> Refused | Unreachable:
 
 
 def _is(order: ExchangeOrder, ref: OrderRef) -> bool:
-    return (order.symbol, order.client_order_id) == (ref.symbol, ref.client_order_id) and ref.exchange_order_id in (None, order.exchange_order_id)
+    """Asked for by the venue's id alone, where a trade does not tell ours, it is any order of that id."""
+    named = ref.client_order_id == order.client_order_id or (not ref.client_order_id and ref.exchange_order_id is not None)
+    return named and order.symbol == ref.symbol and ref.exchange_order_id in (None, order.exchange_order_id)
 
 
 def _unproved(reply: VenueError | Silence | Answered) -> NotSent | Unknown:
