@@ -148,7 +148,7 @@ def intent(name: str, **spec: Any) -> dict[str, Any]:
 def operator_arguments(kubeconfig: Path, *namespaces: str, lease_seconds: float = 6.0, extra: tuple[str, ...] = ()) -> list[str]:
     watched = [argument for namespace in namespaces for argument in ("--namespace", namespace)] or ["--all-namespaces"]
     return ["run", *watched, "--kubeconfig", str(kubeconfig), "--lease-namespace", "exchange-kernel-system", "--host", "127.0.0.1", "--port", "0",
-            "--lease-seconds", str(lease_seconds)]
+            "--lease-seconds", str(lease_seconds), *extra]
 
 
 def status_writes(audit_log: Path, namespace: str, name: str | None = None, *, resource: str = "orderintents") -> int:
