@@ -38,7 +38,7 @@ def nothing(exchange: Exchange) -> None:
 TROUBLES = (
     Trouble("wrong-key", {}, nothing, "CredentialsValid", "Refused", "check the Secret that spec.credentialsSecretRef names"),
     Trouble("half-a-key", {}, nothing, "CredentialsValid", "CredentialsIncomplete", "lacks secret"),
-    Trouble("unknown-venue", {"exchange": "cryptopia"}, nothing, "Connected", "UnknownExchange", "see the list of exchanges"),
+    Trouble("unknown-venue", {"exchange": "cryptopia"}, nothing, "Connected", "UnknownExchange", "docs/exchanges.md has the list"),
     Trouble("refused-venue", {"exchange": "bitfinex"}, nothing, "Connected", "UnsafeExchange", "can't be traded safely"),
     Trouble("nobody-there", {}, lambda exchange: exchange.fault(do="silence", mode="refuse"), "Connected", "Unreachable", "Check spec.endpoint",
             Exchange.heal),
@@ -72,6 +72,7 @@ def conditions(trading: Any, name: str) -> dict[str, dict[str, Any]]:
     return {one["type"]: one for one in account.get("status", {}).get("conditions", [])}
 
 
+@pytest.mark.timeout(300)       # eight accounts are watched for a while, and then for being well again
 def test_each_trouble_has_its_condition_asks_little_and_is_over_when_it_is_mended(desk, exchanges, audit_log):
     trading, namespace = desk.trading, desk.trading.namespace
     for trouble in TROUBLES:
