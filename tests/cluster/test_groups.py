@@ -248,17 +248,17 @@ def test_deleting_the_namespace_cancels_the_stop_of_an_open_position_too(desk, k
 # ── What kubectl shows ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_get_og_shows_the_columns(trading):
-    group = Group(trading, "shown").oco()
+    group = Group(trading, "in-columns").oco()
     group.await_state("Open", "take", "stop")
     eventually(lambda: group.condition("Ready") == ("True", "Working"), within=10, what="it works")
-    head, row = trading.run("get", "og", "shown").splitlines()
+    head, row = trading.run("get", "og", "in-columns").splitlines()
     assert head.split() == ["NAME", "MODE", "MEMBERS", "OPEN", "FILLED", "SUCCEEDED", "REASON", "AGE"]
-    assert row.split()[:7] == ["shown", "OneCancelsOther", "2", "2", "0", "Unknown", "Working"]
+    assert row.split()[:7] == ["in-columns", "OneCancelsOther", "2", "2", "0", "Unknown", "Working"]
     for title in ("ACCOUNT", "FINISHED", "PROTECTED", "UNKNOWN"):
-        assert title in trading.run("get", "og", "shown", "-o", "wide").splitlines()[0]
-    assert trading.run("get", "oi", "-l", "exchange-kernel.io/group=shown", "-o", "name").split() == [
-        f"orderintent.exchange-kernel.io/shown-{name}" for name in ("stop", "take")]
-    assert "ordergroup.exchange-kernel.io/shown" in trading.run("get", "trading", "-o", "name")
-    assert "shown" in trading.run("get", "og", "--field-selector", "spec.mode=OneCancelsOther", "-o", "name")
+        assert title in trading.run("get", "og", "in-columns", "-o", "wide").splitlines()[0]
+    assert trading.run("get", "oi", "-l", "exchange-kernel.io/group=in-columns", "-o", "name").split() == [
+        f"orderintent.exchange-kernel.io/in-columns-{name}" for name in ("stop", "take")]
+    assert "ordergroup.exchange-kernel.io/in-columns" in trading.run("get", "trading", "-o", "name")
+    assert "in-columns" in trading.run("get", "og", "--field-selector", "spec.mode=OneCancelsOther", "-o", "name")
     group.patch(desiredState="Canceled")
     group.wait("Succeeded")
