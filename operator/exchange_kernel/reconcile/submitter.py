@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,33 +38,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class SendClearance:
-    """Permission for one submit: the term it was decided in, its Lease, and nothing about the intent or its account having changed since the decision."""
+    """Permission for one request that sends: the term it was decided in, its Lease, and nothing of intent or account having changed since the decision."""
 
     session: AccountSession
     term: Term
-    send: SendRecord
-    unchanged: Callable[[], Closed | None]
-
-    def stamp(self) -> int | Closed:
-        stamp = self.session.stamp(self.term)
-        if not isinstance(stamp, Closed):
-            self.send.last_stamp_ms = max(self.send.last_stamp_ms or 0, stamp)
-        return stamp
-
-    def check(self, stamp: int) -> Closed | None:
-        closed = self.session.still_ours(self.term) or self.unchanged()
-        if closed is None:
-            self.session.risk.sends.sent(self.session.clock.monotonic())
-        return closed
-
-
-@dataclass(slots=True)
-class ListClearance:
-    """Permission for one request that sends several orders."""
-
-    session: AccountSession
-    term: Term
-    sends: list[SendRecord]
+    sends: Sequence[SendRecord]  # one, or those of a list's orders
     unchanged: Callable[[], Closed | None]
 
     def stamp(self) -> int | Closed:
@@ -109,7 +87,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
     async def send_and_remember() -> None:
         began = session.clock.monotonic()
         try:
-            outcome = await exchange.submit(request, SendClearance(session, term, send, unchanged))
+            outcome = await exchange.submit(request, SendClearance(session, term, (send,), unchanged))
         except BaseException as error:
             # An adapter that raises has a bug; whether bytes left is not known.
             log.error("submit failed in the adapter", client_order_id=client_order_id, exc_info=error)
@@ -160,7 +138,7 @@ async def submit_group(session: AccountSession, request: GroupRequest, unchanged
     async def send_and_remember() -> None:
         outcome: GroupOutcome = Unknown("The adapter failed.")
         try:
-            outcome = await exchange.submit_group(request, ListClearance(session, term, sends, unchanged))
+            outcome = await exchange.submit_group(request, SendClearance(session, term, sends, unchanged))
         except BaseException as error:
             log.error("a list failed in the adapter", list_id=request.list_id, exc_info=error)
         if isinstance(outcome, GroupAccepted):
@@ -188,7 +166,7 @@ async def replace(session: AccountSession, record: OrderRecord, old: str, reques
 
     async def replace_and_remember() -> None:
         try:
-            outcome = await exchange.replace(_ref(session, record, old), request, SendClearance(session, term, send, unchanged))
+            outcome = await exchange.replace(_ref(session, record, old), request, SendClearance(session, term, (send,), unchanged))
         except BaseException as error:
             log.error("replace failed in the adapter", client_order_id=request.client_order_id, exc_info=error)
             outcome = Replaced(Unknown("The adapter failed."), Unknown("The adapter failed."))
@@ -214,7 +192,7 @@ async def amend(session: AccountSession, record: OrderRecord, client_order_id: s
     async def amend_and_remember() -> None:
         outcome: AmendOutcome = Unknown("The adapter failed.")
         try:
-            outcome = await exchange.amend(ref, request, SendClearance(session, term, send, unchanged))
+            outcome = await exchange.amend(ref, request, SendClearance(session, term, (send,), unchanged))
         except BaseException as error:
             log.error("amend failed in the adapter", client_order_id=client_order_id, exc_info=error)
         _remember_send(session, send, outcome)
