@@ -506,7 +506,7 @@ class Desk:
         )
         self.intent_reconciler = OrderIntentReconciler(
             store=journaled, memory=self.memory, events=events, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
-            membership=self.group_reconciler.membership, written=self._wake_group,
+            membership=self.group_reconciler.membership, undone=self.group_reconciler.undone, written=self._wake_group,
         )
 
     def wake_intent(self, uid: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
 
 
@@ -38,8 +39,8 @@ def run(main, loop_factory=VirtualTimeLoop):
 def scenario(test):
     """A test that is a coroutine, run in virtual time."""
 
-    def in_virtual_time():
-        run(test())
+    @functools.wraps(test)
+    def in_virtual_time(**cases):
+        run(test(**cases))
 
-    in_virtual_time.__name__, in_virtual_time.__doc__ = test.__name__, test.__doc__
     return in_virtual_time

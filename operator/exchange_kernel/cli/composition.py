@@ -205,6 +205,7 @@ class _Rooms:
             wall_ms=self._clock.wall_ms,
             events=self.events,
             membership=self.group_reconciler.membership,
+            undone=self.group_reconciler.undone,
             written=self._wake_group,
         )
 

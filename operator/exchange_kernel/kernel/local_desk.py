@@ -112,6 +112,7 @@ class LocalDesk:
             wake_after=self.intent_wakeups.wake_after,
             wall_ms=clock.wall_ms,
             membership=self._group_reconciler.membership,
+            undone=self._group_reconciler.undone,
             written=self._wake_group,
         )
 

@@ -61,6 +61,11 @@ class Memory:
     def peek(self, client_order_id: str) -> OrderMemory | None:
         return self._orders.get(client_order_id)
 
+    def filled(self, client_order_id: str) -> Decimal:
+        """How much of it the exchange has told of."""
+        known = self._orders.get(client_order_id)
+        return known.order.filled_quantity if known is not None and known.order is not None else ZERO
+
     def bind(self, client_order_id: str, uid: str, account: str) -> None:
         """The intent `uid`, on the ExchangeAccount `account`, follows this id."""
         self._uid_of[client_order_id], self._account_of[client_order_id] = uid, account

@@ -21,6 +21,7 @@ from exchange_kernel.core.group_events import EDIT_REVERTED, STOP_LEFT, of_group
 from exchange_kernel.core.group_status import Outlook
 from exchange_kernel.core.groups import GroupRecord, Member, Want
 from exchange_kernel.core.order import Membership, OrderRecord
+from exchange_kernel.core.standing_cancels import StandingCancels, standing_cancels
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.reconcile import order_list
 from exchange_kernel.reconcile.order_intent import WRITE_RETRY_S, Step
@@ -75,6 +76,7 @@ class _Memory:
     listed: bool = False  # its list was handed to the adapter by this process
     trouble: Waiting | None = None
     failures: int = 0
+    standing: StandingCancels | None = None
     news_ms: int | None = None  # since when there has been something to write that may wait for more
 
 
@@ -127,6 +129,16 @@ class OrderGroupReconciler:
         group = self._store.get(record.spec.group_ref.uid) if record.spec.group_ref is not None else None
         return [member.uid for member in group.status.members if member.uid not in (None, record.uid)] if group is not None else []
 
+    def undone(self, record: OrderRecord, session: AccountSession) -> bool:
+        """Whether another's fill undid this member's order, by what was reckoned before it filled. False means no more than that it has to be reckoned."""
+        ref = record.spec.group_ref
+        group = self._store.get(ref.uid) if ref is not None else None
+        memory = self._memory.get(group.uid) if group is not None else None
+        standing = memory.standing if memory is not None else None
+        if group is None or standing is None or standing.generation != group.generation:
+            return False
+        return any(session.memory.filled(other) >= enough for other, enough in standing.triggers.get(record.uid, {}).items())
+
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def reconcile(self, uid: str) -> None:
@@ -143,6 +155,7 @@ class OrderGroupReconciler:
             if outlook is None:
                 return  # the account is not ours, or not yet: its session wakes us
             self._wake_members(outlook)
+            self._stand_by(outlook)
             if await self._step(outlook, session) is Step.REST:
                 return
         log.error("a group did not come to rest", group=uid)
@@ -224,6 +237,14 @@ class OrderGroupReconciler:
             if member.order is not None and memory.told.get(member.name) != (news := (want.unwanted, want.held)):
                 memory.told[member.name] = news
                 self._wake_intent(member.order.uid)
+
+    def _stand_by(self, outlook: Outlook) -> None:
+        """Reckon whose cancel another's fill will want, unless the exchange sees to that, or nothing of it changed since it was last reckoned."""
+        memory = self._memory[outlook.group.uid]
+        if outlook.trouble is not None or outlook.native or outlook.group.status.native or outlook.group.finished:
+            memory.standing = None
+            return
+        memory.standing = standing_cancels(outlook.group, outlook.members, outlook.markets, before=memory.standing)
 
     async def _step(self, outlook: Outlook, session: AccountSession | Waiting) -> Step:
         """The first thing that is to be done, or rest."""

@@ -17,7 +17,7 @@ from exchange_kernel.core.decide import decide
 from exchange_kernel.core.events import of_order
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import Membership, Now, OrderRecord, Seen
-from exchange_kernel.core.sending import SendRecord, SendStage
+from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed
@@ -31,6 +31,7 @@ from exchange_kernel.telemetry import metrics
 log = structlog.get_logger(__name__)
 
 MAX_STEPS = 24  # an order's longest way through one call is about eight; more is a bug, and must not spin
+NEVER_CANCELLED = CancelRecord()
 WRITE_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -55,11 +56,15 @@ class OrderIntentReconciler:
         wall_ms: Callable[[], int],
         events: Events | None = None,
         membership: Callable[[OrderRecord, AccountSession], Membership | None] = lambda record, session: None,
+        undone: Callable[[OrderRecord, AccountSession], bool] = lambda record, session: False,
         written: Callable[[OrderRecord], None] = lambda record: None,
     ) -> None:
-        """`membership`: what its group wants of an intent; `written` is told each record that was written, for whoever else goes by it."""
+        """`membership`: what its group wants of an intent; `undone`: whether that is known already to be no order any more, for what another filled.
+
+        `written` is told each record that was written, for whoever else goes by it.
+        """
         self._store, self._memory = store, memory
-        self._membership, self._tell_written = membership, written
+        self._membership, self._undone, self._tell_written = membership, undone, written
         self._session_of, self._wake_after, self._wall_ms = session_of, wake_after, wall_ms
         self._events = events or NoEvents()
         self._last: dict[str, OrderRecord] = {}  # the newest record of each unfinished intent: what a force-delete leaves us (rule 11)
@@ -78,6 +83,9 @@ class OrderIntentReconciler:
                 continue
             if session is None:
                 return  # not known yet: its account wakes us
+            if record.spec.group_ref is not None and (known := self._plainly_working(record, session)) is not None and self._undone(record, session):
+                await submitter.cancel(session, record, known)  # by what was reckoned before: every decision is made after it
+                continue
             seen = session.seen(record, self._membership(record, session) if record.spec.group_ref is not None else None)
             if seen is None:
                 return  # the account is not ours, or not yet: its session wakes us
@@ -87,6 +95,18 @@ class OrderIntentReconciler:
                 return
         log.error("an order did not come to rest", intent=uid)
         self._wake_after(uid, 5.0)
+
+    def _plainly_working(self, record: OrderRecord, session: AccountSession) -> str | None:
+        """The client order id of an order of which all is known, that works and that nothing is being done to: `decide` would do no more than cancel it."""
+        if record.finished or not record.attempts or record.status.operation is not None:
+            return None
+        client_order_id = record.attempts[-1].client_order_id
+        known, term, account = self._memory.peek(client_order_id), session.ours, record.status.account
+        if known is None or term is None or account is None or account.fingerprint != term.fingerprint:
+            return None
+        settled = not any(request is not None and request.open_ended for request in (known.send, known.amend))
+        working = known.order is not None and not known.order.status.ended and not known.missing and not known.others
+        return client_order_id if settled and working and known.cancel == NEVER_CANCELLED else None
 
     async def _perform(self, decision: Decision, record: OrderRecord, seen: Seen, session: AccountSession) -> Step:
         """Carry out one action, or write what there is to say and rest."""
