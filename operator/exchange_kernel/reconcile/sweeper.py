@@ -180,17 +180,21 @@ class Sweeper:
         ours = [update for update in updates if is_ours(update.order.client_order_id, session.owner)]
         unplaced = {update.order.client_order_id for update in ours if not self._placed(update.order.client_order_id)}
         explained = orphans.explain(unplaced, records, session.owner, term.fingerprint)
-        for order, trades in ((update.order, (update.trade,) if update.trade is not None else ()) for update in ours):
-            client_order_id = order.client_order_id
+        for update in ours:
+            client_order_id = update.order.client_order_id
             if client_order_id in unplaced:
                 record = explained.get(client_order_id)
                 if record is None and not term.admitted:
                     continue  # the one that is admitted tells of it
                 told = told_of(record, client_order_id) if record is not None else None
                 if record is None or record.finished:
-                    memory.let_go.add(session.account.uid, client_order_id, {} if told is None else {order.exchange_order_id: told})
-            if (uid := memory.learn(order, trades, at_ms)) is not None:
-                session.wake(uid)
+                    memory.let_go.add(session.account.uid, client_order_id, {} if told is None else {update.order.exchange_order_id: told})
+            self._learn(update, at_ms)
+
+    def _learn(self, update: OrderUpdate, at_ms: int) -> None:
+        trades = (update.trade,) if update.trade is not None else ()
+        if (uid := self._session.memory.learn(update.order, trades, at_ms)) is not None:
+            self._session.wake(uid)
 
     def _placed(self, client_order_id: str) -> bool:
         """Whether it is known who is to hear of this order."""
@@ -229,10 +233,13 @@ class Sweeper:
                         session.track(self.sweep_if_due())
 
     def _hear(self, term: Term, update: OrderUpdate) -> None:
-        session = self._session
-        if self._swept is not term and not self._placed(update.order.client_order_id):
+        session, client_order_id = self._session, update.order.client_order_id
+        if self._followed(client_order_id):
+            self._learn(update, session.venue_ms())
+        elif self._swept is not term and not self._placed(client_order_id):
             self._early.append(update)
             return
-        known = self._placed(update.order.client_order_id) or not is_ours(update.order.client_order_id, session.owner)
-        self._take_in(term, [update], () if known else self._peers(), session.venue_ms())
+        else:
+            known = self._placed(client_order_id) or not is_ours(client_order_id, session.owner)
+            self._take_in(term, [update], () if known else self._peers(), session.venue_ms())
         session.tell_unattributed()
