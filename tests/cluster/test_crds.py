@@ -451,6 +451,9 @@ OPERATOR = "system:serviceaccount:exchange-kernel-system:exchange-kernel"
     (True, "patch leases.coordination.k8s.io --namespace exchange-kernel-system"),
     (True, "create orderintents"),
     (True, "patch ordergroups --subresource=status"),
+    (True, "watch accountstates"),
+    (True, "patch accountstates --subresource=status"),
+    (False, "patch accountstates"),
     (False, "create ordergroups"),
     (False, "delete exchangeaccounts"),
     (False, "list secrets --all-namespaces"),
@@ -474,6 +477,10 @@ def test_a_strategy_trades_and_neither_deletes_nor_writes_status(orders):
     assert may("patch orderintents")
     assert not may("delete orderintents")
     assert not may("patch orderintents --subresource=status")
+    assert may("watch markets")
+    assert may("patch accountstates")
+    assert not may("patch accountstates --subresource=status")
+    assert not may("patch markets")
     assert not may("patch exchangeaccounts")
 
 

@@ -33,6 +33,11 @@ def test_the_api_server_takes_all_of_it(trading):
 @pytest.mark.parametrize(("verb", "resource", "permitted"), [
     ("create", "orderintents", True),
     ("patch", "ordergroups", True),
+    ("watch", "markets", True),
+    ("list", "accountstates", True),
+    ("patch", "accountstates/simulated", True),
+    ("patch", "accountstates/another", False),
+    ("patch", "markets", False),
     ("delete", "orderintents", False),
     ("patch", "orderintents/status", False),
     ("get", "secrets", False),
@@ -40,8 +45,9 @@ def test_the_api_server_takes_all_of_it(trading):
 ])
 def test_its_role_permits_that_and_no_more(verb, resource, permitted, identity, kube, trading):
     user = f"system:serviceaccount:{trading.namespace}:grid-strategy"
-    kind, _, subresource = resource.partition("/")
-    asked = ["auth", "can-i", verb, kind if kind == "secrets" else f"{kind}.exchange-kernel.io", f"--as={user}", f"--subresource={subresource}"]
+    kind, _, rest = resource.partition("/")
+    subresource, name = (rest, "") if rest == "status" else ("", f"/{rest}" if rest else "")
+    asked = ["auth", "can-i", verb, (kind if kind == "secrets" else f"{kind}.exchange-kernel.io") + name, f"--as={user}", f"--subresource={subresource}"]
     for namespace, answer in ((trading.namespace, permitted), ("default", False)):
         assert kube.kubectl("--namespace", namespace, *asked, check=False).stdout.strip() == ("yes" if answer else "no")
 

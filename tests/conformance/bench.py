@@ -59,6 +59,15 @@ class Bench:
     def live(self) -> int:
         return sum(order["status"] in ("NEW", "PARTIALLY_FILLED") for order in self.exchange.orders())
 
+    @contextmanager
+    def silent_stream(self) -> Iterator[None]:
+        """What happens at the exchange is told by no event."""
+        self.exchange.fault(do="unreliable-stream", loss=1.0)
+        try:
+            yield
+        finally:
+            self.exchange.heal()
+
     async def until(self, kernel: ExchangeKernel, intent_id: str, *states: str) -> OrderState:
         async def reached() -> OrderState | None:
             state = await kernel.get_order_state(intent_id)

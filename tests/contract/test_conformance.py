@@ -79,9 +79,36 @@ class ReconcilesForEach(LocalKernel):
         await self._reconcile_all()
 
 
+class ReconcilesNothing(LocalKernel):
+    async def force_reconciliation(self, intent_id=None):
+        _ = self._api
+        if intent_id is not None:
+            await self._find(intent_id)
+
+
+class ChecksNoMarket(LocalKernel):
+    async def _market_problems(self, order):
+        return []
+
+
+class TellsOldHoldings(LocalKernel):
+    _first = None
+
+    async def get_account_state(self):
+        self._first = self._first or await super().get_account_state()
+        return self._first
+
+
+class CountsInWordsOfItsOwn(LocalKernel):
+    async def get_reconciliation_metrics(self):
+        return {"cycles": (await super().get_reconciliation_metrics())["sweeps"]}
+
+
 BREAKAGES = {
     CancelsWhatIsNotAsked: "cancel_all_orders", KnowsNoWaitingMembers: "place_order_group", ForgetsTheReason: "place_order", TellsTwice: "subscribe_events",
     ChecksTheFirstLegOnly: "place_order_group", StopsByCancelling: "stop", HearsNoFilter: "subscribe_events", ReconcilesForEach: "force_reconciliation",
+    ReconcilesNothing: "force_reconciliation", ChecksNoMarket: "place_order_group", TellsOldHoldings: "get_account_state",
+    CountsInWordsOfItsOwn: "get_reconciliation_metrics",
 }
 
 

@@ -46,7 +46,9 @@ def test_the_operator_runs_as_nobody_with_no_more_than_its_role(release):
 STRATEGY = [
     {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "strategy"}},
     {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "strategy"},
-     "rules": [{"apiGroups": ["exchange-kernel.io"], "resources": ["orderintents", "ordergroups"], "verbs": ["create", "get", "list", "watch", "patch"]}]},
+     "rules": [{"apiGroups": ["exchange-kernel.io"], "resources": ["orderintents", "ordergroups"], "verbs": ["create", "get", "list", "watch", "patch"]},
+               {"apiGroups": ["exchange-kernel.io"], "resources": ["markets", "accountstates"], "verbs": ["get", "list", "watch"]},
+               {"apiGroups": ["exchange-kernel.io"], "resources": ["accountstates"], "resourceNames": ["simulated"], "verbs": ["patch"]}]},
     {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "strategy"},
      "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "strategy"}, "subjects": [{"kind": "ServiceAccount", "name": "strategy", "namespace": SYSTEM}]},
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "strategy"}, "data": {"strategy.py": (Path(__file__).parent / "strategy.py").read_text()}},

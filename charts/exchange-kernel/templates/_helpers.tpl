@@ -79,7 +79,7 @@ capabilities:
   verbs: [get, list, create, patch, delete]
 - apiGroups: [exchange-kernel.io]
   resources: [accountstates]
-  verbs: [get, create]
+  verbs: [get, list, watch, create]
 - apiGroups: [exchange-kernel.io]
   resources: [accountstates/status]
   verbs: [patch]

@@ -73,6 +73,7 @@ from exchange_kernel.api.order_terms import (
     TrailingUnit,
     TriggerPriceType,
 )
+from exchange_kernel.api.reconcile_token import RECONCILE_ANNOTATION, reconcile_asked
 from exchange_kernel.api.risk_limit import AccountSelector, NotionalLimit, PositionLimit, RiskLimit, RiskLimitSpec
 
 #: Every kind there is, in the order in which a reader meets them.
@@ -81,6 +82,7 @@ KINDS: tuple[type[Kind], ...] = (OrderIntent, OrderGroup, ExchangeAccount, RiskL
 __all__ = [
     "GROUP",
     "KINDS",
+    "RECONCILE_ANNOTATION",
     "VERSION",
     "AccountCapabilities",
     "AccountRef",
@@ -168,6 +170,7 @@ __all__ = [
     "TrailingUnit",
     "TriggerPriceType",
     "plain",
+    "reconcile_asked",
     "spec_patch",
     "status_patch",
 ]

@@ -11,6 +11,7 @@ from exchange_kernel.api.base import INT32_MAX, Asset, Column, Kind, Resource, S
 from exchange_kernel.api.money import NonNegativeDecimal, SignedDecimal
 from exchange_kernel.api.order_intent import AccountRef
 from exchange_kernel.api.order_terms import Symbol
+from exchange_kernel.api.reconcile_token import ReconcileToken
 
 MAX_BALANCES, MAX_POSITIONS = 512, 256
 
@@ -44,17 +45,25 @@ class HeldPosition(Status):
 class ReconciliationMetrics(Status):
     """How well the account's orders are known. Written with the rest, and never for a count alone: an idle account costs no write."""
 
-    last_sweep_time: Time | None = field("When all orders were last read, as of this writing.", default=None)
-    sweep_milliseconds: StrictInt | None = field("How long that took.", default=None, minimum=0, maximum=INT32_MAX)
+    time: Time | None = field("When these figures were made, by the exchange's clock.", default=None)
+    last_sweep_time: Time | None = field("When all orders were last read whole, as of then.", default=None)
+    sweep_milliseconds: StrictInt | None = field("How long the last reading of all orders took.", default=None, minimum=0, maximum=INT32_MAX)
     sweeps: StrictInt = field("Readings of all orders by this holder.", default=0, minimum=0, maximum=INT32_MAX)
     failed_sweeps: StrictInt = field("Those of them that could not read everything.", default=0, minimum=0, maximum=INT32_MAX)
+    sends: StrictInt = field("Requests by which this holder placed or changed orders, unanswered ones among them.", default=0, minimum=0, maximum=INT32_MAX)
     failed_sends: StrictInt = field("Orders handed over by this holder of which no answer came.", default=0, minimum=0, maximum=INT32_MAX)
     unsent: StrictInt = field("Orders that could not be handed over, and were tried again.", default=0, minimum=0, maximum=INT32_MAX)
+    checked_orders: StrictInt = field("OrderIntents that the last whole reading was compared with.", default=0, minimum=0, maximum=INT32_MAX)
+    unresolved_operations: StrictInt = field("Changes and cancels that are under way now.", default=0, minimum=0, maximum=INT32_MAX)
     unknown_orders: StrictInt = field("OrderIntents whose outcome is not known now.", default=0, minimum=0, maximum=INT32_MAX)
     oldest_unknown_time: Time | None = field("Since when the oldest of them is unknown.", default=None)
     orphan_orders: StrictInt = field("Open orders of ours that no OrderIntent explains.", default=0, minimum=0, maximum=INT32_MAX)
     external_orders: StrictInt = field("Open orders of others.", default=0, minimum=0, maximum=INT32_MAX)
     drifted_orders: StrictInt = field("Orders that somebody else changed at the exchange.", default=0, minimum=0, maximum=INT32_MAX)
+    missing_orders: StrictInt = field("Orders believed open that a whole reading did not have, until it is known why.", default=0, minimum=0, maximum=INT32_MAX)
+    overfilled_orders: StrictInt = field("OrderIntents that were filled by more than they ask for.", default=0, minimum=0, maximum=INT32_MAX)
+    overfilled_groups: StrictInt = field("OrderGroups of which two orders were filled that exclude each other.", default=0, minimum=0, maximum=INT32_MAX)
+    inferred_fills: StrictInt = field("Fills of unfinished OrderIntents that no execution explains yet.", default=0, minimum=0, maximum=INT32_MAX)
     unattributed_fills: StrictInt = field("Executions that no OrderIntent explains.", default=0, minimum=0, maximum=INT32_MAX)
 
 
@@ -81,6 +90,8 @@ class AccountStateStatus(Status):
         "On derivatives the open positions. On spot what is held of the base asset of each market that is open for trading, from its smallest order on: "
         "the same balance is shown for each market that sells it.", max_items=MAX_POSITIONS, key=("symbol", "side"))
     reconciliation: ReconciliationMetrics | None = field("How well the account's orders are known.", default=None)
+    reconciled_token: ReconcileToken | None = field(
+        "The last value of the annotation exchange-kernel.io/reconcile for which all orders were read from the exchange.", default=None)
 
 
 class AccountState(Kind):

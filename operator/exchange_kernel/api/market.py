@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import StrictBool, StringConstraints
 
 from exchange_kernel.api.base import Asset, Column, Kind, Resource, Spec, field, immutable
-from exchange_kernel.api.exchange_account import Environment, ExchangeId, MarketType
+from exchange_kernel.api.exchange_account import Environment, ExchangeId, MarketType, Word
 from exchange_kernel.api.money import NonNegativeDecimal
 from exchange_kernel.api.order_terms import Symbol
 
@@ -41,6 +41,8 @@ class MarketSpec(Spec):
     min_price: NonNegativeDecimal | None = field("Lowest price of an order.", default=None)
     max_price: NonNegativeDecimal | None = field("Highest price of an order.", default=None)
     min_notional: NonNegativeDecimal | None = field("Smallest quantity times price of an order, in the quote asset.", default=None)
+
+    order_types: list[Word] = field("Types of spec.type that the operator's adapter offers here.", max_items=32, unique=True)
 
     rules = immutable("exchange", "environment", "endpoint", "marketType", "symbol", instead="a Market is the operator's to write")
 

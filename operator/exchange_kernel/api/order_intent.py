@@ -30,6 +30,7 @@ from exchange_kernel.api.base import (
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
 from exchange_kernel.api.money import NonNegativeDecimal, SignedDecimal
 from exchange_kernel.api.order_terms import OrderTerms, fixed_terms
+from exchange_kernel.api.reconcile_token import ReconcileToken
 
 MAX_FILLS = 20
 MAX_ATTEMPTS = 9
@@ -242,6 +243,8 @@ class OrderIntentStatus(Status):
     suspend_time: Time | None = field("Since when it has been suspended before the exchange had it; absent while it is not.", default=None)
     suspended_seconds: StrictInt | None = field(
         "How long it was suspended before that: time that does not count towards submitDeadlineSeconds.", default=None, minimum=0, maximum=INT32_MAX)
+    reconciled_token: ReconcileToken | None = field(
+        "The last value of the annotation exchange-kernel.io/reconcile for which the order was read from the exchange.", default=None)
     completion_time: Time | None = field(
         "When its end was settled: nothing about the order can change any more, and the trading fields of spec are frozen.", default=None)
     conditions: list[Condition] = field(

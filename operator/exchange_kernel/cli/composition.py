@@ -21,7 +21,7 @@ from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
-from exchange_kernel.handlers import exchange_accounts, order_groups, order_intents, risk_limits, settings
+from exchange_kernel.handlers import account_states, exchange_accounts, order_groups, order_intents, risk_limits, settings
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
@@ -140,6 +140,7 @@ class Operator:
             order_intents.register(registry, rooms.observe_intent, rooms.wake_intent)
             order_groups.register(registry, rooms.groups.observe, rooms.group_wakeups.wake)
         risk_limits.register(registry, rooms.limits.observe, rooms.wake_namespace)
+        account_states.register(registry, rooms.observe_state)
         exchange_accounts.register(registry, rooms.accounts.observe, rooms.account_wakeups.wake, rooms.account_reconciler.sweep, timer=not self.hooks.no_timer)
         self._register_login(registry)
         return registry
@@ -169,7 +170,7 @@ class _Rooms:
         self.events = EventRecorder(api, self._identity, count=lambda outcome: metrics.EVENTS.labels(outcome=outcome).inc())
         self._journal = FileJournal(operator.journal, self._identity)
         self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
-        self.groups, self.limits = KubernetesGroupStore(api), KubernetesLimitStore(api)
+        self.groups, self.limits, self._states = KubernetesGroupStore(api), KubernetesLimitStore(api), KubernetesAccountStateStore(api)
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
         self.group_wakeups = Wakeups(lambda uid: self.group_reconciler.reconcile(uid))
@@ -234,9 +235,22 @@ class _Rooms:
             journal=self._journal,
             limits=self.limits,
             markets=KubernetesMarketStore(self._api),
-            states=KubernetesAccountStateStore(self._api),
+            states=self._states,
+            groups=self.groups,
+            rested=lambda: self._rested(account),
             without_recovery=self._operator.hooks.without_recovery,
         )
+
+    def observe_state(self, kind: str | None, raw: Body) -> None:
+        if (key := self._states.observe(kind, raw)) is None or (account := self.accounts.named(*key)) is None:
+            return
+        if (session := self.account_reconciler.running_session(account.uid)) is not None:
+            session.look_at_state()
+
+    async def _rested(self, account: AccountRecord) -> None:
+        await asyncio.sleep(2 * CANCELS_FIRST_S)  # members are woken so much later
+        await self.intent_wakeups.rested(record.uid for record in self.intents.of_account(account.namespace, account.name))
+        await self.group_wakeups.rested(group.uid for group in self.groups.of_account(account.namespace, account.name))
 
     def observe_intent(self, kind: str | None, raw: Body) -> str | None:
         """A watch event. Of a member that is gone only the event itself knows the group, which shows it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 
 from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, OrderTerms, PositionEffect, TrailingUnit, TriggerPriceType
@@ -48,8 +49,8 @@ def too_small(terms: OrderTerms, quantity: Decimal, market: MarketRules) -> bool
 
 def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities) -> str | None:
     """Why the market or its venue would refuse this request, as a sentence that says what to change; None if nothing is known against it."""
-    if request.type not in venue.order_types:
-        return f"This exchange's adapter has no orders of type {request.type}: use one of {', '.join(sorted(venue.order_types))}."
+    if (problem := not_offered(request.type, venue.order_types)) is not None:
+        return problem
     if request.time_in_force is not None and request.time_in_force not in venue.times_in_force:
         return f"This exchange's adapter has no timeInForce {request.time_in_force}: use one of {', '.join(sorted(venue.times_in_force))}."
     if request.trigger_price_type is not None and request.trigger_price_type not in venue.trigger_prices:
@@ -64,6 +65,16 @@ def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities
         return "This exchange's adapter has no post-only orders: set executionPolicy: Any."
     if request.reduce_only and not venue.reduce_only:
         return "This market has no reduce-only orders: set positionEffect: Any."
+    return breaks_rules(request, market)
+
+
+def not_offered(order_type: str, offered: Collection[str]) -> str | None:
+    """As `unacceptable`, of an order's type alone."""
+    return None if order_type in offered else f"This exchange's adapter has no orders of type {order_type}: use one of {', '.join(sorted(offered))}."
+
+
+def breaks_rules(request: OrderRequest, market: MarketRules) -> str | None:
+    """As `unacceptable`, of the market alone."""
     if not market.active:
         return "The market is not open for trading: check its status at the exchange."
     quantity, price = request.quantity, request.price

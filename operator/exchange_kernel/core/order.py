@@ -34,6 +34,7 @@ class OrderRecord:
     gone: bool = False  # deleted past its finalizer; the record is our memory of it
     restored: bool = False  # a backup tool's label says that it was created again from a backup: held like a suspended one (rule 7)
     resolve: str | None = None  # a person's word on an unknown outcome, as it stands in the annotation
+    reconcile: str | None = None  # a token with which somebody asks that the order be read from the exchange now
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

@@ -90,6 +90,7 @@ def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Ord
         trigger_time=old.trigger_time or (_time(live.trigger_time_ms) if live is not None and live.trigger_time_ms is not None else None),
         suspend_time=suspension[0],
         suspended_seconds=suspension[1],
+        reconciled_token=old.reconciled_token,
         completion_time=old.completion_time or (at if verdict is not None else None),
         conditions=conditions(outlook, old.conditions, at),
     )

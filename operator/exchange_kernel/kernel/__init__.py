@@ -1,7 +1,7 @@
 """The Python contract: what a strategy can ask for, in one abstract class, and its implementations on Kubernetes and in process."""
 
 from exchange_kernel.kernel.base import ExchangeKernel
-from exchange_kernel.kernel.errors import ExchangeError, KernelError, NotAvailableError, NotFoundError, ValidationError
+from exchange_kernel.kernel.errors import ExchangeError, KernelError, NotFoundError, ValidationError
 from exchange_kernel.kernel.events import (
     BaseEvent,
     Event,
@@ -46,7 +46,6 @@ __all__ = [
     "KernelError",
     "KubernetesKernel",
     "LocalKernel",
-    "NotAvailableError",
     "NotFoundError",
     "OrderAccepted",
     "OrderCanceled",

@@ -87,7 +87,7 @@ class ExchangeKernel(ABC):
 
     @abstractmethod
     async def get_account_state(self) -> AccountState:
-        """The account's last snapshot: balances, margin, positions and fee rates of one moment."""
+        """The account's last snapshot, whole: balances, positions, and between which times they were read."""
 
     @abstractmethod
     async def get_symbol_metadata(self, symbol_id: str) -> SymbolMetadata:
@@ -131,8 +131,11 @@ class ExchangeKernel(ABC):
 
     @abstractmethod
     async def force_reconciliation(self, intent_id: str | None = None) -> None:
-        """Compare one order, or all, with the exchange now, and return when that is done. Calls at the same time share one run. Raises NotFoundError."""
+        """Compare one order, or all, with the exchange now, and return when that is done. Calls at the same time share one run.
+
+        Nothing is sent because of it that would not have been sent without. Raises NotFoundError, and ExchangeError if the exchange could not be read.
+        """
 
     @abstractmethod
     async def get_reconciliation_metrics(self) -> dict[str, Any]:
-        """Lag, error rates, retries, discrepancies by kind, unknown orders and their age."""
+        """Lag, error rates, retries, discrepancies by kind, unknown orders and their age. The keys are `reconciliation.METRICS`; times in seconds."""

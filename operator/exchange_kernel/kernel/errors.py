@@ -36,7 +36,3 @@ class ExchangeError(KernelError):
 
 class NotFoundError(KernelError):
     """No intent, symbol or asset of this name."""
-
-
-class NotAvailableError(KernelError):
-    """This release does not have it yet; the message says what to use instead."""

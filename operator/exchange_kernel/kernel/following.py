@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from exchange_kernel.kernel.objects import STRATEGY_LABEL, Body
+from exchange_kernel.kernel.objects import Body
 from exchange_kernel.kube.client import WATCH_S, Answer, Resource
 
 log = structlog.get_logger(__name__)
@@ -50,11 +50,11 @@ class ObjectApi(Protocol):
 class Following(ABC, Generic[Known]):
     """One kind in one namespace. Kept between a kernel's stop and its next start."""
 
-    def __init__(self, resource: Resource, namespace: str, strategy: str | None, monotonic: Callable[[], float]) -> None:
+    def __init__(self, resource: Resource, namespace: str, selector: Mapping[str, str], monotonic: Callable[[], float]) -> None:
+        """`selector`: the query parameters that say which of the objects."""
         self._path, self._namespace, self._monotonic = resource.path(namespace), namespace, monotonic
-        self._plural = resource.plural
-        # By account would be a field selector, which API servers before 1.32 do not have for our kinds.
-        self._selector = {} if strategy is None else {"labelSelector": f"{STRATEGY_LABEL}={strategy}"}
+        self.plural = resource.plural
+        self._selector = selector
         self._known: dict[str, Known] = {}
         self._version = 0  # all changes up to here have been taken in; 0: none
         self._must_list = True
@@ -112,7 +112,7 @@ class Following(ABC, Generic[Known]):
             try:
                 good = await self._next(api, after_failure=failures > 0)
             except Exception:  # a bug, or an answer like no other: never the end of following
-                log.exception("what the API server sent could not be taken in; listing again", kind=self._plural, namespace=self._namespace)
+                log.exception("what the API server sent could not be taken in; listing again", kind=self.plural, namespace=self._namespace)
                 self._must_list, good = True, False
                 self._note("Its answer could not be taken in.")
             failures = 0 if good else failures + 1
@@ -184,7 +184,7 @@ class Following(ABC, Generic[Known]):
 
     def _note(self, problem: str) -> None:
         if problem != self.problem:
-            log.warning("objects can't be followed now; trying again", kind=self._plural, namespace=self._namespace, reason=problem)
+            log.warning("objects can't be followed now; trying again", kind=self.plural, namespace=self._namespace, reason=problem)
         self.problem = problem
 
     # ── Taking in ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

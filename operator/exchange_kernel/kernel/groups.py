@@ -12,7 +12,8 @@ import structlog
 
 from exchange_kernel.api import GROUP, VERSION, DesiredState, GroupMember, MemberStatus, OrderGroupSpec, OrderGroupStatus
 from exchange_kernel.kernel.errors import ValidationError
-from exchange_kernel.kernel.following import Following, monotonic
+from exchange_kernel.kernel.following import monotonic
+from exchange_kernel.kernel.latest import Latest
 from exchange_kernel.kernel.mirror import Scope
 from exchange_kernel.kernel.models import OrderIntent, OrderState, State
 from exchange_kernel.kernel.objects import ORDER_FIELDS, STRATEGY_LABEL, Body, as_text, from_text
@@ -172,11 +173,11 @@ def problems_of_group(wanted: Body) -> list[str]:
         return [str(error)]
 
 
-class GroupMirror(Following[GroupObject]):
+class GroupMirror(Latest[GroupObject]):
     """The groups of one account, and of one strategy if it is named."""
 
     def __init__(self, scope: Scope, *, monotonic: Callable[[], float] = monotonic) -> None:
-        super().__init__(ORDER_GROUPS, scope.namespace, scope.strategy, monotonic)
+        super().__init__(ORDER_GROUPS, scope.namespace, scope.selector, monotonic)
         self._scope = scope
 
     def members(self) -> Iterator[MemberOf]:
@@ -186,43 +187,6 @@ class GroupMirror(Following[GroupObject]):
         """What has or will have an intent of this name."""
         return next((member for member in self.members() if member.intent_id == intent_id), None)
 
-    def learn(self, raw: Body) -> GroupObject | None:
-        return self._take_in(raw)
-
-    def _take_in_list(self, items: list[Body], version: int) -> None:
-        went_back = version < self._version
-        self._version = version
-        if went_back:
-            self._known.clear()
-        for raw in items:
-            self._take_in(raw)
-        listed = {raw["metadata"]["name"] for raw in items}
-        for name, known in list(self._known.items()):
-            if name not in listed and known.version <= version:
-                self._forget(name)
-
-    def _on_event(self, kind: str, raw: Body) -> None:
-        if kind != "DELETED":
-            self._take_in(raw)
-        elif (known := self._known.get(raw["metadata"]["name"])) is not None and known.uid == raw["metadata"]["uid"]:
-            self._forget(known.name)
-
-    def _take_in(self, raw: Body) -> GroupObject | None:
-        name = raw["metadata"]["name"]
-        try:
-            group = group_object(raw)
-        except ValueError as error:
-            log.error("a group does not fit the schema", name=name, namespace=self._namespace, error=str(error))
-            return self._known.get(name)
-        known, scope = self._known.get(name), self._scope
-        if known is not None and group.version <= known.version:
-            return known
-        if group.spec.account_ref.name != scope.account or scope.strategy not in (None, group.strategy):
-            return known
-        self._known[name] = group
-        self._wake(name)
-        return group
-
-    def _forget(self, name: str) -> None:
-        self._known.pop(name)
-        self._wake(name)
+    def _read(self, raw: Body) -> GroupObject | None:
+        group = group_object(raw)
+        return group if group.spec.account_ref.name == self._scope.account and self._scope.strategy in (None, group.strategy) else None

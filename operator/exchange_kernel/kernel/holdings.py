@@ -1,34 +1,69 @@
-"""What a kernel answers about markets, assets and holdings, from what an adapter says. Pure."""
+"""What a kernel answers about markets, assets and holdings, from what the operator tells of them, or its parts in process. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
-from exchange_kernel.api import MarketType, OrderType, PositionSide
-from exchange_kernel.core import answers
-from exchange_kernel.core.venue import Capabilities, MarketRules
-from exchange_kernel.kernel.models import AssetMetadata, Balance, Position
-from exchange_kernel.schema import SymbolMetadata
+from exchange_kernel.api import AssetBalance, HeldPosition, HeldSide, MarketSpec, MarketType, OrderType, PositionSide
+from exchange_kernel.core.market_rules import breaks_rules, not_offered, request_for
+from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.kernel.models import AccountState, AssetMetadata, Balance, Position
+from exchange_kernel.kernel.objects import order_spec
+from exchange_kernel.schema import StandardOrder, SymbolMetadata
 
 
-def symbol_metadata(market: MarketRules, venue: Capabilities) -> SymbolMetadata:
-    settle = market.symbol.partition(":")[2].partition("-")[0]
+@dataclass(frozen=True, slots=True)
+class KnownMarket:
+    rules: MarketRules
+    order_types: Collection[str]  # what the exchange's adapter offers there
+
+
+def market_of(spec: MarketSpec) -> KnownMarket:
+    """From what the operator wrote."""
+    rules = MarketRules(
+        symbol=spec.symbol,
+        base=spec.base,
+        quote=spec.quote,
+        active=spec.active,
+        quantity_step=spec.quantity_step,
+        price_step=spec.price_step,
+        min_quantity=spec.min_quantity,
+        max_quantity=spec.max_quantity,
+        min_price=spec.min_price,
+        max_price=spec.max_price,
+        min_notional=spec.min_notional,
+        contract_size=spec.contract_size,
+    )
+    return KnownMarket(rules, spec.order_types)
+
+
+def market_problem(order: StandardOrder, account: str, market: KnownMarket) -> str | None:
+    """The first of its market's rules that an order breaks, as a sentence. What it breaks between its own fields is told by whoever checks those."""
+    problem = not_offered(order.type, market.order_types) if market.order_types else None
+    if problem is None:
+        problem = breaks_rules(request_for(order_spec(order, account), "", market.rules, quantity=order.quantity), market.rules)
+    return problem if problem is None or not order.problems() else None
+
+
+def symbol_metadata(market: KnownMarket) -> SymbolMetadata:
+    rules = market.rules
+    settle = rules.symbol.partition(":")[2].partition("-")[0]
     return SymbolMetadata(
-        symbol_id=market.symbol,
-        base_asset_id=market.base,
-        quote_asset_id=market.quote,
+        symbol_id=rules.symbol,
+        base_asset_id=rules.base,
+        quote_asset_id=rules.quote,
         settle_asset_id=settle or None,
-        market_type=_market_type(market.symbol),
-        active=market.active,
-        quantity_step=market.quantity_step,
-        price_step=market.price_step,
-        min_quantity=market.min_quantity,
-        max_quantity=market.max_quantity,
-        min_notional=market.min_notional,
-        contract_size=market.contract_size,
-        order_types=tuple(kind for kind in OrderType if kind in venue.order_types),
+        market_type=_market_type(rules.symbol),
+        active=rules.active,
+        quantity_step=rules.quantity_step,
+        price_step=rules.price_step,
+        min_quantity=rules.min_quantity,
+        max_quantity=rules.max_quantity,
+        min_notional=rules.min_notional,
+        contract_size=rules.contract_size,
+        order_types=tuple(kind for kind in OrderType if kind in market.order_types),
     )
 
 
@@ -40,46 +75,52 @@ def _market_type(symbol: str) -> MarketType:
     return (MarketType.SWAP, MarketType.FUTURE)[settle.count("-")] if settle.count("-") < 2 else MarketType.OPTION
 
 
-def asset_metadata(asset_id: str, markets: Iterable[MarketRules]) -> AssetMetadata | None:
+def asset_metadata(asset_id: str, markets: Iterable[KnownMarket]) -> AssetMetadata | None:
     """None: no market trades it, or is paid in it."""
-    traded = [market for market in markets if asset_id in (market.base, market.quote)]
-    return AssetMetadata(asset_id=asset_id, active=any(market.active for market in traded)) if traded else None
+    traded = [market.rules for market in markets if asset_id in (market.rules.base, market.rules.quote)]
+    return AssetMetadata(asset_id=asset_id, active=any(rules.active for rules in traded)) if traded else None
 
 
-def balance(held: answers.Balance) -> Balance:
+def account_state(
+    exchange_id: str,
+    account: str,
+    balances: Iterable[AssetBalance],
+    positions: Iterable[HeldPosition],
+    *,
+    time: datetime,
+    answer_time: datetime,
+    settled: bool,
+    truncated: bool,
+    now: datetime,
+) -> AccountState:
+    age = max(0.0, (now - answer_time).total_seconds())
+    found = [position(one, time=time, age_seconds=age) for one in positions]
+    return AccountState(
+        exchange_id=exchange_id,
+        account=account,
+        balances=tuple(balance(one) for one in balances),
+        positions=tuple(sorted(found, key=lambda one: (one.symbol_id, one.side))),
+        time=time,
+        answer_time=answer_time,
+        settled=settled,
+        truncated=truncated,
+        age_seconds=age,
+    )
+
+
+def balance(held: AssetBalance) -> Balance:
     return Balance(asset_id=held.asset, free=held.free, used=held.locked, total=held.free + held.locked)
 
 
-def positions(
-    markets: Mapping[str, MarketRules], balances: Iterable[answers.Balance], held: Iterable[answers.Position], *, time: datetime, age_seconds: float
-) -> list[Position]:
-    """Derivatives as the exchange has them, by symbol and side; on spot what is held of each active market's base asset, unless that is dust."""
-    totals = {one.asset: one.free + one.locked for one in balances}
-    found = [
-        Position(symbol_id=market.symbol, side=PositionSide.LONG, quantity=totals[market.base], time=time, age_seconds=age_seconds)
-        for market in markets.values()
-        if market.contract_size is None and market.active and totals.get(market.base, Decimal(0)) >= _smallest(market)
-    ]
-    for one in held:
-        if one.quantity == 0:
-            continue
-        side = PositionSide(one.side) if one.side != "Net" else PositionSide.LONG if one.quantity > 0 else PositionSide.SHORT
-        market = markets.get(one.symbol)
-        found.append(
-            Position(
-                symbol_id=one.symbol,
-                side=side,
-                quantity=abs(one.quantity),
-                contract_size=market.contract_size if market is not None else None,
-                entry_price=one.entry_price,
-                unrealized_pnl=one.unrealised_pnl,
-                time=time,
-                age_seconds=age_seconds,
-            )
-        )
-    return sorted(found, key=lambda position: (position.symbol_id, position.side))
-
-
-def _smallest(market: MarketRules) -> Decimal:
-    """Less than this can't be sold there."""
-    return max(market.min_quantity or Decimal(0), market.quantity_step or Decimal(0), Decimal("1e-30"))
+def position(held: HeldPosition, *, time: datetime, age_seconds: float) -> Position:
+    net = PositionSide.LONG if held.quantity > 0 else PositionSide.SHORT
+    return Position(
+        symbol_id=held.symbol,
+        side=net if held.side is HeldSide.NET else PositionSide(held.side),
+        quantity=abs(held.quantity),
+        contract_size=held.contract_size,
+        entry_price=held.entry_price,
+        unrealized_pnl=held.unrealized_pnl,
+        time=time,
+        age_seconds=age_seconds,
+    )

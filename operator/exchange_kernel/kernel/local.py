@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from exchange_kernel.api import ExchangeAccountSpec
-from exchange_kernel.core.answers import Listing, Unreachable
+from exchange_kernel.api import ExchangeAccountSpec, ReconciliationMetrics
+from exchange_kernel.core.answers import Unreachable
 from exchange_kernel.core.market_rules import request_for, unacceptable
 from exchange_kernel.exchanges.port import Credentials, Exchange
 from exchange_kernel.kernel import holdings
-from exchange_kernel.kernel.errors import ExchangeError, NotFoundError, ValidationError
+from exchange_kernel.kernel.account import AccountKernel
+from exchange_kernel.kernel.errors import ExchangeError, ValidationError
 from exchange_kernel.kernel.following import ObjectApi
 from exchange_kernel.kernel.local_api import NAMESPACE
 from exchange_kernel.kernel.local_desk import LocalDesk, OpenExchange
-from exchange_kernel.kernel.models import AccountState, AssetMetadata, Position
+from exchange_kernel.kernel.models import AccountState
 from exchange_kernel.kernel.names import fit_for_object
 from exchange_kernel.kernel.objects import order_spec
-from exchange_kernel.kernel.orders import ACKNOWLEDGE_TIMEOUT_S, ObjectsKernel
+from exchange_kernel.kernel.orders import ACKNOWLEDGE_TIMEOUT_S
 from exchange_kernel.kernel.reconciliation import SingleFlight, metrics
+from exchange_kernel.reconcile.account_state import balances, positions
+from exchange_kernel.reconcile.figures import figures, time_of
 from exchange_kernel.reconcile.ports import Clock, SystemClock
-from exchange_kernel.reconcile.session import Term
-from exchange_kernel.schema import StandardOrder, SymbolMetadata
+from exchange_kernel.reconcile.session import AccountSession, Term
+from exchange_kernel.schema import StandardOrder
 from exchange_kernel.stores.sqlite import FileInUse, NotAnOrdersFile
 
 START_WITHIN_S = 10.0  # how long a start waits for the exchange; it goes on connecting after that
 CANCEL_RESERVE_PERCENT = 20
 
 
-class LocalKernel(ObjectsKernel):
+class LocalKernel(AccountKernel):
     """The orders of one account, kept in one file that is this kernel's alone while it is started.
 
     exchange_id: ccxt's id of the exchange; any name, if there is an adapter.
@@ -90,15 +92,14 @@ class LocalKernel(ObjectsKernel):
 
     # ── What the exchange says ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def _term(self) -> Term:
+    def _connected(self) -> tuple[AccountSession, Term]:
         _ = self._api
         assert self._desk is not None
         session = self._desk.session
         if session is None or session.term is None:
             problem = self._desk.problem
             raise ExchangeError(problem.message if problem is not None else "The exchange is being connected to: try again in a moment.")
-        return session.term
+        return session, session.term
 
     async def _market_problems(self, order: StandardOrder) -> list[str]:
         session = self._desk.session if self._desk is not None else None
@@ -110,39 +111,24 @@ class LocalKernel(ObjectsKernel):
         problem = unacceptable(request, market, term.exchange.capabilities)
         return [problem] if problem is not None else []
 
-    async def get_symbol_metadata(self, symbol_id: str) -> SymbolMetadata:
-        term = self._term
-        if (market := term.markets.get(symbol_id)) is None:
-            raise NotFoundError(f"There is no market {symbol_id!r} on this account: list_symbols names them.")
-        return holdings.symbol_metadata(market, term.exchange.capabilities)
+    async def _market(self, symbol_id: str) -> holdings.KnownMarket | None:
+        _, term = self._connected()
+        market = term.markets.get(symbol_id)
+        return holdings.KnownMarket(market, term.exchange.capabilities.order_types) if market is not None else None
 
-    async def get_asset_metadata(self, asset_id: str) -> AssetMetadata:
-        found = holdings.asset_metadata(asset_id, self._term.markets.values())
-        if found is None:
-            raise NotFoundError(f"There is no asset {asset_id!r} in the markets of this account.")
-        return found
-
-    async def list_symbols(self) -> list[str]:
-        return sorted(symbol for symbol, market in self._term.markets.items() if market.active)
-
-    async def get_positions(self, symbol_id: str | None = None) -> list[Position]:
-        if symbol_id is not None:
-            await self.get_symbol_metadata(symbol_id)
-        return [position for position in (await self.get_account_state()).positions if symbol_id in (None, position.symbol_id)]
+    async def _markets(self) -> list[holdings.KnownMarket]:
+        _, term = self._connected()
+        return [holdings.KnownMarket(market, term.exchange.capabilities.order_types) for market in term.markets.values()]
 
     async def get_account_state(self) -> AccountState:
         """Asked of the exchange now; its balances and positions are two requests, one straight after the other."""
-        term = self._term
-        balances, held = await asyncio.gather(term.exchange.balances(), term.exchange.positions())
-        time = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
-        have, positions = _listed(balances), _listed(held)
-        return AccountState(
-            exchange_id=self.exchange_id,
-            account=self._account,
-            balances=tuple(holdings.balance(one) for one in have),
-            positions=tuple(holdings.positions(term.markets, have, positions, time=time, age_seconds=0)),
-            time=time,
-            age_seconds=0,
+        session, term = self._connected()
+        held = await session.holdings.read(term)
+        if isinstance(held, Unreachable):
+            raise ExchangeError(f"The account can't be read from the exchange: {held.reason}.")
+        return holdings.account_state(
+            self.exchange_id, self._account, balances(held.balances), positions(held, term.markets.values()),
+            time=time_of(held.asked_ms), answer_time=time_of(held.answered_ms), settled=held.settled, truncated=False, now=time_of(session.venue_ms()),
         )
 
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -150,23 +136,29 @@ class LocalKernel(ObjectsKernel):
     async def force_reconciliation(self, intent_id: str | None = None) -> None:
         if intent_id is not None:
             await self._find(intent_id)
-        await self._forcing.run(self._reconcile_all)
+        await self._forcing.run("", self._reconcile_all)
 
     async def _reconcile_all(self) -> None:
         """One sweep tells of all orders; whatever it says of one that is not open any more is looked up before it is believed."""
-        _ = self._term
+        session, _ = self._connected()
         assert self._desk is not None
         desk = self._desk
-        session = desk.session
-        if session is None or not await session.sweeper.sweep():
+        if not await session.sweeper.sweep():
             raise ExchangeError("The account's orders could not be read from the exchange. They are read again by themselves.")
         desk.wake_all()
         await desk.idle()
+        # Our own watches come to it a moment later.
+        for objects, mirror in ((desk.api.intents, self._mirror), (desk.api.groups, self._groups)):
+            for raw in objects.everything().body["items"]:
+                mirror.learn(raw)
 
     async def get_reconciliation_metrics(self) -> dict[str, Any]:
         _ = self._api
         assert self._desk is not None
-        return metrics(self._desk)
+        session = self._desk.session
+        if session is None:
+            return metrics(ReconciliationMetrics(), datetime.now(UTC))
+        return metrics(figures(session), time_of(session.venue_ms()))
 
 
 class _KeptOpen:
@@ -197,9 +189,3 @@ def _ccxt_exchange(exchange_id: str, credentials: Credentials) -> Exchange:
         exchange_id, market_type="spot", environment="Live", credentials=credentials, rest=None, websocket=None, ca_pem=None,
         requests_per_second=None, cancel_reserve_percent=CANCEL_RESERVE_PERCENT,
     )
-
-
-def _listed(answer: Listing[Any] | Unreachable) -> tuple[Any, ...]:
-    if isinstance(answer, Unreachable):
-        raise ExchangeError(f"The account can't be read from the exchange: {answer.reason}.")
-    return answer.items

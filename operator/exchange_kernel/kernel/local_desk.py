@@ -82,6 +82,7 @@ class LocalDesk:
                 owner=owner_prefix(account.uid),
                 wake=self._wake_intent,
                 changed=lambda: self._session_changed(changed),
+                groups=self.groups,
             )
 
         self._account_reconciler = ExchangeAccountReconciler(

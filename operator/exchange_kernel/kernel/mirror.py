@@ -16,7 +16,7 @@ import structlog
 from exchange_kernel.kernel.derivation import Told, checkpoint, deleted, derive
 from exchange_kernel.kernel.events import BaseEvent
 from exchange_kernel.kernel.following import Following, monotonic
-from exchange_kernel.kernel.objects import Body, IntentObject, intent_object
+from exchange_kernel.kernel.objects import STRATEGY_LABEL, Body, IntentObject, intent_object
 from exchange_kernel.kube.client import ORDER_INTENTS
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,11 @@ class Scope:
     namespace: str
     account: str
     strategy: str | None
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """By account would be a field selector, which API servers before 1.32 do not have for our kinds."""
+        return {} if self.strategy is None else {"labelSelector": f"{STRATEGY_LABEL}={self.strategy}"}
 
     def has(self, intent: IntentObject) -> bool:
         return intent.spec.account_ref.name == self.account and self.strategy in (None, intent.strategy)
@@ -49,7 +54,7 @@ class Mirror(Following[Mirrored]):
     """Kept between a kernel's stop and its next start: what happened meanwhile is told then, as after a gap."""
 
     def __init__(self, scope: Scope, publish: Callable[[BaseEvent], None], *, monotonic: Callable[[], float] = monotonic) -> None:
-        super().__init__(ORDER_INTENTS, scope.namespace, scope.strategy, monotonic)
+        super().__init__(ORDER_INTENTS, scope.namespace, scope.selector, monotonic)
         self.scope, self._publish = scope, publish
         self._gone: OrderedDict[str, IntentObject] = OrderedDict()
 

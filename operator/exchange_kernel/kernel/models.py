@@ -119,7 +119,10 @@ class AccountState(Model):
     margin_asset_id: Asset | None = None
     maker_fee_rate: SignedDecimal | None = Field(default=None, description="Share of the quote amount; a rebate is negative.")
     taker_fee_rate: SignedDecimal | None = None
-    time: Time = Field(description="When the exchange said so.")
+    time: Time = Field(description="When the reading began, by the exchange's clock. What was filled before is in it.")
+    answer_time: Time = Field(description="When it ended. What was filled later is not in it.")
+    settled: bool = Field(description="Nothing was filled between the two, so that no fill is counted twice or missed by who goes by these times.")
+    truncated: bool = Field(default=False, description="The account holds more than is told here.")
     age_seconds: float = Field(ge=0)
 
 

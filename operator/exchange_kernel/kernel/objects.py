@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from exchange_kernel.api import GROUP, VERSION, Condition, ConditionStatus, OrderIntentSpec, OrderIntentStatus, spec_patch
+from exchange_kernel.api import GROUP, VERSION, Condition, ConditionStatus, OrderIntentSpec, OrderIntentStatus, reconcile_asked, spec_patch
 from exchange_kernel.kernel.errors import ValidationError
 from exchange_kernel.kernel.models import Fee, Fill, OrderIntent, OrderState
 from exchange_kernel.schema import StandardOrder
@@ -43,6 +43,7 @@ class IntentObject:
     deleting: bool
     spec: OrderIntentSpec
     status: OrderIntentStatus
+    asked: str | None = None  # the token with which somebody asks for a reading
 
     @property
     def intent_id(self) -> str:
@@ -58,6 +59,11 @@ class IntentObject:
         return self.finished or self.status.observed_generation >= self.generation
 
 
+def reconciled(token: str, asked: str | None, done: str | None) -> bool:
+    """Whether a reading that `token` asked for is `done`, by an object that is no older than that: for itself, or for who asked later."""
+    return done is not None and done in (token, asked)
+
+
 def intent_object(raw: Body) -> IntentObject:
     """Raises pydantic's ValidationError (a ValueError) if it does not fit this version's schema."""
     metadata = raw["metadata"]
@@ -71,6 +77,7 @@ def intent_object(raw: Body) -> IntentObject:
         deleting="deletionTimestamp" in metadata,
         spec=OrderIntentSpec.model_validate(raw["spec"]),
         status=OrderIntentStatus.model_validate(raw.get("status") or {}),
+        asked=reconcile_asked(metadata),
     )
 
 

@@ -169,9 +169,10 @@ class ObjectsKernel(ExchangeKernel):
                 await self._mirror.until(made, lambda known: known is not None and verdicts.has_verdict(known.intent), deadline - monotonic())
         return [f"{name}-{member.name}" for member in group.members]
 
-    async def _wait(self, name: str, enough: Callable[[IntentObject], bool]) -> IntentObject | None:
-        """The intent once it is `enough`, or as it is at the acknowledge timeout; None: it was deleted before it was."""
-        known = await self._mirror.until(name, lambda known: known is None or enough(known.intent), self._acknowledge_timeout)
+    async def _wait(self, name: str, enough: Callable[[IntentObject], bool], within: float | None = None) -> IntentObject | None:
+        """The intent once it is `enough`, or as it is at the acknowledge timeout or after so long; None: it was deleted before it was."""
+        within = self._acknowledge_timeout if within is None else within
+        known = await self._mirror.until(name, lambda known: known is None or enough(known.intent), within)
         intent = known.intent if known is not None else self._mirror.last_of(name)
         if intent is None or enough(intent):
             return intent

@@ -4,73 +4,65 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
-from exchange_kernel.core.group_status import BOTH_FILLED
-from exchange_kernel.kernel.models import State
+from exchange_kernel.api import ReconciliationMetrics
 
-if TYPE_CHECKING:
-    from exchange_kernel.core.order import OrderRecord
-    from exchange_kernel.kernel.local_desk import LocalDesk
-
-#: The keys of `get_reconciliation_metrics`. Counts are since the kernel, or the operator, began to follow the account; durations in seconds.
+#: The keys of `get_reconciliation_metrics`, and of its discrepancies. Counts are since the operator, or the kernel in process, began to follow the account.
 METRICS = (
-    "cycles", "duration", "orders_checked", "discrepancies", "fills_inferred", "external_seen", "missing_strikes", "unknown_orders", "unknown_oldest_seconds",
-    "unresolved_ops", "venue_unreachable_cycles", "last_success_time", "overfills", "oco_violations",
+    "time", "age_seconds", "lag_seconds", "sweeps", "failed_sweeps", "sweep_error_rate", "sweep_seconds", "sends", "failed_sends", "send_error_rate",
+    "retries", "orders_checked", "external_orders", "discrepancies", "unknown_orders", "unknown_oldest_seconds", "unresolved_operations",
 )
+DISCREPANCIES = ("drifted", "missing", "orphans", "overfilled", "overfilled_groups", "inferred_fills", "unattributed_fills")
 
 
 class SingleFlight:
-    """A run is shared by whoever asks for it while it goes; who asks later gets one that begins later."""
+    """A run is shared by whoever asks for the same while it goes; who asks later gets one that begins later."""
 
     def __init__(self) -> None:
-        self._going: asyncio.Task[None] | None = None
+        self._going: dict[str, asyncio.Task[None]] = {}
 
-    async def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        if self._going is None:
-            self._going = asyncio.get_running_loop().create_task(self._do(work))
-        await asyncio.shield(self._going)
+    async def run(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        if what not in self._going:
+            self._going[what] = asyncio.get_running_loop().create_task(self._do(what, work))
+        await asyncio.shield(self._going[what])
 
-    async def _do(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _do(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         finally:
-            self._going = None
+            del self._going[what]
 
 
-def metrics(desk: LocalDesk) -> dict[str, Any]:
-    records = desk.intents.everything()
-    session = desk.session
-    census = session.census if session is not None else None
-    unknown = [record for record in records if record.status.state is State.UNKNOWN]
-    now_ms = session.venue_ms() if session is not None else 0
-    tally = session.sweeper.tally if session is not None else None
-    reasons = [_reason(record) for record in records]
+def metrics(told: ReconciliationMetrics, now: datetime) -> dict[str, Any]:
+    age = max(0.0, (now - told.time).total_seconds()) if told.time is not None else None
+    read = told.last_sweep_time
+    unknown = (now - told.oldest_unknown_time).total_seconds() if told.oldest_unknown_time is not None else 0.0
     return {
-        "cycles": tally.cycles if tally is not None else 0,
-        "duration": tally.seconds if tally is not None else None,
-        "orders_checked": census.open_intents if census is not None else 0,
+        "time": told.time.timestamp() if told.time is not None else None,
+        "age_seconds": age,
+        "lag_seconds": max(0.0, (told.time - read).total_seconds()) if told.time is not None and read is not None else None,
+        "sweeps": told.sweeps,
+        "failed_sweeps": told.failed_sweeps,
+        "sweep_error_rate": told.failed_sweeps / told.sweeps if told.sweeps else 0.0,
+        "sweep_seconds": told.sweep_milliseconds / 1000 if told.sweep_milliseconds is not None else None,
+        "sends": told.sends,
+        "failed_sends": told.failed_sends,
+        "send_error_rate": told.failed_sends / told.sends if told.sends else 0.0,
+        "retries": told.unsent,
+        "orders_checked": told.checked_orders,
+        "external_orders": told.external_orders,
         "discrepancies": {
-            "drifted": reasons.count("Drifted"),
-            "orphans": census.orphans if census is not None else 0,
-            "unattributed_fills": desk.memory.unattributed(desk.account),
+            "drifted": told.drifted_orders,
+            "missing": told.missing_orders,
+            "orphans": told.orphan_orders,
+            "overfilled": told.overfilled_orders,
+            "overfilled_groups": told.overfilled_groups,
+            "inferred_fills": told.inferred_fills,
+            "unattributed_fills": told.unattributed_fills,
         },
-        "fills_inferred": sum(fill.inferred for record in records for fill in record.status.fills),
-        "external_seen": census.external if census is not None else 0,
-        "missing_strikes": desk.memory.missing,
-        "unknown_orders": len(unknown),
-        "unknown_oldest_seconds": max(((now_ms - _sent_ms(record)) / 1000 for record in unknown), default=0.0),
-        "unresolved_ops": sum(record.status.operation is not None for record in records),
-        "venue_unreachable_cycles": tally.unreachable if tally is not None else 0,
-        "last_success_time": tally.last_success_ms / 1000 if tally is not None and tally.last_success_ms else None,
-        "overfills": reasons.count("Overfilled"),
-        "oco_violations": sum(any(condition.reason == BOTH_FILLED.reason for condition in group.status.conditions) for group in desk.groups.everything()),
+        "unknown_orders": told.unknown_orders,
+        "unknown_oldest_seconds": max(0.0, unknown),
+        "unresolved_operations": told.unresolved_operations,
     }
-
-
-def _sent_ms(record: OrderRecord) -> int:
-    return int(record.status.submit_time.timestamp() * 1000) if record.status.submit_time is not None else record.created_ms
-
-
-def _reason(record: OrderRecord) -> str:
-    return next((condition.reason for condition in record.status.conditions if condition.type == "Ready"), "")

@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from exchange_kernel.kernel.errors import ExchangeError, KernelError, ValidationError
 from exchange_kernel.kube.client import Answer
 
-VERBS = "create, get, list, watch and patch"
-KINDS = "orderintents and ordergroups.exchange-kernel.io"
+#: What a kernel needs to be permitted, by the kind that it was at.
+_ORDERS = "create, get, list, watch and patch on orderintents and ordergroups.exchange-kernel.io"
+NEEDS = {
+    "orderintents": _ORDERS,
+    "ordergroups": _ORDERS,
+    "markets": "get, list and watch on markets.exchange-kernel.io",
+    "accountstates": "get, list, watch and patch on accountstates.exchange-kernel.io",
+}
 
 #: In front of sentences of ours, the API server says what sort of mistake it was.
 _OURS = ("Required value: ", "Forbidden: ")
@@ -19,7 +25,7 @@ def definite(answer: Answer) -> bool:
     return answer.status not in (0, 408, 409, 429) and answer.status < 500
 
 
-def refusal(answer: Answer, namespace: str, intent_id: str | None = None) -> KernelError:
+def refusal(answer: Answer, namespace: str, intent_id: str | None = None, *, kind: str = "orderintents") -> KernelError:
     """The error for an answer that is neither good nor about an object that is not there."""
     message = answer.message.rstrip(".")
     match answer.status:
@@ -30,7 +36,7 @@ def refusal(answer: Answer, namespace: str, intent_id: str | None = None) -> Ker
         case 401:
             how = "The API server does not know who asks: check the kubeconfig, or the pod's service account"
         case 403:
-            give = f"Give this user or service account {VERBS} on {KINDS} in namespace {namespace}"
+            give = f"Give this user or service account {NEEDS[kind]} in namespace {namespace}"
             how = f"Not permitted: {message}. {give}"
         case 404 if answer.body.get("details", {}).get("kind") == "namespaces":
             how = f"There is no namespace {namespace}: create it, or name another"

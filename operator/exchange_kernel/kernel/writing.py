@@ -58,13 +58,13 @@ class Writer:
                 self._following.learn(answer.body)
                 return answer.body
             if definite(answer) and not doubt:
-                raise refusal(answer, self._namespace, name)
+                raise refusal(answer, self._namespace, name, kind=self._resource.plural)
             # No answer, or it exists: this try or an earlier one was carried out, or an earlier run of the strategy used the same key.
             found = await self.read(name) if self._uses(api) else answer
             if isinstance(found, dict):
                 return found
             if definite(answer) and found.status == 404:
-                raise refusal(answer, self._namespace, name)
+                raise refusal(answer, self._namespace, name, kind=self._resource.plural)
             doubt = True
             if gone():
                 return None
@@ -100,7 +100,7 @@ class Writer:
             if answer.status == 404:
                 return False
             if definite(answer) and not unread:
-                raise refusal(answer, self._namespace, intent_id)
+                raise refusal(answer, self._namespace, intent_id, kind=self._resource.plural)
             if definite(answer) or answer.status == CONFLICT:
                 unread = False
                 continue

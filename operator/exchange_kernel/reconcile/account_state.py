@@ -1,18 +1,21 @@
-"""AccountState: what an account holds and how well its orders are known, written on change, and not often."""
+"""AccountState: what an account holds and how well its orders are known, written on change, and not often; and the readings that somebody asks for there."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import contextlib
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from exchange_kernel.api import AccountStateStatus, AssetBalance, HeldPosition, HeldSide, OrderState, ReconciliationMetrics
+from exchange_kernel.api import AccountStateStatus, AssetBalance, HeldPosition, HeldSide
 from exchange_kernel.api.account_state import MAX_BALANCES, MAX_POSITIONS
+from exchange_kernel.core.answers import Balance
 from exchange_kernel.core.money import ZERO, add
 from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.reconcile.figures import figures, time_of
 from exchange_kernel.reconcile.holdings import Held
 from exchange_kernel.stores.port import AccountStateStore, Unavailable
 
@@ -21,21 +24,11 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 BETWEEN_WRITES_S = 5.0
+ASKED, ASKED_WITHIN_S = 5, 25.0  # so many readings are made for who asks, in so long: a list of all orders costs a venue as much as twenty of them
+RESTED_WITHIN_S = 5.0  # how long the answer waits for what follows from a reading; an order that is slow is not waited for
 
 #: What alone is no reason to write.
-COUNTS = ("last_sweep_time", "sweep_milliseconds", "sweeps")
-
-
-@dataclass(slots=True)
-class Counters:
-    """Of one session."""
-
-    sweeps: int = 0
-    failed_sweeps: int = 0
-    failed_sends: int = 0
-    unsent: int = 0
-    last_sweep_ms: int | None = None  # venue time
-    sweep_took_ms: int = 0
+COUNTS = ("time", "last_sweep_time", "sweep_milliseconds", "sweeps", "sends", "checked_orders", "unresolved_operations")
 
 
 class AccountStatePublisher:
@@ -43,61 +36,82 @@ class AccountStatePublisher:
 
     def __init__(self, session: AccountSession, store: AccountStateStore) -> None:
         self._session, self._store = session, store
+        self._look = asyncio.Event()
+        self._asked: tuple[str, float] | None = None  # the token that is being answered, and when it was first seen
+        self._next_write = -math.inf
+        self._answered: deque[float] = deque(maxlen=ASKED)  # when readings began that were asked for
+
+    def look(self) -> None:
+        """Somebody may have asked for something."""
+        self._look.set()
 
     async def keep(self, term: Term) -> None:
         session = self._session
         while not term.over.is_set():
-            await asyncio.sleep(LOOK_S)
-            held = session.holdings.last
-            if held is None or not term.ready or session.account.deleting:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), LOOK_S)
+            self._look.clear()
+            if not term.ready or session.account.deleting:
                 continue
             old = await self._store.current(session.account)
             if isinstance(old, Unavailable):
                 await asyncio.sleep(BETWEEN_WRITES_S)
                 continue
-            new = self._status(old, held, term)
-            if _tells_more(old, new):
+            answer, held = await self._answer(old, term), session.holdings.last
+            if answer is None and (held is None or session.clock.monotonic() < self._next_write):
+                continue
+            new = self._status(old, held, answer, term)
+            if answer is not None or _tells_more(old, new):
                 await self._store.write(session.account, old, new)
-                await asyncio.sleep(BETWEEN_WRITES_S - LOOK_S)
+                self._next_write = session.clock.monotonic() + BETWEEN_WRITES_S
 
-    def _status(self, old: AccountStateStatus, held: Held, term: Term) -> AccountStateStatus:
-        balances = [
-            AssetBalance(asset=one.asset, free=one.free, locked=one.locked)
-            for one in sorted(held.balances, key=lambda one: one.asset)
-            if one.free != 0 or one.locked != 0
-        ]
-        found = positions(held, term.markets.values())
+    async def _answer(self, old: AccountStateStatus, term: Term) -> str | None:
+        """The token that can be answered now, if somebody asked: all orders were read since it was first seen, and what follows was written.
+
+        One reading for all who asked before it began. One that fails is not repeated for them: the sweeper does that, at its own pace.
+        """
+        session, token = self._session, self._store.asked(self._session.account)
+        if token is None or token == old.reconciled_token:
+            return None
+        now = session.clock.monotonic()
+        if self._asked is None or self._asked[0] != token:
+            if len(self._answered) == ASKED and now < self._answered[0] + ASKED_WITHIN_S:
+                return None
+            self._asked = token, now
+            self._answered.append(now)
+            await session.sweeper.sweep()
+        if session.sweeper.read_since(self._asked[1]):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(session.rested(), RESTED_WITHIN_S)
+            await session.holdings.read(term)
+            return token
+        return None
+
+    def _status(self, old: AccountStateStatus, held: Held | None, answer: str | None, term: Term) -> AccountStateStatus:
+        metrics, token = figures(self._session), answer or old.reconciled_token
+        if held is None:
+            return old.model_copy(update={"reconciliation": metrics, "reconciled_token": token})
+        have, found = balances(held.balances), positions(held, term.markets.values())
         return AccountStateStatus(
             observed_generation=1,
             sequence=old.sequence + 1,
-            time=_time(held.asked_ms),
-            answer_time=_time(held.answered_ms),
+            time=time_of(held.asked_ms),
+            answer_time=time_of(held.answered_ms),
             settled=held.settled,
-            truncated=len(balances) > MAX_BALANCES or len(found) > MAX_POSITIONS,
-            balances=balances[:MAX_BALANCES],
+            truncated=len(have) > MAX_BALANCES or len(found) > MAX_POSITIONS,
+            balances=have[:MAX_BALANCES],
             positions=found[:MAX_POSITIONS],
-            reconciliation=self._metrics(),
+            reconciliation=metrics,
+            reconciled_token=token,
         )
 
-    def _metrics(self) -> ReconciliationMetrics:
-        session, counters, census = self._session, self._session.counters, self._session.census
-        records = [record for record in session.store.of_account(session.account.namespace, session.account.name) if not record.finished]
-        unknown = [record for record in records if record.status.state is OrderState.UNKNOWN]
-        since = [one.last_transition_time for record in unknown for one in record.status.conditions if one.type == "OutcomeUnknown" and one.status == "True"]
-        return ReconciliationMetrics(
-            last_sweep_time=_time(counters.last_sweep_ms) if counters.last_sweep_ms is not None else None,
-            sweep_milliseconds=counters.sweep_took_ms,
-            sweeps=counters.sweeps,
-            failed_sweeps=counters.failed_sweeps,
-            failed_sends=counters.failed_sends,
-            unsent=counters.unsent,
-            unknown_orders=len(unknown),
-            oldest_unknown_time=min(since, default=None),
-            orphan_orders=census.orphans if census is not None else 0,
-            external_orders=census.external if census is not None else 0,
-            drifted_orders=sum(any(one.reason == "Drifted" for one in record.status.conditions) for record in records),
-            unattributed_fills=session.memory.unattributed(session.account.uid),
-        )
+
+def balances(held: Sequence[Balance]) -> list[AssetBalance]:
+    return [
+        AssetBalance(asset=one.asset, free=one.free, locked=one.locked)
+        for one in sorted(held, key=lambda one: one.asset)
+        if one.free != 0 or one.locked != 0
+    ]
 
 
 def positions(held: Held, markets: Iterable[MarketRules]) -> list[HeldPosition]:
@@ -131,7 +145,3 @@ def _tells_more(old: AccountStateStatus, new: AccountStateStatus) -> bool:
         return status.observed_generation, status.settled, status.truncated, status.balances, status.positions, metrics
 
     return substance(old) != substance(new)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)

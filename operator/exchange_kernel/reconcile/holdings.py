@@ -54,38 +54,52 @@ class Holdings:
 
     def __init__(self, session: AccountSession) -> None:
         self._session = session
+        self._known: deque[tuple[int, Fills]] = deque()  # what was known as filled, and when: the first of them is lookupDelay old
+        self._read_at = -math.inf
         self.published = False  # whether there are readers besides RiskLimits
         self.last: Held | None = None
 
     async def keep(self, term: Term) -> None:
         """Read for as long as the term lasts: at once, soon after what fills, and every resyncSeconds."""
-        session, account = self._session, self._session.account.uid
-        self.last, read_at = None, -math.inf
-        known: deque[tuple[int, Fills]] = deque()  # what was known as filled, and when
+        session = self._session
+        self.last, self._read_at = None, -math.inf
+        self._known.clear()
         while not term.over.is_set():
-            now_ms = session.venue_ms()
-            known.append((now_ms, session.memory.fills_of(account)))
-            while len(known) > 1 and known[1][0] <= now_ms - term.exchange.capabilities.lookup_delay_ms:
-                known.popleft()
-            quiet, stale = known[0][1] == known[-1][1], self.last is None or self.last.filled != known[-1][1]
-            since = session.clock.monotonic() - read_at
+            self._note_fills(term)
+            filled = self._known[-1][1]
+            quiet, stale = self._known[0][1] == filled, self.last is None or self.last.filled != filled
+            since = session.clock.monotonic() - self._read_at
             due = since >= session.account.spec.resync_seconds or (stale and since >= (AFTER_FILLS_S if quiet else WHILE_FILLING_S))
             if due and (self.published or session.risk.by_position):
-                read_at = session.clock.monotonic()
-                if await self._read(term, now_ms, known[0][1]):
-                    session.risk.holdings_read()
+                await self.read(term)
             await asyncio.sleep(LOOK_S)
 
-    async def _read(self, term: Term, asked_ms: int, filled: Fills) -> bool:
+    def _note_fills(self, term: Term) -> int:
+        now_ms = self._session.venue_ms()
+        self._known.append((now_ms, self._session.memory.fills_of(self._session.account.uid)))
+        while len(self._known) > 1 and self._known[1][0] <= now_ms - term.exchange.capabilities.lookup_delay_ms:
+            self._known.popleft()
+        return now_ms
+
+    async def read(self, term: Term) -> Held | Unreachable:
+        """Read now. A reading that is not whole is none."""
+        session = self._session
+        self._read_at, asked_ms = session.clock.monotonic(), self._note_fills(term)
+        filled = self._known[0][1]
         balances: Listing[Balance] | Unreachable = await term.exchange.balances()
         positions: Listing[Position] | Unreachable = Listing((), True)
-        if self._session.account.spec.market_type in CONTRACTS:
+        if session.account.spec.market_type in CONTRACTS or any(market.contract_size is not None for market in term.markets.values()):
             positions = await term.exchange.positions()
-        if isinstance(balances, Unreachable) or isinstance(positions, Unreachable) or not positions.complete or not balances.complete:
-            return False
-        settled = filled == self._session.memory.fills_of(self._session.account.uid)
-        answered_ms = self._session.venue_ms()
+        for answer in (balances, positions):
+            if isinstance(answer, Unreachable):
+                return answer
+        assert not isinstance(balances, Unreachable)
+        assert not isinstance(positions, Unreachable)
+        if not positions.complete or not balances.complete:
+            return Unreachable("the exchange did not list all of it")
+        settled = filled == session.memory.fills_of(session.account.uid)
         self.last = Held(
-            asked_ms=asked_ms, answered_ms=answered_ms, settled=settled, balances=balances.items, positions=positions.items, filled=filled
+            asked_ms=asked_ms, answered_ms=session.venue_ms(), settled=settled, balances=balances.items, positions=positions.items, filled=filled
         )
-        return True
+        session.risk.holdings_read()
+        return self.last

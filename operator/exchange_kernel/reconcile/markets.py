@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ def market_name(spec: MarketSpec) -> str:
     return f"{slug}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
-def market_spec(account: AccountRecord, market: MarketRules) -> MarketSpec:
+def market_spec(account: AccountRecord, market: MarketRules, order_types: Iterable[str]) -> MarketSpec:
     spec = account.spec
     contract = market.contract_size is not None
     return MarketSpec(
@@ -54,6 +54,7 @@ def market_spec(account: AccountRecord, market: MarketRules) -> MarketSpec:
         min_price=market.min_price,
         max_price=market.max_price,
         min_notional=market.min_notional,
+        order_types=sorted(order_types),
     )
 
 
@@ -78,7 +79,8 @@ class MarketPublisher:
         listed = await self._store.list_all(account.namespace)
         if isinstance(listed, Unavailable):
             return False
-        specs = {market_name(spec): spec for spec in (market_spec(account, market) for market in markets.values())}
+        order_types = term.exchange.capabilities.order_types
+        specs = {market_name(spec): spec for spec in (market_spec(account, market, order_types) for market in markets.values())}
         there = {record.name: record for record in listed}
         whole = True
         for name, spec in specs.items():

@@ -221,10 +221,9 @@ class Memory:
         """A term begins: other processes may have counted up to here meanwhile."""
         self._unattributed[account] = max(counted, self._unattributed.get(account, 0))
 
-    @property
-    def missing(self) -> int:
+    def missing(self, account: str) -> int:
         """Orders that we believed open and a complete list did not have, and of which it is not known yet what became."""
-        return sum(known.missing for known in self._orders.values())
+        return sum(known.missing for _, known in self.of_account(account))
 
     def unattributed(self, account: str) -> int:
         return self._unattributed.get(account, 0)

@@ -22,6 +22,7 @@ from exchange_kernel.core.status import project, unaccounted
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile import resolver, submitter
+from exchange_kernel.reconcile.asked_reads import AskedReads
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import Events, NoEvents
 from exchange_kernel.reconcile.session import AccountSession
@@ -70,6 +71,7 @@ class OrderIntentReconciler:
         self._last: dict[str, OrderRecord] = {}  # the newest record of each unfinished intent: what a force-delete leaves us (rule 11)
         self._write_failures: dict[str, int] = {}
         self._unknown: set[str] = set()
+        self._asked = AskedReads()
 
     async def reconcile(self, uid: str) -> None:
         for _ in range(MAX_STEPS):
@@ -90,8 +92,14 @@ class OrderIntentReconciler:
             if seen is None:
                 return  # the account is not ours, or not yet: its session wakes us
             self._remember(record)
+            asked_in = self._asked.due_in(record, session.clock.monotonic())
+            if asked_in == 0:
+                await self._asked.read(record, seen, session)
+                continue  # what was found is looked at like any other news
             decision = decide(record, seen, session.now())
             if await self._perform(decision, record, seen, session) is Step.REST:
+                if asked_in is not None:
+                    self._wake_after(uid, asked_in)
                 return
         log.error("an order did not come to rest", intent=uid)
         self._wake_after(uid, 5.0)
@@ -162,6 +170,7 @@ class OrderIntentReconciler:
         if step is Step.NEXT:
             self._last.pop(record.uid, None)
             self._memory.forget_intent(record)
+            self._asked.forget(record.uid)
         return step
 
     async def _go_on_alone(self, record: OrderRecord, waiting: Waiting) -> Step:
@@ -223,11 +232,14 @@ class OrderIntentReconciler:
         if decision.waiting is groups.NOT_RECORDED and record.status.observed_generation < 0:
             return Step.NEXT  # for a moment only: the group is about to write it down, and says itself what keeps it
         status = project(record, seen, decision, now)
+        if (token := self._asked.answer(record)) is not None:
+            status = status.model_copy(update={"reconciled_token": token})
         if record.gone:
             if decision.verdict is None:
                 return Step.NEXT
             self._last.pop(record.uid, None)
             self._memory.forget_intent(record)
+            self._asked.forget(record.uid)
             return Step.REST
         if record.status == status:
             return Step.NEXT

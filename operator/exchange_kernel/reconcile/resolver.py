@@ -15,7 +15,7 @@ async def lookup(session: AccountSession, record: OrderRecord, client_order_id: 
         return False
     known = session.memory.of(client_order_id)
     known.looked_up_ms = session.venue_ms()
-    answer = await exchange.lookup(_ref(session, record, client_order_id))
+    answer = await exchange.lookup(ref_of(session, record, client_order_id))
     if isinstance(answer, Found):
         session.memory.learn(answer.order, (), session.venue_ms())
     return not isinstance(answer, Unreachable)
@@ -23,7 +23,7 @@ async def lookup(session: AccountSession, record: OrderRecord, client_order_id: 
 
 async def prove_absence(session: AccountSession, record: OrderRecord, client_order_id: str) -> None:
     """Take part in one pass of rule 5 over the order's market."""
-    await session.absence.take_part(record, _ref(session, record, client_order_id))
+    await session.absence.take_part(record, ref_of(session, record, client_order_id))
 
 
 async def settle(session: AccountSession, record: OrderRecord, client_order_id: str) -> bool:
@@ -34,7 +34,7 @@ async def settle(session: AccountSession, record: OrderRecord, client_order_id: 
     known, began = session.memory.of(client_order_id), session.venue_ms()
     known.looked_up_ms = began
     whole = True
-    for ref in (_ref(session, record, client_order_id), *(OrderRef(record.spec.symbol, client_order_id, twin) for twin in list(known.others))):
+    for ref in (ref_of(session, record, client_order_id), *(OrderRef(record.spec.symbol, client_order_id, twin) for twin in list(known.others))):
         answer = await exchange.lookup(ref)
         if not isinstance(answer, Found):
             return not isinstance(answer, Unreachable)
@@ -49,7 +49,7 @@ async def settle(session: AccountSession, record: OrderRecord, client_order_id: 
     return True
 
 
-def _ref(session: AccountSession, record: OrderRecord, client_order_id: str) -> OrderRef:
+def ref_of(session: AccountSession, record: OrderRecord, client_order_id: str) -> OrderRef:
     known = session.memory.peek(client_order_id)
     named = known.order if known is not None and known.order is not None else record.attempt_of(client_order_id)
     return OrderRef(record.spec.symbol, client_order_id, named.exchange_order_id if named is not None else None)

@@ -24,9 +24,10 @@ from exchange_kernel.core.order import AccountFacts, Membership, Now, OrderRecor
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
-from exchange_kernel.reconcile.account_state import AccountStatePublisher, Counters
+from exchange_kernel.reconcile.account_state import AccountStatePublisher
 from exchange_kernel.reconcile.admission import admit
 from exchange_kernel.reconcile.exposure import AccountRisk
+from exchange_kernel.reconcile.figures import Counters
 from exchange_kernel.reconcile.holdings import Holdings
 from exchange_kernel.reconcile.journaled import journaled_exchange
 from exchange_kernel.reconcile.let_go import UnattributedFill
@@ -35,7 +36,7 @@ from exchange_kernel.reconcile.memory import Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
-from exchange_kernel.stores.port import AccountRecord, AccountStateStore, AccountStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
+from exchange_kernel.stores.port import AccountRecord, AccountStateStore, AccountStore, GroupStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -110,10 +111,12 @@ class AccountSession:
         limits: LimitStore | None = None,
         markets: MarketStore | None = None,
         states: AccountStateStore | None = None,
+        groups: GroupStore | None = None,
+        rested: Callable[[], Awaitable[None]] | None = None,
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
-        self.accounts = accounts
+        self.accounts, self.groups, self._rested = accounts, groups, rested
         self._events, self._journal = events or NoEvents(), journal or NoJournal()
         self.health = Health()
         self.census: Census | None = None  # as the last complete sweep counted
@@ -448,6 +451,16 @@ class AccountSession:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return task
+
+    def look_at_state(self) -> None:
+        """The AccountState changed: somebody may have asked for a reading there."""
+        if self._state is not None:
+            self._state.look()
+
+    async def rested(self) -> None:
+        """Return when no intent or group of the account is being reconciled, of those that were when this was called."""
+        if self._rested is not None:
+            await self._rested()
 
     def report(self, health: Health) -> None:
         if health != self.health:

@@ -101,6 +101,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
 
 
 def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOutcome | AmendOutcome) -> None:
+    session.counters.sends += not isinstance(outcome, NotSent | TimeRefused)
     match outcome:
         case Accepted(order=order, trades=trades):
             send.stage = SendStage.ACCEPTED

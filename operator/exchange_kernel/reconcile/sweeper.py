@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -35,24 +36,14 @@ class Census:
     external: int
 
 
-@dataclass(slots=True)
-class Tally:
-    """What became of an account's sweeps since this process began."""
-
-    cycles: int = 0
-    unreachable: int = 0  # those that could not read everything
-    seconds: float | None = None  # how long the last one took
-    last_success_ms: int = 0  # by our clock; 0: none
-
-
 class Sweeper:
     """One account's. Sweeps are single-flight; the timer only asks whether one is due."""
 
     def __init__(self, session: AccountSession) -> None:
         self._session = session
-        self.tally = Tally()
         self._lock = asyncio.Lock()
         self._due = 0.0
+        self._read_since = -math.inf  # when the last sweep began that read everything
         self._swept: Term | None = None  # the term in which everything was read at least once
         self._early: list[OrderUpdate] = []  # told by the stream before that, of orders that the first sweep may explain
         self._suspected: dict[str, int] = {}
@@ -72,13 +63,13 @@ class Sweeper:
         if term is None or term.over.is_set():
             return False
         async with self._lock:
-            began = session.clock.monotonic()
+            counters, began = session.counters, session.clock.monotonic()
             done = await self._sweep(term)
-            self._count(done, session.clock.monotonic() - began)
-            session.counters.sweeps += 1
-            session.counters.failed_sweeps += not done
-            session.counters.sweep_took_ms = int((session.clock.monotonic() - began) * 1000)
-            session.counters.last_sweep_ms = session.venue_ms() if done else session.counters.last_sweep_ms
+            counters.sweeps += 1
+            counters.failed_sweeps += not done
+            counters.sweep_took_ms = int((session.clock.monotonic() - began) * 1000)
+            if done:
+                counters.last_sweep_ms, self._read_since = session.venue_ms(), began
         # Spread by account, so that many accounts never sweep in step.
         spread = 0.9 + (int(session.account.uid.replace("-", "")[:4] or "0", 16) % 200) / 1000
         soon = not done or set(self._suspected) - self._reported
@@ -87,10 +78,9 @@ class Sweeper:
         session.report(replace(session.health, synced=done, connected=done))
         return done
 
-    def _count(self, done: bool, seconds: float) -> None:
-        tally = self.tally
-        tally.cycles, tally.unreachable, tally.seconds = tally.cycles + 1, tally.unreachable + (not done), seconds
-        tally.last_success_ms = self._session.clock.wall_ms() if done else tally.last_success_ms
+    def read_since(self, at: float) -> bool:
+        """Whether everything was read by a sweep that began no earlier than `at`, by our monotonic clock."""
+        return self._read_since >= at
 
     async def _sweep(self, term: Term) -> bool:
         session = self._session

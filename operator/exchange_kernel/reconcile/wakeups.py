@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -59,6 +59,12 @@ class Wakeups:
             self._running.pop(key, None)
             if key in self._again and not self._closed:
                 self.wake(key)
+
+    async def rested(self, keys: Iterable[str]) -> None:
+        """Return when none of these is being reconciled; what wakes others is not waited for."""
+        for key in keys:
+            while (running := self._running.get(key)) is not None:
+                await asyncio.wait([running])
 
     async def idle(self) -> None:
         """Return when nothing is running; sleepers may still be waiting for their time."""

@@ -12,7 +12,7 @@ from datetime import datetime
 import structlog
 from pydantic import ValidationError
 
-from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentSpec, OrderIntentStatus, spec_patch, status_patch
+from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentSpec, OrderIntentStatus, reconcile_asked, spec_patch, status_patch
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, ORDER_GROUPS, ORDER_INTENTS, Answer, ApiClient, Body
@@ -43,6 +43,7 @@ def intent_record(raw: Body) -> OrderRecord:
         finalizer=ORDER_FINALIZER in metadata.get("finalizers", ()),
         restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
         resolve=metadata.get("annotations", {}).get(RESOLVE_ANNOTATION),
+        reconcile=reconcile_asked(metadata),
     )
 
 

@@ -212,6 +212,10 @@ class AccountStateStore(Protocol):
         """What was last written, by this process or another; the object is made if there is none."""
         ...
 
+    def asked(self, account: AccountRecord) -> str | None:
+        """The token with which somebody asks for a reading of all orders, as far as the object is known. No I/O."""
+        ...
+
     async def write(self, account: AccountRecord, old: AccountStateStatus, new: AccountStateStatus) -> bool:
         """False if it could not be written; `current` is to be asked again."""
         ...

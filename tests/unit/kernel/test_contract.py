@@ -6,9 +6,8 @@ import inspect
 
 import pytest
 
-from exchange_kernel.kernel import ExchangeKernel, KubernetesKernel, LocalKernel, NotAvailableError
+from exchange_kernel.kernel import ExchangeKernel, KubernetesKernel, LocalKernel
 from exchange_kernel.schema import StandardOrder, StandardOrderGroup
-from tests.unit.kernel.test_models import A_GROUP, AN_ORDER
 
 CONTRACT = {
     "place_order": "async (order: 'StandardOrder', metadata: 'dict[str, Any] | None' = None) -> 'str'",
@@ -60,18 +59,6 @@ def test_a_kernel_is_made_for_an_exchange_id():
 @pytest.mark.parametrize("name", sorted(CONTRACT))
 def test_every_method_says_what_it_does(name):
     assert inspect.getdoc(getattr(ExchangeKernel, name))
-
-
-ARGUMENTS = {"group": A_GROUP, "new_order": AN_ORDER, "intent_id": "a", "symbol_id": "BTC/USDT", "asset_id": "BTC"}
-NOT_YET = ("force_reconciliation", "get_account_state", "get_asset_metadata", "get_positions", "get_reconciliation_metrics", "get_symbol_metadata", "list_symbols")
-
-
-@pytest.mark.parametrize("name", NOT_YET)
-async def test_what_this_release_does_not_have_says_what_to_use_instead(name):
-    method = getattr(KubernetesKernel("main"), name)
-    given = {key: ARGUMENTS[key] for key, parameter in inspect.signature(method).parameters.items() if parameter.default is parameter.empty}
-    with pytest.raises(NotAvailableError, match=rf"{name} is not in this release\. Instead: "):
-        await method(**given)
 
 
 def test_orders_and_groups_are_public():

@@ -61,7 +61,7 @@ VALUES = [
     OrderIntent(intent_id="grid-1", exchange_id="main", account="main", order=AN_ORDER, desired_state="Working", metadata={"level": 3, "why": ["a", None, {"b": 1.5}]}, create_time=T, age_seconds=1),
     A_STATE,
     Position(symbol_id="ETH/USDT:USDT", side="Short", quantity=Decimal(3), unrealized_pnl=Decimal("-1.50"), time=T, age_seconds=2),
-    AccountState(exchange_id="main", account="main", balances=(Balance(asset_id="BTC", free=TINY, used=Decimal(0), total=TINY),), time=T, age_seconds=2),
+    AccountState(exchange_id="main", account="main", balances=(Balance(asset_id="BTC", free=TINY, used=Decimal(0), total=TINY),), time=T, answer_time=T, settled=True, age_seconds=2),
     AssetMetadata(asset_id="BTC", quantity_step=Decimal("1E-8")),
 ]
 EVENTS = [

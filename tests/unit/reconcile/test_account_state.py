@@ -20,10 +20,13 @@ PERPETUAL = a_market(symbol="BTC/USDT:USDT", contract_size=Decimal("0.001"))
 
 class States:
     def __init__(self) -> None:
-        self.status, self.writes = AccountStateStatus(), []
+        self.status, self.writes, self.token = AccountStateStatus(), [], None
 
     async def current(self, account):
         return self.status
+
+    def asked(self, account):
+        return self.token
 
     async def write(self, account, old, new):
         assert old == self.status

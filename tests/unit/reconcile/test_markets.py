@@ -15,6 +15,7 @@ from tests.builders import a_market
 from tests.scripted import World, an_account_record, until
 from tests.unit.interleavings.stories import story
 
+TYPES = ("Market", "Limit")
 MANY = {f"C{number}/USDT": a_market(symbol=f"C{number}/USDT", base=f"C{number}") for number in range(40)}
 
 
@@ -124,16 +125,16 @@ def test_what_could_not_be_written_is_tried_again():
     (a_market(symbol="BTC/USD:BTC", quote="USD", contract_size=Decimal(100)), ("BTC", "Inverse", Decimal(100))),
 ])
 def test_contracts_say_what_they_are_of(market, want):
-    spec = market_spec(an_account_record(), market)
+    spec = market_spec(an_account_record(), market, TYPES)
     assert (spec.settle, spec.contract_type, spec.contract_size) == want
 
 
 def test_names_are_readable_and_differ_for_all_that_makes_another_market():
     account, market = an_account_record(), a_market()
-    names = {market_name(market_spec(account, market))}
+    names = {market_name(market_spec(account, market, TYPES))}
     assert names == {"binance-btc-usdt-" + names.copy().pop()[-8:]}
     for other in (an_account_record(marketType="Margin"), an_account_record(endpoint={"rest": "http://localhost"}), an_account_record(exchange="bybit"), an_account_record(environment="Live")):
-        names.add(market_name(market_spec(other, market)))
-    names.add(market_name(market_spec(account, a_market(symbol="BTC/USDT:USDT"))))
+        names.add(market_name(market_spec(other, market, TYPES)))
+    names.add(market_name(market_spec(account, a_market(symbol="BTC/USDT:USDT"), TYPES)))
     assert len(names) == 6
     assert all(len(name) <= markets.MAX_SLUG + 9 for name in names)

@@ -34,7 +34,7 @@ OPERATORS = (
     *_rights(GROUP, "ordergroups", "delete"),
     *_rights(GROUP, "risklimits", "get list watch"),
     *_rights(GROUP, "markets", "get list create patch delete"),
-    *_rights(GROUP, "accountstates", "get create"),
+    *_rights(GROUP, "accountstates", "get list watch create"),
     *_rights(GROUP, "accountstates/status", "patch"),
     *_rights(GROUP, "orderintents/status ordergroups/status exchangeaccounts/status", "patch"),
     *_rights(GROUP, "ordergroups/finalizers", "update"),
