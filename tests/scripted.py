@@ -489,7 +489,8 @@ class Desk:
 
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
-                                  wake=self.wake_intent, changed=changed, events=events, journal=journal, limits=limits)
+                                  wake=self.wake_intent, changed=changed, events=events, journal=journal, limits=limits,
+                                  groups=self.group_store, rested=lambda: self.intents.rested(record.uid for record in store.of_account(account.namespace, account.name)))
 
         self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))

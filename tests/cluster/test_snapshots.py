@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Any
 
 import ccxt
 
+from exchange_kernel.kernel import KubernetesKernel
 from tests.cluster.operating import API_KEY, API_SECRET, Trading
 from tests.support import eventually
 
@@ -68,7 +70,7 @@ def test_markets_and_the_account_are_told_follow_a_fill_and_go_with_the_account(
     eventually(lambda: not items(trading, "mkt") and not items(trading, "acct"), within=60, what="they go with their account")
 
 
-def test_a_perpetual_account_in_hedge_mode_shows_both_positions_and_what_a_contract_is_of(desk):
+def test_a_perpetual_account_in_hedge_mode_shows_both_positions_and_what_a_contract_is_of(desk, kube):
     turn_hedge_mode_on(desk.exchange.rest)
     desk.start()
     trading = desk.trading
@@ -84,3 +86,16 @@ def test_a_perpetual_account_in_hedge_mode_shows_both_positions_and_what_a_contr
         return {one["side"]: (Decimal(one["quantity"]), one["contractSize"]) for one in state(trading, "swap").get("positions", ()) if one["symbol"] == SWAP}
 
     eventually(lambda: held() == {"Long": (5, market["contractSize"]), "Short": (3, market["contractSize"])}, within=30, what="both positions are told")
+
+    async def in_the_strategy_s_terms() -> list[tuple[str, Decimal, Decimal | None]]:
+        kernel = KubernetesKernel("swap", namespace=trading.namespace, kubeconfig=kube.kubeconfig)
+        await kernel.start()
+        try:
+            market = await kernel.get_symbol_metadata(SWAP)
+            assert (market.settle_asset_id, str(market.market_type)) == ("USDT", "Swap")
+            return [(str(one.side), one.quantity, one.contract_size) for one in await kernel.get_positions(SWAP)]
+        finally:
+            await kernel.stop()
+
+    size = Decimal(market["contractSize"])
+    assert asyncio.run(in_the_strategy_s_terms()) == [("Long", 5, size), ("Short", 3, size)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from exchange_kernel.kernel import State
 from tests.cluster.operating import Exchange
 from tests.conformance.bench import local_bench
+from tests.conformance.checks import MARKET
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -28,6 +30,20 @@ async def test_groups(tmp_path):
         entry, then = await room_of(1)["buy_then_sell"](kernel)
         assert [(await kernel.get_order_state(name)).state for name in (entry, then)] == [State.OPEN, State.PENDING]
         assert (await kernel.get_order_intent(then)).order.price == 82000
+    finally:
+        await bench.close()
+        exchange.stop()
+
+
+async def test_what_is_held(tmp_path):
+    exchange = Exchange(tmp_path)
+    bench = local_bench(exchange, tmp_path)
+    try:
+        kernel = await bench.kernel()
+        bought = await kernel.place_order(MARKET)
+        await bench.until(kernel, bought, "Filled")
+        total = await room_of(3)["held"](kernel, "BTC/USDT", [bought])
+        assert Decimal("100.01") < total <= Decimal("100.02"), "the fill counts once, and its fee was paid of it"
     finally:
         await bench.close()
         exchange.stop()

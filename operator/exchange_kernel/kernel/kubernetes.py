@@ -78,7 +78,7 @@ class KubernetesKernel(AccountKernel):
 
     async def _markets(self) -> list[holdings.KnownMarket]:
         _ = self._api
-        return [found.market for found in (await self._snapshots.markets()).all()]
+        return (await self._snapshots.markets()).every()
 
     async def _market_problems(self, order: StandardOrder) -> list[str]:
         """What is not known against it here is for the operator to say: a market may be one that it has not told of yet."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import structlog
+
 from exchange_kernel.api import AccountStateStatus, MarketSpec, reconcile_asked
 from exchange_kernel.kernel.errors import ExchangeError, KernelError
 from exchange_kernel.kernel.following import Following, ObjectApi, monotonic
@@ -21,6 +23,8 @@ from exchange_kernel.kernel.latest import Latest
 from exchange_kernel.kernel.objects import Body
 from exchange_kernel.kernel.refusals import refusal
 from exchange_kernel.kube.client import ACCOUNT_STATES, MARKETS
+
+log = structlog.get_logger(__name__)
 
 NOT_ASKED_AGAIN_S = 30.0  # for how long orders are placed unchecked after the markets could not be read
 
@@ -35,8 +39,13 @@ class MarketObject:
     raw: Body
 
     @cached_property
-    def market(self) -> KnownMarket:
-        return market_of(MarketSpec.model_validate(self.raw))
+    def market(self) -> KnownMarket | None:
+        """None: it does not fit this version's schema, as one of another version's operator may not."""
+        try:
+            return market_of(MarketSpec.model_validate(self.raw))
+        except ValueError as error:
+            log.error("a market does not fit the schema", symbol=self.symbol, error=str(error))
+            return None
 
 
 class MarketMirror(Latest[MarketObject]):
@@ -50,6 +59,9 @@ class MarketMirror(Latest[MarketObject]):
     def of(self, symbol_id: str) -> KnownMarket | None:
         found = self._known.get(self._names.get(symbol_id, ""))
         return found.market if found is not None else None
+
+    def every(self) -> list[KnownMarket]:
+        return [market for found in self.all() if (market := found.market) is not None]
 
     def learn(self, raw: Body) -> MarketObject | None:
         owners = raw["metadata"].get("ownerReferences", ())

@@ -176,6 +176,10 @@ class MemoryIntentStore(Records[OrderRecord]):
     def annotate(self, uid: str, resolve: str | None) -> OrderRecord:
         return self._put(replace(self._records[uid], resolve=resolve, resource_version=self._next()))
 
+    def ask(self, uid: str, token: str) -> OrderRecord:
+        """Have the order read from the exchange now."""
+        return self._put(replace(self._records[uid], reconcile=token, resource_version=self._next()))
+
     def forget_creations(self) -> None:
         """As a restarted process: everything is first seen in a list."""
         self._created.clear()

@@ -11,7 +11,7 @@ from exchange_kernel.api import AccountStateStatus
 from exchange_kernel.core.answers import Balance, Position
 from exchange_kernel.reconcile.account_state import AccountStatePublisher, positions
 from exchange_kernel.reconcile.holdings import Held
-from tests.builders import a_market, a_spec
+from tests.builders import a_market, a_report, a_spec
 from tests.scripted import World, until
 from tests.unit.interleavings.stories import finished, open_order, story
 
@@ -109,6 +109,94 @@ def test_a_reading_that_fails_leaves_the_last_one_and_unknown_orders_are_told():
         assert store.status.reconciliation.failed_sends == 1
 
     story(tell)
+
+
+# ── What is asked for ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_who_asks_is_answered_by_one_reading_with_all_that_follows_from_it_written_and_by_one_write():
+    async def tell(world):
+        held(world, "1")
+        store = await published(world)
+        order = await open_order(world)
+        await asyncio.sleep(10)
+        sweeps, writes = world.desk.session.counters.sweeps, len(store.writes)
+        world.exchange.fill(order, "1", tell=False)
+        held(world, "2")
+        store.token = "t1"
+        await until(lambda: store.status.reconciled_token == "t1", within=2)
+        assert world.status("a").filled_quantity == 1
+        assert store.status.balances[0].free == 2, "what the account holds is read anew too"
+        assert (world.desk.session.counters.sweeps - sweeps, len(store.writes) - writes) == (1, 1)
+        await asyncio.sleep(20)
+        assert len(store.writes) - writes <= 2, "an answer is given once; a fill that has come to rest may be told once more"
+
+    story(tell, account={"resyncSeconds": 600})
+
+
+def test_all_who_ask_during_a_reading_share_the_next_one():
+    async def tell(world):
+        held(world, "1")
+        store, session = await published(world), world.desk.session
+        listed, go = world.exchange.open_orders, asyncio.Event()
+
+        async def slowly(symbol=None):
+            await go.wait()
+            return await listed(symbol)
+
+        world.exchange.open_orders = slowly
+        sweeps = session.counters.sweeps
+        for number in range(10):
+            store.token = f"t{number}"
+            await asyncio.sleep(1)
+        go.set()
+        await until(lambda: store.status.reconciled_token == "t9", within=5)
+        assert session.counters.sweeps - sweeps == 2
+
+    story(tell, account={"resyncSeconds": 600})
+
+
+def test_nobody_is_answered_before_everything_could_be_read():
+    async def tell(world):
+        held(world, "1")
+        store = await published(world)
+        world.exchange.reachable = False
+        store.token = "t1"
+        await asyncio.sleep(30)
+        assert store.status.reconciled_token is None
+        world.exchange.reachable = True
+        await until(lambda: store.status.reconciled_token == "t1", within=10)
+
+    story(tell)
+
+
+def test_who_never_stops_asking_gets_a_reading_every_five_seconds():
+    async def tell(world):
+        held(world, "1")
+        store, session = await published(world), world.desk.session
+        sweeps = session.counters.sweeps
+        for number in range(200):
+            store.token = f"t{number}"
+            await asyncio.sleep(0.5)
+        assert 20 <= session.counters.sweeps - sweeps <= 26
+
+    story(tell, account={"resyncSeconds": 600})
+
+
+def test_figures_count_what_was_sent_and_what_is_not_ours():
+    async def tell(world):
+        held(world, "1")
+        store = await published(world)
+        await open_order(world)
+        await open_order(world, "b")
+        world.exchange._set(a_report(client_order_id="web_1", exchange_order_id="778", created_time_ms=world.exchange.now_ms()), tell=False)
+        store.token = "t1"
+        await until(lambda: store.status.reconciled_token == "t1", within=5)
+        told = store.status.reconciliation
+        assert (told.sends, told.failed_sends, told.checked_orders, told.external_orders) == (2, 0, 2, 1)
+        assert told.sweeps > told.failed_sweeps == 0
+        assert told.last_sweep_time <= told.time
+
+    story(tell, account={"resyncSeconds": 600})
 
 
 def a_reading(*balances: Balance, of: tuple[Position, ...] = ()) -> Held:

@@ -59,3 +59,17 @@ async def test_the_latest_time_to_wake_counts_and_a_wake_takes_its_place():
 
 async def _note(calls: list[str], key: str) -> None:
     calls.append(key)
+
+
+async def test_the_rest_of_some_keys_is_waited_for_and_not_that_of_others():
+    gates = {"a": asyncio.Event(), "b": asyncio.Event()}
+    wakeups = Wakeups(lambda key: gates[key].wait())
+    for key in gates:
+        wakeups.wake(key)
+    rested = asyncio.create_task(wakeups.rested(["a", "never woken"]))
+    await asyncio.sleep(0)
+    assert not rested.done()
+    gates["a"].set()
+    await asyncio.wait_for(rested, 5)
+    gates["b"].set()
+    await wakeups.idle()
