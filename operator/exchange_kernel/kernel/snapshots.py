@@ -26,6 +26,7 @@ from exchange_kernel.kube.client import ACCOUNT_STATES, MARKETS
 
 log = structlog.get_logger(__name__)
 
+FIRST_WITHIN_S = 2.0  # how long the first order waits for its market's rules
 NOT_ASKED_AGAIN_S = 30.0  # for how long orders are placed unchecked after the markets could not be read
 
 
@@ -104,7 +105,7 @@ class Snapshots:
         self._namespace, self._account, self._api, self._uses = namespace, account, api, uses
         self.state_mirror, self._market_mirror = AccountStateMirror(namespace, account), MarketMirror(namespace, account)
         self._following: dict[Following[Any], asyncio.Task[None]] = {}
-        self._beginning = asyncio.Lock()
+        self._beginning, self._first_asking = asyncio.Lock(), asyncio.Lock()
         self._not_asked_before = 0.0
 
     async def markets(self) -> MarketMirror:
@@ -115,12 +116,15 @@ class Snapshots:
 
     async def market_if_known(self, symbol_id: str) -> KnownMarket | None:
         """For a check before an order is placed, which the operator makes in any case: no request but the first, and no error."""
-        if monotonic() < self._not_asked_before:
-            return None
-        try:
-            await self._follow(self._market_mirror)
-        except KernelError:
-            self._not_asked_before = monotonic() + NOT_ASKED_AGAIN_S
+        if self._market_mirror not in self._following:
+            async with self._first_asking:
+                if monotonic() < self._not_asked_before:
+                    return None
+                try:
+                    async with asyncio.timeout(FIRST_WITHIN_S):
+                        await self._follow(self._market_mirror)
+                except (KernelError, TimeoutError):
+                    self._not_asked_before = monotonic() + NOT_ASKED_AGAIN_S
         return self._market_mirror.of(symbol_id)
 
     async def state(self) -> AccountStateStatus:

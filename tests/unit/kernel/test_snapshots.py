@@ -37,11 +37,14 @@ class Objects:
         self.items = {"markets": list(markets), "accountstates": list(states)}
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self.refuse: Answer | None = None
+        self.hangs = False
         self.events: dict[str, asyncio.Queue[dict[str, Any]]] = {kind: asyncio.Queue() for kind in self.items}
 
     async def get(self, path, **query):
         kind = path.rpartition("/")[2]
         self.asked.append(("list", kind, query))
+        if self.hangs:
+            await asyncio.Event().wait()
         return self.refuse or Answer(200, {"metadata": {"resourceVersion": "10"}, "items": self.items[kind]})
 
     async def watch(self, path, **query):
@@ -123,8 +126,16 @@ async def test_without_that_right_orders_are_placed_and_cost_no_request_each(fol
     objects = Objects([a_market("BTC/USDT")])
     objects.refuse = FORBIDDEN
     snapshots = following(objects)
-    for _ in range(100):
-        assert await snapshots.market_if_known("BTC/USDT") is None
+    assert await asyncio.gather(*(snapshots.market_if_known("BTC/USDT") for _ in range(100))) == [None] * 100
+    assert objects.requests("markets") == ["list"]
+
+
+async def test_an_api_server_that_hangs_holds_up_the_first_order_only_and_for_two_seconds(following, monkeypatch):
+    monkeypatch.setattr("exchange_kernel.kernel.snapshots.FIRST_WITHIN_S", 0.2)
+    objects = Objects([a_market("BTC/USDT")])
+    objects.hangs = True
+    snapshots = following(objects)
+    await asyncio.wait_for(asyncio.gather(*(snapshots.market_if_known("BTC/USDT") for _ in range(100))), 2)
     assert objects.requests("markets") == ["list"]
 
 
