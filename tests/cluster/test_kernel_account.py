@@ -41,9 +41,8 @@ def kernels(kube, trading: Trading, tmp_path: Path) -> Iterator[dict[str, Kubern
         kubeconfig = kube.control_plane.kubeconfig_for(user, ["system:serviceaccounts"], tmp_path / f"{name}.kubeconfig")
         made[name] = KubernetesKernel("main", namespace=trading.namespace, strategy=name, kubeconfig=kubeconfig, acknowledge_timeout=20)
     yield made
-    for name, role in ROLES.items():
-        trading.run("delete", "rolebinding", name, *([] if role is not None else [f"role/{name}"]), check=False)
-        trading.run("delete", "role", name, "--ignore-not-found")
+    for name in ROLES:
+        trading.run("delete", f"rolebinding/{name}", f"role/{name}", "--ignore-not-found")
 
 
 async def test_with_a_strategy_s_role_a_reading_costs_one_write_and_an_idle_account_none(kernels, trading, audit_log):
