@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import AccountStateStatus
-from exchange_kernel.core.answers import Balance, Position
+from exchange_kernel.api import AccountStateStatus, OrderState
+from exchange_kernel.core.answers import Balance, OrderStatus, Position
 from exchange_kernel.reconcile.account_state import AccountStatePublisher, positions
 from exchange_kernel.reconcile.holdings import Held
 from tests.builders import a_market, a_report, a_spec
@@ -129,6 +130,28 @@ def test_who_asks_is_answered_by_one_reading_with_all_that_follows_from_it_writt
         assert (world.desk.session.counters.sweeps - sweeps, len(store.writes) - writes) == (1, 1)
         await asyncio.sleep(20)
         assert len(store.writes) - writes <= 2, "an answer is given once; a fill that has come to rest may be told once more"
+
+    story(tell, account={"resyncSeconds": 600})
+
+
+def test_the_answer_waits_for_the_orders_that_the_reading_woke():
+    async def tell(world):
+        held(world, "1")
+        store = await published(world)
+        order = await open_order(world)
+        await asyncio.sleep(10)
+        lookup = world.exchange.lookup
+
+        async def slowly(ref):
+            await asyncio.sleep(2)
+            return await lookup(ref)
+
+        world.exchange.lookup = slowly
+        (there,) = world.exchange.named(order)
+        world.exchange._set(replace(there, status=OrderStatus.CANCELED), tell=False)
+        store.token = "t1"
+        await until(lambda: store.status.reconciled_token == "t1", within=10)
+        assert world.status("a").state is OrderState.CANCELED
 
     story(tell, account={"resyncSeconds": 600})
 

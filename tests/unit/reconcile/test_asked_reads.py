@@ -126,6 +126,25 @@ def test_not_finding_an_order_proves_nothing_and_has_it_looked_for_as_ever():
     story(tell, account=CALM)
 
 
+def test_an_answer_is_kept_and_not_given_again_by_who_comes_after():
+    async def tell(world):
+        order = await open_order(world)
+        world.store.ask("a", "t1")
+        await until(lambda: world.status("a").reconciled_token == "t1", within=5)
+        await world.crash()
+        writes = written(world)
+        await world.start()
+        await asyncio.sleep(10)
+        assert writes == []
+        asked = lookups(world)
+        world.exchange.fill(order, "0.5")
+        await until(lambda: world.status("a").filled_quantity == Decimal("0.5"), within=5)
+        await asyncio.sleep(10)
+        assert (world.status("a").reconciled_token, lookups(world) - asked) == ("t1", 0)
+
+    story(tell, account=CALM)
+
+
 def test_a_finished_order_has_nothing_to_ask():
     async def tell(world):
         world.exchange.fill(await open_order(world), "1")
