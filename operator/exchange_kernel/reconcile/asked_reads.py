@@ -1,6 +1,7 @@
 """Orders that somebody wants read from the exchange now (the annotation exchange-kernel.io/reconcile): read once for each token, however many wait for it.
 
-What is found is taken in as from any other report, and what is done about it is decided as ever. Not finding an order proves nothing here.
+A reading runs beside the order's reconcile and holds up nothing of it, no cancel above all. What it finds is taken in as from any other report, and what
+is done about it is decided as ever. Not finding an order proves nothing here.
 """
 
 from __future__ import annotations
@@ -17,32 +18,41 @@ class AskedReads:
     """Of one process."""
 
     def __init__(self) -> None:
+        self._reading: set[str] = set()  # UIDs
         self._tried: dict[str, tuple[str, float]] = {}  # by UID: the token of the last reading, and when it ended
         self._answers: dict[str, str] = {}  # by UID: the last token whose reading was answered
 
-    def due_in(self, record: OrderRecord, now: float) -> float | None:
-        """Seconds until the order is to be read; None if nobody asks, or was answered, or the exchange did not answer: the next sweep tries again."""
-        token = record.reconcile
-        if token is None or record.finished or token in (record.status.reconciled_token, self.answer(record)):
+    def look(self, record: OrderRecord, seen: Seen, session: AccountSession) -> float | None:
+        """Begin a reading if one is due. Returns in how many seconds to look again, if nothing else wakes the order before."""
+        token, now = record.reconcile, session.clock.monotonic()
+        if token is None or record.finished or record.uid in self._reading or token in (record.status.reconciled_token, self.answer(record)):
             return None
         tried, at = self._tried.get(record.uid, ("", now - APART_S))
-        return max(0.0, at + APART_S - now) if token != tried or now >= at + APART_S else None
+        if now < at + APART_S:
+            # If it was tried for this token, the exchange did not answer: the next sweep that is answered wakes the order.
+            return at + APART_S - now if token != tried else None
+        self._reading.add(record.uid)
+        session.track(self._read(record, token, seen, session))
+        return None
 
-    async def read(self, record: OrderRecord, seen: Seen, session: AccountSession) -> None:
+    async def _read(self, record: OrderRecord, token: str, seen: Seen, session: AccountSession) -> None:
         """One lookup, of the newest order that the intent has, or may have."""
-        exchange, token = session.exchange, record.reconcile
-        if exchange is None or token is None:
-            return
-        number = max({1, *(attempt.number for attempt in record.attempts), *seen.sends, *seen.orders})
-        answer = await exchange.lookup(ref_of(session, record, seen.ids[number]))
-        self._tried[record.uid] = token, session.clock.monotonic()
+        uid, began = record.uid, session.venue_ms()
+        client_order_id = seen.ids[max({1, *(attempt.number for attempt in record.attempts), *seen.sends, *seen.orders})]
+        try:
+            exchange = session.exchange
+            answer = await exchange.lookup(ref_of(session, record, client_order_id)) if exchange is not None else Unreachable("not held")
+        finally:
+            self._reading.discard(uid)
+            self._tried[uid] = token, session.clock.monotonic()
         if isinstance(answer, Unreachable):
             return
         if isinstance(answer, Found):
             session.memory.learn(answer.order, (), session.venue_ms())
-        elif (known := session.memory.peek(seen.ids[number])) is not None and known.order is not None and not known.order.status.ended:
-            known.missing = True  # as for a list that does not have it: ask
-        self._answers[record.uid] = token
+        elif (known := session.memory.peek(client_order_id)) is not None and known.order is not None and not known.order.status.ended:
+            known.missing = known.missing or known.reported_ms < began  # as for a list that does not have it: ask
+        self._answers[uid] = token
+        session.wake(uid)
 
     def answer(self, record: OrderRecord) -> str | None:
         """The token to write into the status, if the one that stands in the annotation was read for."""

@@ -92,14 +92,11 @@ class OrderIntentReconciler:
             if seen is None:
                 return  # the account is not ours, or not yet: its session wakes us
             self._remember(record)
-            asked_in = self._asked.due_in(record, session.clock.monotonic())
-            if asked_in == 0:
-                await self._asked.read(record, seen, session)
-                continue  # what was found is looked at like any other news
+            look_in = self._asked.look(record, seen, session)
             decision = decide(record, seen, session.now())
             if await self._perform(decision, record, seen, session) is Step.REST:
-                if asked_in is not None:
-                    self._wake_after(uid, asked_in)
+                if look_in is not None:
+                    self._wake_after(uid, look_in)
                 return
         log.error("an order did not come to rest", intent=uid)
         self._wake_after(uid, 5.0)

@@ -109,6 +109,24 @@ def test_asking_sends_nothing(reason, account, spec):
     story(tell, account={**CALM, **account})
 
 
+@pytest.mark.proves("rule 9")
+def test_a_reading_that_hangs_holds_up_no_cancel():
+    async def tell(world):
+        order = await open_order(world)
+        await asyncio.sleep(10)
+
+        async def never(ref):
+            await asyncio.Event().wait()
+
+        world.exchange.lookup = never
+        world.store.ask("a", "t1")
+        await asyncio.sleep(1)
+        world.store.edit("a", a_spec(desiredState="Canceled"))
+        await until(lambda: world.exchange.named(order)[0].status is OrderStatus.CANCELED, within=1)
+
+    story(tell, account=CALM)
+
+
 @pytest.mark.proves("rule 5")
 def test_not_finding_an_order_proves_nothing_and_has_it_looked_for_as_ever():
     async def tell(world):
