@@ -128,6 +128,13 @@ class LifeOfOrders(RuleBasedStateMachine):
     def suspend(self, number, suspend):
         self.edit(number, suspend=suspend)
 
+    @rule(number=orders, token=st.sampled_from(["t1", "t2", "t3"]))
+    @in_the_loop
+    def ask_for_a_reading(self, number, token):
+        """It may find what is there, and changes nothing of what is sent."""
+        if self.world.store.get(f"i{number}") is not None:
+            self.world.store.ask(f"i{number}", token)
+
     @rule(number=orders)
     @in_the_loop
     def delete(self, number):

@@ -8,8 +8,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import structlog
-
 from exchange_kernel.api import GROUP, VERSION, DesiredState, GroupMember, MemberStatus, OrderGroupSpec, OrderGroupStatus
 from exchange_kernel.kernel.errors import ValidationError
 from exchange_kernel.kernel.following import monotonic
@@ -19,8 +17,6 @@ from exchange_kernel.kernel.models import OrderIntent, OrderState, State
 from exchange_kernel.kernel.objects import ORDER_FIELDS, STRATEGY_LABEL, Body, as_text, from_text
 from exchange_kernel.kube.client import ORDER_GROUPS
 from exchange_kernel.schema import StandardOrder, StandardOrderGroup
-
-log = structlog.get_logger(__name__)
 
 FINALIZER: Final = "exchange-kernel.io/group"
 
