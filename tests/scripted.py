@@ -36,14 +36,10 @@ from exchange_kernel.core.answers import (
     Unreachable,
 )
 from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdate
-from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
-from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
-from exchange_kernel.reconcile.order_group import CANCELS_FIRST_S, OrderGroupReconciler
-from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NoEvents, NoJournal, Ownership
+from exchange_kernel.reconcile.reconcilers import Reconcilers
 from exchange_kernel.reconcile.session import AccountSession
-from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore, MemoryLimitStore
 from exchange_kernel.stores.port import AccountRecord
 from tests.builders import T0, a_market, a_venue
@@ -489,41 +485,13 @@ class Desk:
 
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
-                                  wake=self.wake_intent, changed=changed, events=events, journal=journal, limits=limits,
-                                  groups=self.group_store, rested=lambda: self.intents.rested(record.uid for record in store.of_account(account.namespace, account.name)))
+                                  wake=self.reconcilers.wake_intent, changed=changed, events=events, journal=journal, limits=limits,
+                                  groups=self.group_store, rested=lambda: self.reconcilers.rested(account))
 
-        self.account_keys = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
-        self.intents = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
-        self.groups = Wakeups(lambda uid: self.group_reconciler.reconcile(uid))
-        self.account_reconciler = ExchangeAccountReconciler(
-            store=accounts, intents=store, memory=self.memory, new_session=new_session, wake=self.account_keys.wake, wake_after=self.account_keys.wake_after,
-            wake_intents=lambda account: [*(self.intents.wake(record.uid) for record in store.of_account("default", "main")), *(self.groups.wake(group.uid) for group in self.group_store.of_account("default", "main"))], wall_ms=clock.wall_ms, events=events,
-        )
-        journaled = journaled_store(store, journal)
-        self.group_reconciler = OrderGroupReconciler(
-            store=self.group_store, intents=journaled, session_of=self.account_reconciler.session_of, wake_intent=self.intents.wake,
-            wake_after=self.groups.wake_after, wall_ms=clock.wall_ms, events=events,
-            unchanged=lambda record, session, request, alongside: self.intent_reconciler.unchanged(record, session, request, first=True, alongside=alongside),
-        )
-        self.intent_reconciler = OrderIntentReconciler(
-            store=journaled, memory=self.memory, events=events, session_of=self.account_reconciler.session_of, wake_after=self.intents.wake_after, wall_ms=clock.wall_ms,
-            membership=self.group_reconciler.membership, undone=self.group_reconciler.undone, written=self._wake_group,
-        )
-
-    def wake_intent(self, uid: str) -> None:
-        record = self.store.get(uid)
-        if record is None or record.spec.group_ref is None:
-            self.intents.wake(uid)
-            return
-        for sibling in self.group_reconciler.siblings(record):
-            self.intents.wake(sibling)
-        later = asyncio.get_running_loop().call_later
-        later(CANCELS_FIRST_S, self.intents.wake, uid)
-        later(CANCELS_FIRST_S, self.groups.wake, record.spec.group_ref.uid)
-
-    def _wake_group(self, record) -> None:
-        if record.spec.group_ref is not None:
-            self.groups.wake(record.spec.group_ref.uid)
+        self.reconcilers = Reconcilers(accounts=accounts, groups=self.group_store, intents=store, memory=self.memory, clock=clock, new_session=new_session, events=events, journal=journal)
+        self.account_keys, self.groups, self.intents = self.reconcilers.account_wakeups, self.reconcilers.group_wakeups, self.reconcilers.intent_wakeups
+        self.account_reconciler, self.group_reconciler, self.intent_reconciler = self.reconcilers.account_reconciler, self.reconcilers.group_reconciler, self.reconcilers.intent_reconciler
+        self.wake_intent = self.reconcilers.wake_intent
 
     def boot(self) -> None:
         self.accounts.changed = self.account_keys.wake

@@ -18,7 +18,6 @@ import kopf
 import structlog
 
 from exchange_kernel.core.identity import owner_prefix
-from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.ccxt import open_exchange
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
 from exchange_kernel.handlers import account_states, exchange_accounts, order_groups, order_intents, risk_limits, settings
@@ -26,14 +25,10 @@ from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
 from exchange_kernel.kube.lease import LeaseOwnership
-from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
-from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
-from exchange_kernel.reconcile.order_group import CANCELS_FIRST_S, OrderGroupReconciler
-from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
+from exchange_kernel.reconcile.reconcilers import Reconcilers
 from exchange_kernel.reconcile.session import AccountSession
-from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
 from exchange_kernel.stores.kubernetes_account_states import KubernetesAccountStateStore
 from exchange_kernel.stores.kubernetes_groups import KubernetesGroupStore
@@ -135,13 +130,14 @@ class Operator:
         return options
 
     def _registry(self, rooms: _Rooms) -> kopf.OperatorRegistry:
-        registry = kopf.OperatorRegistry()
+        registry, those = kopf.OperatorRegistry(), rooms.reconcilers
         if not self.hooks.drop_events:
-            order_intents.register(registry, rooms.observe_intent, rooms.wake_intent)
-            order_groups.register(registry, rooms.groups.observe, rooms.group_wakeups.wake)
-        risk_limits.register(registry, rooms.limits.observe, rooms.wake_namespace)
+            order_intents.register(registry, rooms.observe_intent, those.wake_intent)
+            order_groups.register(registry, rooms.groups.observe, those.group_wakeups.wake)
+        risk_limits.register(registry, rooms.limits.observe, those.wake_namespace)
         account_states.register(registry, rooms.observe_state)
-        exchange_accounts.register(registry, rooms.accounts.observe, rooms.account_wakeups.wake, rooms.account_reconciler.sweep, timer=not self.hooks.no_timer)
+        sweep = those.account_reconciler.sweep
+        exchange_accounts.register(registry, rooms.accounts.observe, those.account_wakeups.wake, sweep, timer=not self.hooks.no_timer)
         self._register_login(registry)
         return registry
 
@@ -171,43 +167,15 @@ class _Rooms:
         self._journal = FileJournal(operator.journal, self._identity)
         self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
         self.groups, self.limits, self._states = KubernetesGroupStore(api), KubernetesLimitStore(api), KubernetesAccountStateStore(api)
-        self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
-        self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
-        self.group_wakeups = Wakeups(lambda uid: self.group_reconciler.reconcile(uid))
-        self.account_reconciler = ExchangeAccountReconciler(
-            store=self.accounts,
+        self.reconcilers = Reconcilers(
+            accounts=self.accounts,
+            groups=self.groups,
             intents=self.intents,
             memory=self._memory,
+            clock=self._clock,
             new_session=self._new_session,
-            wake=self.account_wakeups.wake,
-            wake_after=self.account_wakeups.wake_after,
-            wake_intents=self._wake_intents,
-            wall_ms=self._clock.wall_ms,
             events=self.events,
-        )
-        store = journaled_store(self.intents, self._journal)
-        self.group_reconciler = OrderGroupReconciler(
-            store=self.groups,
-            intents=store,
-            session_of=self.account_reconciler.session_of,
-            wake_intent=self.intent_wakeups.wake,
-            wake_after=self.group_wakeups.wake_after,
-            wall_ms=self._clock.wall_ms,
-            unchanged=lambda record, session, request, alongside: self.intent_reconciler.unchanged(
-                record, session, request, first=True, alongside=alongside
-            ),
-            events=self.events,
-        )
-        self.intent_reconciler = OrderIntentReconciler(
-            store=store,
-            memory=self._memory,
-            session_of=self.account_reconciler.session_of,
-            wake_after=self.intent_wakeups.wake_after,
-            wall_ms=self._clock.wall_ms,
-            events=self.events,
-            membership=self.group_reconciler.membership,
-            undone=self.group_reconciler.undone,
-            written=self._wake_group,
+            journal=self._journal,
         )
 
     def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
@@ -229,7 +197,7 @@ class _Rooms:
             memory=self._memory,
             clock=self._clock,
             owner=self._owner,
-            wake=self.wake_intent,
+            wake=self.reconcilers.wake_intent,
             changed=changed,
             events=self.events,
             journal=self._journal,
@@ -237,55 +205,22 @@ class _Rooms:
             markets=KubernetesMarketStore(self._api),
             states=self._states,
             groups=self.groups,
-            rested=lambda: self._rested(account),
+            rested=lambda: self.reconcilers.rested(account),
             without_recovery=self._operator.hooks.without_recovery,
         )
 
     def observe_state(self, kind: str | None, raw: Body) -> None:
         if (key := self._states.observe(kind, raw)) is None or (account := self.accounts.named(*key)) is None:
             return
-        if (session := self.account_reconciler.running_session(account.uid)) is not None:
+        if (session := self.reconcilers.account_reconciler.running_session(account.uid)) is not None:
             session.look_at_state()
-
-    async def _rested(self, account: AccountRecord) -> None:
-        await asyncio.sleep(2 * CANCELS_FIRST_S)  # members are woken so much later
-        await self.intent_wakeups.rested(record.uid for record in self.intents.of_account(account.namespace, account.name))
-        await self.group_wakeups.rested(group.uid for group in self.groups.of_account(account.namespace, account.name))
 
     def observe_intent(self, kind: str | None, raw: Body) -> str | None:
         """A watch event. Of a member that is gone only the event itself knows the group, which shows it."""
         uid = self.intents.observe(kind, raw)
         if kind == "DELETED" and (ref := raw["spec"].get("groupRef")) is not None:
-            self.group_wakeups.wake(ref["uid"])
+            self.reconcilers.group_wakeups.wake(ref["uid"])
         return uid
-
-    def wake_intent(self, uid: str) -> None:
-        """An intent; but first the others of its group. What fills one may cancel another, and that waits neither for a write nor for whoever is at one."""
-        record = self.intents.get(uid)
-        if record is None or record.spec.group_ref is None:
-            self.intent_wakeups.wake(uid)
-            return
-        for sibling in self.group_reconciler.siblings(record):
-            self.intent_wakeups.wake(sibling)
-        later = asyncio.get_running_loop().call_later
-        later(CANCELS_FIRST_S, self.intent_wakeups.wake, uid)
-        later(CANCELS_FIRST_S, self.group_wakeups.wake, record.spec.group_ref.uid)
-
-    def _wake_group(self, record: OrderRecord) -> None:
-        if record.spec.group_ref is not None:
-            self.group_wakeups.wake(record.spec.group_ref.uid)
-
-    def _wake_intents(self, account: AccountRecord) -> None:
-        for record in self.intents.of_account(account.namespace, account.name):
-            self.intent_wakeups.wake(record.uid)
-        for group in self.groups.of_account(account.namespace, account.name):
-            self.group_wakeups.wake(group.uid)
-
-    def wake_namespace(self, namespace: str) -> None:
-        """A RiskLimit of the namespace changed: what it held back may go, and what is to be sent is judged anew at the wire."""
-        for account in self.accounts.all():
-            if account.namespace == namespace:
-                self._wake_intents(account)
 
     def _went_back(self, what: str) -> None:
         log.error("the API server was restored to an earlier state: this process starts afresh", what=what)
@@ -298,21 +233,18 @@ class _Rooms:
             log.warning("the accounts can't be listed", reason=listed.reason)
             await asyncio.sleep(1.0)
         for account in listed:
-            self.account_wakeups.wake(account.uid)
+            self.reconcilers.account_wakeups.wake(account.uid)
         self._listed = True
 
     def not_ready(self) -> str | None:
         """Why not, or None: ready means that every account there is has been reconciled, or says itself why it can't be."""
         if not self._listed:
             return "the accounts are not listed yet"
-        return None if self.account_reconciler.all_ready() else "not every account is reconciled yet"
+        return None if self.reconcilers.account_reconciler.all_ready() else "not every account is reconciled yet"
 
     async def close(self) -> None:
         """Begin nothing new, let what is under way be answered, and give the Leases back."""
-        await self.group_wakeups.close(within=1.0)
-        await self.intent_wakeups.close(within=DRAIN_S / 2)
-        await self.account_wakeups.close(within=1.0)
-        await self.account_reconciler.close()
+        await self.reconcilers.close(drain=DRAIN_S / 2)
         await self.events.close(within=LAST_EVENTS_S)
 
 

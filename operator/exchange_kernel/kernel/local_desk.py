@@ -14,16 +14,12 @@ import structlog
 
 from exchange_kernel.api import ExchangeAccountSpec
 from exchange_kernel.core.identity import owner_prefix
-from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import Exchange
 from exchange_kernel.kernel.local_api import NAMESPACE, LocalApi
-from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
 from exchange_kernel.reconcile.memory import Memory
-from exchange_kernel.reconcile.order_group import OrderGroupReconciler
-from exchange_kernel.reconcile.order_intent import OrderIntentReconciler
 from exchange_kernel.reconcile.ports import Clock, NotConnectable
+from exchange_kernel.reconcile.reconcilers import Reconcilers
 from exchange_kernel.reconcile.session import AccountSession
-from exchange_kernel.reconcile.wakeups import Wakeups
 from exchange_kernel.stores.port import AccountRecord
 from exchange_kernel.stores.sqlite import OrdersFile, SqliteAccountStore, SqliteGroupStore, SqliteIntentStore
 
@@ -41,16 +37,15 @@ class LocalDesk:
 
     def __init__(self, path: str | os.PathLike[str], account: str, spec: ExchangeAccountSpec, open_exchange: OpenExchange, clock: Clock) -> None:
         self._file = OrdersFile(path)
-        self.memory, self._clock = Memory(), clock
+        self.memory, self._clock, self._open_exchange = Memory(), clock, open_exchange
         try:
             self.accounts = SqliteAccountStore(self._file, self._account_changed, clock.wall_ms)
             self.intents = SqliteIntentStore(self._file, self._intent_changed, clock.wall_ms)
             self.groups = SqliteGroupStore(self._file, self._group_changed, clock.wall_ms)
             self.api = LocalApi(self.intents, self.groups)
-            self.account_wakeups = Wakeups(lambda uid: self._account_reconciler.reconcile(uid))
-            self.intent_wakeups = Wakeups(lambda uid: self._intent_reconciler.reconcile(uid))
-            self.group_wakeups = Wakeups(lambda uid: self._group_reconciler.reconcile(uid))
-            self._build(open_exchange)
+            self._reconcilers = Reconcilers(
+                accounts=self.accounts, groups=self.groups, intents=self.intents, memory=self.memory, clock=clock, new_session=self._new_session
+            )
             self.account = self._open_account(account, spec)
         except BaseException:
             self._file.close()
@@ -67,60 +62,25 @@ class LocalDesk:
             self.accounts.edit(known.uid, spec)
         return known.uid
 
-    def _build(self, open_exchange: OpenExchange) -> None:
-        clock = self._clock
-
-        def new_session(account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
-            return AccountSession(
-                account,
-                opener=_Opener(open_exchange),
-                ownership=_FileIsOurs(clock),
-                store=self.intents,
-                accounts=self.accounts,
-                memory=self.memory,
-                clock=clock,
-                owner=owner_prefix(account.uid),
-                wake=self._wake_intent,
-                changed=lambda: self._session_changed(changed),
-                groups=self.groups,
-            )
-
-        self._account_reconciler = ExchangeAccountReconciler(
-            store=self.accounts,
-            intents=self.intents,
-            memory=self.memory,
-            new_session=new_session,
-            wake=self.account_wakeups.wake,
-            wake_after=self.account_wakeups.wake_after,
-            wake_intents=lambda account: self.wake_all(),
-            wall_ms=clock.wall_ms,
-        )
-        self._group_reconciler = OrderGroupReconciler(
-            store=self.groups,
-            intents=self.intents,
-            session_of=self._account_reconciler.session_of,
-            wake_intent=self.intent_wakeups.wake,
-            wake_after=self.group_wakeups.wake_after,
-            wall_ms=clock.wall_ms,
-            unchanged=lambda record, session, request, alongside: self._intent_reconciler.unchanged(
-                record, session, request, first=True, alongside=alongside
-            ),
-        )
-        self._intent_reconciler = OrderIntentReconciler(
+    def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
+        return AccountSession(
+            account,
+            opener=_Opener(self._open_exchange),
+            ownership=_FileIsOurs(self._clock),
             store=self.intents,
+            accounts=self.accounts,
             memory=self.memory,
-            session_of=self._account_reconciler.session_of,
-            wake_after=self.intent_wakeups.wake_after,
-            wall_ms=clock.wall_ms,
-            membership=self._group_reconciler.membership,
-            undone=self._group_reconciler.undone,
-            written=self._wake_group,
+            clock=self._clock,
+            owner=owner_prefix(account.uid),
+            wake=self._reconcilers.wake_intent,
+            changed=lambda: self._session_changed(changed),
+            groups=self.groups,
         )
 
     # ── Wakeups ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _account_changed(self, uid: str) -> None:
-        self.account_wakeups.wake(uid)
+        self._reconcilers.account_wakeups.wake(uid)
 
     def _session_changed(self, changed: Callable[[], None]) -> None:
         changed()
@@ -128,43 +88,30 @@ class LocalDesk:
 
     def _intent_changed(self, uid: str) -> None:
         self.api.intents.changed(uid)
-        self._wake_intent(uid)
+        self._reconcilers.wake_intent(uid)
 
     def _group_changed(self, uid: str) -> None:
         self.api.groups.changed(uid)
-        self.group_wakeups.wake(uid)
-
-    def _wake_intent(self, uid: str) -> None:
-        """An intent, and the group it is a member of: what fills one may cancel another."""
-        self.intent_wakeups.wake(uid)
-        if (record := self.intents.get(uid)) is not None:
-            self._wake_group(record)
-
-    def _wake_group(self, record: OrderRecord) -> None:
-        if record.spec.group_ref is not None:
-            self.group_wakeups.wake(record.spec.group_ref.uid)
+        self._reconcilers.group_wakeups.wake(uid)
 
     def wake_all(self) -> None:
-        for record in self.intents.everything():
-            self.intent_wakeups.wake(record.uid)
-        for group in self.groups.everything():
-            self.group_wakeups.wake(group.uid)
+        self._reconcilers.wake_namespace(NAMESPACE)
 
     # ── Life ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> None:
-        self.account_wakeups.wake(self.account)
+        self._reconcilers.account_wakeups.wake(self.account)
         self.wake_all()
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            await self._account_reconciler.sweep(self.account)
+            await self._reconcilers.account_reconciler.sweep(self.account)
 
     @property
     def session(self) -> AccountSession | None:
-        return self._account_reconciler.running_session(self.account)
+        return self._reconcilers.account_reconciler.running_session(self.account)
 
     @property
     def problem(self) -> NotConnectable | None:
@@ -181,17 +128,15 @@ class LocalDesk:
 
     async def idle(self) -> None:
         """Return when nothing is being reconciled."""
-        for wakeups in (self.intent_wakeups, self.group_wakeups, self.intent_wakeups):
+        intents, groups = self._reconcilers.intent_wakeups, self._reconcilers.group_wakeups
+        for wakeups in (intents, groups, intents):
             await wakeups.idle()
 
     async def close(self) -> None:
         """Begin nothing new, let what is under way be answered, and give the file back. Open orders stay open."""
         if self._ticking is not None:
             self._ticking.cancel()
-        await self.group_wakeups.close(within=1.0)
-        await self.intent_wakeups.close(within=DRAIN_S)
-        await self._account_reconciler.close()
-        await self.account_wakeups.close(within=1.0)
+        await self._reconcilers.close(drain=DRAIN_S)
         self._file.close()
 
 

@@ -11,9 +11,10 @@ import pytest
 from exchange_kernel.core.answers import Balance
 from exchange_kernel.core.answers import Position as Held
 from exchange_kernel.kernel import ExchangeError, LocalKernel, NotFoundError, State, ValidationError
-from exchange_kernel.schema import OrderType
+from exchange_kernel.schema import GroupMember, GroupMode, OrderType, Side, StandardOrderGroup
+from exchange_kernel.stores.sqlite import OrdersFile
 from tests.scripted import LoopClock, ScriptedExchange, until
-from tests.unit.groups.desk import PERPETUAL
+from tests.unit.groups.desk import PERPETUAL, VENUE
 from tests.unit.kernel.desks import LIMIT, a_local_kernel
 from tests.virtual_time import run
 
@@ -210,3 +211,20 @@ def test_a_name_that_can_name_no_account_is_refused():
         LocalKernel("My Exchange")
 
 
+def test_what_a_fill_makes_cancel_is_asked_for_before_anything_is_written(path, monkeypatch):
+    async def story():
+        exchange = ScriptedExchange()
+        exchange.market, exchange.capabilities = PERPETUAL, VENUE
+        async with a_local_kernel(path, exchange) as kernel:
+            legs = [GroupMember(name=name, order=LIMIT.model_copy(update={"side": Side.SELL, "price": Decimal(price)})) for name, price in (("near", 51000), ("far", 60000))]
+            near, far = await kernel.place_order_group(StandardOrderGroup(mode=GroupMode.ONE_CANCELS_OTHER, members=legs))
+            await asyncio.sleep(5)
+            write = OrdersFile.write
+            monkeypatch.setattr(OrdersFile, "write", lambda file, *change: (exchange.calls.append("write"), write(file, *change))[1])
+            exchange.calls.clear()
+            exchange.fill(kernel._mirror.get(near).intent.status.client_order_id, "1")
+            await until(lambda: kernel._mirror.get(far).intent.status.state is State.CANCELED)
+            assert exchange.calls[0] == "cancel"
+            assert "write" in exchange.calls
+
+    run(story())
