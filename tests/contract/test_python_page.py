@@ -1,4 +1,4 @@
-"""The snippets of docs/python.md that need no cluster run as they stand. The first one is tests/cluster/test_kernel.py's."""
+"""The snippets of docs/python.md and docs/risk.md that need no cluster run as they stand. The first one of python.md is tests/cluster/test_kernel.py's."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.conformance.checks import MARKET
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
-def room_of(number: int) -> dict[str, Any]:
-    snippet = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[number]
+def room_of(number: int, page: Path = PAGE) -> dict[str, Any]:
+    snippet = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[number]
     room: dict[str, Any] = {"__name__": "snippet"}
-    exec(compile(snippet, str(PAGE), "exec"), room)
+    exec(compile(snippet, str(page), "exec"), room)
     return room
 
 
@@ -52,3 +52,8 @@ async def test_what_is_held(tmp_path):
 async def test_without_a_cluster(tmp_path, capsys):
     await room_of(2)["main"](str(tmp_path / "orders.db"))
     assert "Filled: 0.05 BTC" in capsys.readouterr().out
+
+
+async def test_limits_without_a_cluster():
+    kernel = room_of(0, PAGE.with_name("risk.md"))["guarded"](None)
+    assert list(kernel._risk_limits) == ["desk", "pace"]

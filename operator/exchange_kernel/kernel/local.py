@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from exchange_kernel.api import ExchangeAccountSpec, ReconciliationMetrics
+from exchange_kernel.api import ExchangeAccountSpec, ReconciliationMetrics, RiskLimitSpec, TradingMode
 from exchange_kernel.core.answers import Unreachable
 from exchange_kernel.core.market_rules import request_for, unacceptable
+from exchange_kernel.core.risk import LimitRecord
 from exchange_kernel.exchanges.port import Credentials, Exchange
 from exchange_kernel.kernel import holdings
 from exchange_kernel.kernel.account import AccountKernel
@@ -42,6 +43,8 @@ class LocalKernel(AccountKernel):
     path: the file; it is made if it is not there. A copy of it names the same orders at the exchange: never run both.
     acknowledge_timeout: seconds that methods which place, change and cancel wait for the exchange; 0: not at all.
     clock: of the event loop's time, for backtests in virtual time.
+    risk_limits: what the account's orders may not exceed, by name: all must be kept. They are judged before every send, as an operator judges RiskLimits.
+    trading_mode: ReduceOnly sends only what has position_effect ReduceOnly, CancelOnly nothing; cancels always go. Both hold from start() to stop().
 
     Nothing is looked after while no kernel has the file: what happened meanwhile at the exchange is found when one starts.
     """
@@ -54,9 +57,14 @@ class LocalKernel(AccountKernel):
         credentials: Mapping[str, str] | None = None,
         acknowledge_timeout: float = ACKNOWLEDGE_TIMEOUT_S,
         clock: Clock | None = None,
+        risk_limits: Mapping[str, RiskLimitSpec] | None = None,
+        trading_mode: TradingMode = TradingMode.ENABLED,
     ) -> None:
         if not fit_for_object(exchange_id):
             raise ValidationError([f"exchange_id {exchange_id!r} can't name an account: use a-z, 0-9, - and ."])
+        self._risk_limits, self._trading_mode = dict(risk_limits or {}), trading_mode
+        if problems := [problem for name, limit in self._risk_limits.items() for problem in _problems_of_limit(name, limit, exchange_id)]:
+            raise ValidationError(problems)
         super().__init__(exchange_id, account=exchange_id, namespace=NAMESPACE, strategy=None, acknowledge_timeout=acknowledge_timeout)
         self._path, self._clock = os.fspath(path), clock or SystemClock()
         self._open_exchange = _opener(exchange_id, adapter, credentials)
@@ -64,11 +72,12 @@ class LocalKernel(AccountKernel):
         self._forcing = SingleFlight()
 
     async def _connect(self) -> ObjectApi:
-        spec = ExchangeAccountSpec.model_validate(
-            {"exchange": "".join(filter(str.isalnum, self.exchange_id)), "environment": "Live", "credentialsSecretRef": {"name": "in-process"}}
-        )
+        spec = ExchangeAccountSpec.model_validate({
+            "exchange": "".join(filter(str.isalnum, self.exchange_id)), "environment": "Live", "credentialsSecretRef": {"name": "in-process"},
+            "tradingMode": self._trading_mode,
+        })
         try:
-            self._desk = LocalDesk(self._path, self.exchange_id, spec, self._open_exchange, self._clock)
+            self._desk = LocalDesk(self._path, self.exchange_id, spec, self._open_exchange, self._clock, self._risk_limits)
         except (FileInUse, NotAnOrdersFile) as error:
             raise ExchangeError(str(error)) from None
         self._desk.run()
@@ -180,6 +189,13 @@ def _opener(exchange_id: str, adapter: Exchange | OpenExchange | None, credentia
         return adapter
     kept = cast(Exchange, _KeptOpen(adapter))
     return lambda: kept
+
+
+def _problems_of_limit(name: str, limit: RiskLimitSpec, account: str) -> Iterator[str]:
+    for problem in limit.problems():
+        yield f"RiskLimit {name}: {problem}"
+    if not LimitRecord(uid=name, namespace=NAMESPACE, name=name, spec=limit).covers(account):
+        yield f"RiskLimit {name}: its accountSelector does not name {account}, the account of this kernel: leave it out"
 
 
 def _ccxt_exchange(exchange_id: str, credentials: Credentials) -> Exchange:

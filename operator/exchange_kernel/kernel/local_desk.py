@@ -8,11 +8,11 @@ import math
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
-from exchange_kernel.api import ExchangeAccountSpec
+from exchange_kernel.api import ExchangeAccountSpec, RiskLimitSpec
 from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.exchanges.port import Exchange
 from exchange_kernel.kernel.local_api import NAMESPACE, LocalApi
@@ -20,6 +20,7 @@ from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import Clock, NotConnectable
 from exchange_kernel.reconcile.reconcilers import Reconcilers
 from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.stores.memory import MemoryLimitStore
 from exchange_kernel.stores.port import AccountRecord
 from exchange_kernel.stores.sqlite import OrdersFile, SqliteAccountStore, SqliteGroupStore, SqliteIntentStore
 
@@ -35,9 +36,19 @@ OpenExchange = Callable[[], Exchange]
 class LocalDesk:
     """From the opening of the file to its closing. Raises what OrdersFile raises."""
 
-    def __init__(self, path: str | os.PathLike[str], account: str, spec: ExchangeAccountSpec, open_exchange: OpenExchange, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        account: str,
+        spec: ExchangeAccountSpec,
+        open_exchange: OpenExchange,
+        clock: Clock,
+        risk_limits: Mapping[str, RiskLimitSpec],
+    ) -> None:
         self._file = OrdersFile(path)
-        self.memory, self._clock, self._open_exchange = Memory(), clock, open_exchange
+        self.memory, self._clock, self._open_exchange, self._limits = Memory(), clock, open_exchange, MemoryLimitStore()
+        for name, limit in risk_limits.items():
+            self._limits.put(name, limit, namespace=NAMESPACE)
         try:
             self.accounts = SqliteAccountStore(self._file, self._account_changed, clock.wall_ms)
             self.intents = SqliteIntentStore(self._file, self._intent_changed, clock.wall_ms)
@@ -75,6 +86,7 @@ class LocalDesk:
             wake=self._reconcilers.wake_intent,
             changed=lambda: self._session_changed(changed),
             groups=self.groups,
+            limits=self._limits,
         )
 
     # ── Wakeups ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
