@@ -538,6 +538,8 @@ class Desk:
 class World:
     """An exchange and a store, and the lives of the operator between them."""
 
+    lease: Callable[[], Ownership] = HeldLease
+
     def __init__(self, through: Callable[[object], object] = lambda room: room, **account_spec) -> None:
         self.exchange, self.accounts, self.desk, self._through = ScriptedExchange(), OneAccount(an_account_record(**account_spec)), None, through
         self.events, self.journal = None, None     # who is told, in all lives
@@ -552,7 +554,7 @@ class World:
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(HeldLease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits)
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(self.lease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits)
         self.desk.boot()
         return self.desk
 

@@ -28,19 +28,24 @@ class Watched(Groups):
         self.made: list[tuple[str, str]] = []        # member and UID of each object ever made
         self.ids: dict[str, tuple[str, int]] = {}    # client order id → member and attempt
         self.last = None
+        self.watch_stores()
+
+    def watch_stores(self) -> None:
+        """From now on; what was not kept was not made."""
         create, put = self.store.create, self.groups._put
 
         def note_member(uid, spec, **named):
+            record = create(uid, spec, **named)
             if spec.group_ref is not None:
                 self.made.append((spec.group_ref.member, uid))
-            return create(uid, spec, **named)
+            return record
 
         def note_group(record):
             if self.last is None:
                 self.ids = {member_order_id(OWNER, group_uid=record.uid, member=member.name, attempt=number): (member.name, number)
                             for member in record.spec.members for number in range(1, MOST_ATTEMPTS)}
-            self.last = record
-            return put(record)
+            self.last = put(record)
+            return self.last
 
         self.store.create, self.groups._put = note_member, note_group
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -16,11 +17,14 @@ from tests.virtual_time import run
 
 VERDICTS = ("duplicates", "overexposed", "lost fills", "false terminals", "unconverged", "oco violations unreported", "unprotected unreported")
 
+USER = "user"      # the task that does what is not the operator's
+
 
 class Story:
     """A timetable is played while the operator dies at each of `crashes`, counted in every life anew."""
 
     converges_within_s = 60.0     # of the last step and of the last crash
+    down_s = 2.0                  # how long nobody runs after a crash
     from_the_first_step = False   # whether crashes before the first step, which are all the same, are left out
     crashes_each = 1              # at every so many points, the odd or the even ones by the scenario
     fills_meanwhile_each = 1      # at every so many points it is also played with fills while nobody runs
@@ -56,20 +60,20 @@ class Story:
         world.exchange.visibility_ms = 800
         self.scenario.prepare(world)
         began = asyncio.get_running_loop().time()
-        steps = asyncio.create_task(self._steps(world, began, current))
+        steps = asyncio.create_task(self._steps(world, began, current), name=USER)
         while True:
             current.append(CrashPoints(crash, next(lives)))
             died.clear()
             world.boot()
             ends_s = max(at for at, _ in self.scenario.steps) + self.converges_within_s
             left = max(ends_s - (asyncio.get_running_loop().time() - began), self.converges_within_s)
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(died.wait(), left)
-            except TimeoutError:
+            if not died.is_set():
                 break
             if self.filled_meanwhile:
                 self.meanwhile(world)
-            await asyncio.sleep(2)
+            await asyncio.sleep(self.down_s)
         await steps
         self.points = list(current[0].passed)
         self.judge(world)

@@ -1,75 +1,205 @@
-"""The crash matrix on a sample of its paths and points, with the orders in a SQLite file: a new process has what the file has, and nothing else."""
+"""The crash matrix with the orders in a SQLite file, as LocalKernel keeps them: all stories, and of their points every step from one to another once.
+
+Who dies leaves the file's bytes as they are at that moment, a transaction that was open and a WAL that nobody checkpointed included. The next process
+begins at once, for it has no Lease to wait for; it has what it reads from the file, and nothing else.
+"""
 
 from __future__ import annotations
 
-import uuid
+import asyncio
+import shutil
+import sqlite3
 from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from exchange_kernel.stores.sqlite import OrdersFile, SqliteGroupStore, SqliteIntentStore
+from exchange_kernel.kernel.local_desk import FileIsOurs
+from exchange_kernel.stores.sqlite import FileInUse, OrdersFile, SqliteAccountStore, SqliteGroupStore, SqliteIntentStore
+from tests.crash.group_scenarios import GROUP_SCENARIOS, Watched
+from tests.crash.group_stories import GroupStory
 from tests.crash.scenarios import SCENARIOS, Scenario
-from tests.crash.stories import OrderStory, tell
+from tests.crash.stories import USER, OrderStory, Story, Tally, tell
 from tests.crash.test_matrix import quiet  # noqa: F401
 from tests.scripted import LoopClock, World
 from tests.virtual_time import run
 
-NAMES = ("sent first, fills", "written ahead, fills", "delete", "replace", "an answer that is none", "with a key")
-EVERY = 5      # points
+ALL = (*SCENARIOS, *GROUP_SCENARIOS)
+BESIDES = 16            # of the points that are no new step, every so many
+IN_A_TRANSACTION = "in a transaction"
+
+
+class _Dying:
+    """The file's connection, where a process may end before it commits."""
+
+    def __init__(self, database: sqlite3.Connection, before_commit: Callable[[], None]) -> None:
+        self._database, self._before_commit = database, before_commit
+
+    def __getattr__(self, name: str):
+        return getattr(self._database, name)
+
+    def execute(self, statement: str, *parameters):
+        if statement == "COMMIT":
+            self._before_commit()
+        return self._database.execute(statement, *parameters)
+
+
+class AccountsOnDisk(SqliteAccountStore):
+    @property
+    def record(self):
+        (record,) = self.everything()
+        return record
 
 
 class WorldOnDisk(World):
-    """Intents and groups are in a file, which each life opens anew."""
+    """Its objects are in a file, which each life opens as a process of its own would."""
 
-    def __init__(self, *arguments, path: Path, **options) -> None:
+    lease = staticmethod(lambda: FileIsOurs(LoopClock()))
+
+    def __init__(self, *arguments, directory: Path, **options) -> None:
         super().__init__(*arguments, **options)
-        self._path = path
+        self._directory, self._lives, account = directory, 0, self.accounts.record
+        self.forgotten = 0      # lives after which the file had something else than they believed
         self._open()
+        self.accounts.create(account.uid, account.spec, namespace=account.namespace, name=account.name)
+
+    @property
+    def _path(self) -> Path:
+        return self._directory / f"{self._lives}.db"
 
     def _open(self) -> None:
         self._file = OrdersFile(self._path, "NORMAL")
-        self.store = SqliteIntentStore(self._file, lambda uid: self.desk.wake_intent(uid) if self.desk is not None else None, LoopClock().wall_ms)
-        self.groups = SqliteGroupStore(self._file, lambda uid: self.desk.groups.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
+        self._file._database = _Dying(self._file._database, self._before_commit)
+        wall_ms = LoopClock().wall_ms
+        self.accounts = AccountsOnDisk(self._file, self._told(lambda desk, uid: desk.account_keys.wake(uid)), wall_ms)
+        self.store = SqliteIntentStore(self._file, self._told(lambda desk, uid: desk.wake_intent(uid)), wall_ms)
+        self.groups = SqliteGroupStore(self._file, self._told(lambda desk, uid: desk.groups.wake(uid)), wall_ms)
+
+    def _told(self, wake) -> Callable[[str], None]:
+        return lambda uid: wake(self.desk, uid) if self.desk is not None else None
+
+    def _before_commit(self) -> None:
+        if self.desk is not None and asyncio.current_task().get_name() != USER:
+            self.desk.store._points.reach(IN_A_TRANSACTION)
 
     def kill(self) -> None:
         super().kill()
+        believed = self._believed
+        with pytest.raises(FileInUse):      # for as long as it lived
+            OrdersFile(self._path)
+        left = [(self._path.with_name(self._path.name + suffix), suffix) for suffix in ("", "-wal")]
+        self._lives += 1
+        for file, suffix in left:
+            if file.exists():
+                shutil.copyfile(file, f"{self._path}{suffix}")
         self._file.close()
         self._open()
+        self.forgotten += self._believed != believed
+
+    @property
+    def _believed(self) -> list[dict]:
+        return [dict(store._records) for store in (self.accounts, self.store, self.groups)]
 
 
-def play(directory: Path, scenario: Scenario, *crashes: int) -> OrderStory:
-    class OnDisk(OrderStory):
-        world = partial(WorldOnDisk, path=directory / f"{uuid.uuid4()}.db")
+class GroupsOnDisk(Watched, WorldOnDisk):
+    def kill(self) -> None:
+        super().kill()
+        self.watch_stores()
 
-    return run(OnDisk(scenario, crashes).play())
+
+class OnDisk(Story):
+    down_s = 0.2
+
+    def __init__(self, directory: Path, *arguments) -> None:
+        super().__init__(*arguments)
+        self._directory = directory
+
+    def judge(self, world: WorldOnDisk) -> None:
+        super().judge(world)
+        self.problems["unconverged"] += world.forgotten
 
 
-def the_scenario(name: str) -> Scenario:
-    return next(scenario for scenario in SCENARIOS if scenario.name == name)
+class OrderStoryOnDisk(OnDisk, OrderStory):
+    @property
+    def world(self) -> Callable[..., World]:
+        return partial(WorldOnDisk, directory=self._directory)
+
+
+class GroupStoryOnDisk(OnDisk, GroupStory):
+    def build(self, through: Callable[[object], object]) -> GroupsOnDisk:
+        return self.watch(GroupsOnDisk(through, directory=self._directory, resyncSeconds=30, **self.scenario.account))
+
+
+def play(scenario: Scenario, crashes: tuple[int, ...] = (), filled_meanwhile: bool = False) -> Story:
+    story = OrderStoryOnDisk if scenario in SCENARIOS else GroupStoryOnDisk
+    with TemporaryDirectory() as directory:
+        return run(story(Path(directory), scenario, crashes, filled_meanwhile).play())
+
+
+def steps_of(number: int) -> tuple[list[str], int, Counter]:
+    whole = play(ALL[number])
+    return whole.points, whole.before, whole.problems
+
+
+def selection(stories: list[tuple[list[str], int, Counter]]) -> Iterator[tuple[int, int, str]]:
+    """Each way from one point to the next where it first occurs in any story, and a few of the others: which story, which point, and its name."""
+    taken, besides = set(), 0
+    for number, (points, before, _) in enumerate(stories):
+        for at in range(1, len(points) + 1):
+            step = points[at - 2:at] if at > 1 else points[:1]
+            new = tuple(step) not in taken
+            besides += not new and at >= before
+            if new or (at >= before and besides % BESIDES == 0):
+                taken.add(tuple(step))
+                yield number, at, points[at - 1]
+
+
+def die_at(chosen: tuple[int, int, str]) -> Tally:
+    number, at, point = chosen
+    told = play(ALL[number], (at,), filled_meanwhile=at % 2 == 0)
+    return Tally(1, 1, told.problems, [(ALL[number].name, at, point, dict(+told.problems))] if +told.problems else [])
 
 
 @pytest.mark.proves("rule 3", "rule 6")
-@pytest.mark.parametrize("name", NAMES)
-def test_a_sample_of_crash_points_over_sqlite(name, tmp_path):
-    scenario, problems, worst = the_scenario(name), Counter(), []
-    first = play(tmp_path, scenario)
-    points = range(1, len(first.points) + 1, EVERY)
-    for number in points:
-        told = play(tmp_path, scenario, number)
-        problems.update(told.problems)
-        if +told.problems:
-            worst.append((first.points[number - 1], dict(+told.problems)))
-    tell(len(points), len(points) + 1, problems)
-    assert not +first.problems
-    assert not worst
+def test_crash_points_over_sqlite():
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as workers:
+        stories = list(workers.map(steps_of, range(len(ALL))))
+        chosen, tally = list(selection(stories)), Tally(0, len(stories))
+        for one in workers.map(die_at, chosen, chunksize=8):
+            tally.add(one)
+    for _, _, problems in stories:
+        tally.problems.update(problems)
+    tell(tally.points, tally.played, tally.problems)
+    assert not tally.worst, tally.worst[:20]
+    assert not +tally.problems
+    assert {name for points, _, _ in stories for name in points} == {name for _, _, name in chosen}
 
 
-def test_a_store_that_counts_as_new_what_it_reads_from_its_file_fails(tmp_path, monkeypatch):
-    """What `created_version` is for after a restart."""
-    monkeypatch.setattr(SqliteIntentStore, "created_version", lambda self, uid: 2**53)
-    scenario, problems = the_scenario("market order"), Counter()
-    for number in range(1, len(play(tmp_path, scenario).points) + 1):
-        problems.update(play(tmp_path, scenario, number).problems)
-    assert +problems
+# ── The same with the store broken on purpose ───────────────────────────────────────────────────────────────────────────────────────────────
+
+def what_is_read_counts_as_new(patch):
+    patch.setattr(SqliteIntentStore, "created_version", lambda self, uid: 2**53)
+
+
+def believed_before_it_is_committed(patch):
+    write = OrdersFile.write
+
+    def late(file, *change):
+        for earlier in getattr(file, "held", ()):
+            write(file, *earlier)
+        file.held = [change]
+
+    patch.setattr(OrdersFile, "write", late)
+
+
+@pytest.mark.parametrize("breakage", [what_is_read_counts_as_new, believed_before_it_is_committed])
+def test_a_broken_store_fails(breakage, monkeypatch):
+    breakage(monkeypatch)
+    (number,) = (number for number, scenario in enumerate(ALL) if scenario.name == "market order")
+    points, before, _ = steps_of(number)
+    assert [found for at in range(before, len(points) + 1) for found in die_at((number, at, points[at - 1])).worst]

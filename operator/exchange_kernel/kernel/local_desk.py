@@ -77,7 +77,7 @@ class LocalDesk:
         return AccountSession(
             account,
             opener=_Opener(self._open_exchange),
-            ownership=_FileIsOurs(self._clock),
+            ownership=FileIsOurs(self._clock),
             store=self.intents,
             accounts=self.accounts,
             memory=self.memory,
@@ -152,7 +152,7 @@ class LocalDesk:
         self._file.close()
 
 
-class _FileIsOurs:
+class FileIsOurs:
     """Ownership by the file's lock: nobody else can have the account's orders while this process lives, and whoever comes next begins after its end."""
 
     duration, held_until, elsewhere = math.inf, math.inf, False
