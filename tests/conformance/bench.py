@@ -86,13 +86,15 @@ def an_exchange(directory: Path) -> Iterator[Exchange]:
         exchange.stop()
 
 
-def local_bench(exchange: Exchange, directory: Path, kind: type[LocalKernel] = LocalKernel) -> Bench:
-    def adapter() -> Adapter:
-        return open_exchange(
-            "binance", market_type="spot", environment="Simulated", credentials=Credentials({"apiKey": API_KEY, "secret": API_SECRET}),
-            rest=exchange.rest, websocket=exchange.websocket, ca_pem=None, requests_per_second=None, cancel_reserve_percent=20,
-        )
+def local_adapter(rest: str, websocket: str) -> Callable[[], Adapter]:
+    return lambda: open_exchange(
+        "binance", market_type="spot", environment="Simulated", credentials=Credentials({"apiKey": API_KEY, "secret": API_SECRET}),
+        rest=rest, websocket=websocket, ca_pem=None, requests_per_second=None, cancel_reserve_percent=20,
+    )
 
+
+def local_bench(exchange: Exchange, directory: Path, kind: type[LocalKernel] = LocalKernel) -> Bench:
+    adapter = local_adapter(exchange.rest, exchange.websocket)
     return Bench(exchange, lambda strategy, timeout: kind("binance", adapter, directory / f"{strategy}.db", acknowledge_timeout=timeout))
 
 
