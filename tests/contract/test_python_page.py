@@ -1,12 +1,16 @@
-"""The snippets of docs/python.md and docs/risk.md that need no cluster run as they stand. The first one of python.md is tests/cluster/test_kernel.py's."""
+"""The snippets of docs/python.md, risk.md and backtests.md that need no cluster run as they stand. The first one of python.md is tests/cluster/test_kernel.py's."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from exchange_kernel.exchanges.simulated import run_in_virtual_time
 from exchange_kernel.kernel import State
 from tests.cluster.operating import Exchange
 from tests.conformance.bench import local_bench
@@ -15,10 +19,13 @@ from tests.conformance.checks import MARKET
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
+def snippet_of(number: int, page: Path) -> str:
+    return str(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[number])
+
+
 def room_of(number: int, page: Path = PAGE) -> dict[str, Any]:
-    snippet = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)[number]
     room: dict[str, Any] = {"__name__": "snippet"}
-    exec(compile(snippet, str(page), "exec"), room)
+    exec(compile(snippet_of(number, page), str(page), "exec"), room)
     return room
 
 
@@ -57,3 +64,16 @@ async def test_without_a_cluster(tmp_path, capsys):
 async def test_limits_without_a_cluster():
     kernel = room_of(0, PAGE.with_name("risk.md"))["guarded"](None)
     assert list(kernel._risk_limits) == ["desk", "pace"]
+
+
+def test_a_backtest_is_the_same_twice_also_in_another_process(tmp_path):
+    page = PAGE.with_name("backtests.md")
+    room = room_of(0, page)
+    first, second = (run_in_virtual_time(room["backtest"]()) for _ in range(2))
+    assert first == second
+    assert [line for line in page.read_text().splitlines() if re.match(r"[0-9:]{8} ", line)] == first[:3]
+    assert "20:00:00 0.1 at 59500" in first
+    script = tmp_path / "backtest.py"
+    script.write_text(snippet_of(0, page))
+    told = subprocess.run([sys.executable, script], env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, check=True).stdout
+    assert [line for line in told.splitlines() if "[info" not in line] == first

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
@@ -31,6 +32,11 @@ Known = TypeVar("Known")
 def monotonic() -> float:
     """The clock by which the kernel waits, in seconds."""
     return asyncio.get_running_loop().time()
+
+
+def wall_ms() -> int:
+    """The machine's time, which names and events carry where a kernel has no clock of its own."""
+    return time.time_ns() // 1_000_000
 
 
 class ObjectApi(Protocol):

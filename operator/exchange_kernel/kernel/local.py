@@ -65,8 +65,15 @@ class LocalKernel(AccountKernel):
         self._risk_limits, self._trading_mode = dict(risk_limits or {}), trading_mode
         if problems := [problem for name, limit in self._risk_limits.items() for problem in _problems_of_limit(name, limit, exchange_id)]:
             raise ValidationError(problems)
-        super().__init__(exchange_id, account=exchange_id, namespace=NAMESPACE, strategy=None, acknowledge_timeout=acknowledge_timeout)
         self._path, self._clock = os.fspath(path), clock or SystemClock()
+        super().__init__(
+            exchange_id,
+            account=exchange_id,
+            namespace=NAMESPACE,
+            strategy=None,
+            acknowledge_timeout=acknowledge_timeout,
+            wall_ms=self._clock.wall_ms,
+        )
         self._open_exchange = _opener(exchange_id, adapter, credentials)
         self._desk: LocalDesk | None = None
         self._forcing = SingleFlight()

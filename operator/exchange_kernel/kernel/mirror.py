@@ -15,7 +15,7 @@ import structlog
 
 from exchange_kernel.kernel.derivation import Told, checkpoint, deleted, derive
 from exchange_kernel.kernel.events import BaseEvent
-from exchange_kernel.kernel.following import Following, monotonic
+from exchange_kernel.kernel.following import Following, monotonic, wall_ms
 from exchange_kernel.kernel.objects import STRATEGY_LABEL, Body, IntentObject, intent_object
 from exchange_kernel.kube.client import ORDER_INTENTS
 
@@ -53,9 +53,16 @@ class Mirrored:
 class Mirror(Following[Mirrored]):
     """Kept between a kernel's stop and its next start: what happened meanwhile is told then, as after a gap."""
 
-    def __init__(self, scope: Scope, publish: Callable[[BaseEvent], None], *, monotonic: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        publish: Callable[[BaseEvent], None],
+        *,
+        monotonic: Callable[[], float] = monotonic,
+        wall_ms: Callable[[], int] = wall_ms,
+    ) -> None:
         super().__init__(ORDER_INTENTS, scope.namespace, scope.selector, monotonic)
-        self.scope, self._publish = scope, publish
+        self.scope, self._publish, self._wall_ms = scope, publish, wall_ms
         self._gone: OrderedDict[str, IntentObject] = OrderedDict()
 
     def last_of(self, name: str) -> IntentObject | None:
@@ -103,7 +110,7 @@ class Mirror(Following[Mirrored]):
         known = self._known.get(name)
         if not self.scope.has(intent) or (known is not None and not went_back and intent.version <= known.intent.version):
             return known
-        now = datetime.now(UTC)
+        now = self._now()
         told = Told() if known is None else known.told if known.intent.uid == intent.uid else self._forget(name, after_gap=after_gap)
         events, told = checkpoint(intent, seen_time=now) if first and known is None else derive(told, intent, seen_time=now, after_gap=after_gap)
         self._known[name] = Mirrored(intent, told, self._unanswered_since(known, intent))
@@ -115,12 +122,15 @@ class Mirror(Following[Mirrored]):
             return None
         return known.unanswered_since if known is not None and known.unanswered_since is not None else self._monotonic()
 
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._wall_ms() / 1000, UTC)
+
     def _forget(self, name: str, *, after_gap: bool = False) -> Told:
         known = self._known.pop(name)
         self._gone[name] = known.intent
         while len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
-        events, told = deleted(known.told, known.intent, seen_time=datetime.now(UTC), after_gap=after_gap)
+        events, told = deleted(known.told, known.intent, seen_time=self._now(), after_gap=after_gap)
         self._tell(name, events)
         return told
 

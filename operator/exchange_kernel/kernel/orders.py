@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,7 +19,7 @@ from exchange_kernel.kernel import verdicts
 from exchange_kernel.kernel.base import ExchangeKernel
 from exchange_kernel.kernel.errors import ExchangeError, NotFoundError, ValidationError
 from exchange_kernel.kernel.events import EventCallback, EventFilter
-from exchange_kernel.kernel.following import ObjectApi, monotonic
+from exchange_kernel.kernel.following import ObjectApi, monotonic, wall_ms
 from exchange_kernel.kernel.groups import GroupMirror, MemberOf, group_manifest, problems_of_group
 from exchange_kernel.kernel.health import health
 from exchange_kernel.kernel.mirror import Mirror, Mirrored, Scope
@@ -42,16 +41,25 @@ AT_ONCE = 16  # cancels under way together
 class ObjectsKernel(ExchangeKernel):
     """The orders of one strategy on one account, in one namespace."""
 
-    def __init__(self, exchange_id: str, *, account: str, namespace: str, strategy: str | None, acknowledge_timeout: float) -> None:
+    def __init__(
+        self,
+        exchange_id: str,
+        *,
+        account: str,
+        namespace: str,
+        strategy: str | None,
+        acknowledge_timeout: float,
+        wall_ms: Callable[[], int] = wall_ms,
+    ) -> None:
         super().__init__(exchange_id)
         if strategy is not None and not fit_for_label(strategy):
             raise ValidationError([f"strategy {strategy!r} can't name intents: use at most 63 of a-z, 0-9 and -, and neither begin nor end with -"])
         self._account, self._namespace, self._strategy = account, namespace, strategy
         self._acknowledge_timeout = acknowledge_timeout
-        self._names = Names(strategy or "order", wall_ms=lambda: time.time_ns() // 1_000_000, chance=os.urandom)
+        self._names = Names(strategy or "order", wall_ms=wall_ms, chance=os.urandom)
         self._subscriptions = Subscriptions()
         scope = Scope(namespace, account, strategy)
-        self._mirror, self._groups = Mirror(scope, self._subscriptions.publish), GroupMirror(scope)
+        self._mirror, self._groups = Mirror(scope, self._subscriptions.publish, wall_ms=wall_ms), GroupMirror(scope)
         self._intents = Writer(ORDER_INTENTS, namespace, self._mirror, lambda: self._api, self._uses)
         self._group_objects = Writer(ORDER_GROUPS, namespace, self._groups, lambda: self._api, self._uses)
         self._running: _Running | None = None

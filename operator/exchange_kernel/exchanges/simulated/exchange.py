@@ -104,6 +104,10 @@ class SimulatedExchange:
         for account in self.accounts:
             account.reuses_ids = allowed
 
+    def set_price(self, symbol: str, price: Decimal) -> None:
+        """Of a spot market, as ccxt writes it: the maker quotes around it from now on, and trades with what its quotes meet. Raises VenueError."""
+        self.maker.set_price(self.engine.market(symbol.replace("/", "")).symbol, price)
+
     def tick(self) -> None:
         self.maker.tick()
         self.perpetual.maker.tick()
