@@ -73,7 +73,8 @@ class WorldOnDisk(World):
         return self._directory / f"{self._lives}.db"
 
     def _open(self) -> None:
-        self._file = OrdersFile(self._path, "NORMAL")
+        self._file = OrdersFile(self._path)
+        self._file._database.execute("PRAGMA synchronous = OFF")        # it is processes that die here, and no power fails
         self._file._database = _Dying(self._file._database, self._before_commit)
         wall_ms = LoopClock().wall_ms
         self.accounts = AccountsOnDisk(self._file, self._told(lambda desk, uid: desk.account_keys.wake(uid)), wall_ms)

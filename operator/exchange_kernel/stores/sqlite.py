@@ -3,9 +3,10 @@
 What `memory.py` holds, a table of JSON documents keeps: one transaction for each change, committed before the change is believed. The file is in WAL mode
 and this process's alone: SQLite's exclusive lock on it is the Ownership of its accounts, held until it is closed or the process is gone.
 
-synchronous=FULL, the default, has each commit on the disk before it counts (https://sqlite.org/pragma.html#pragma_synchronous): what was written, a
-power failure does not take back. With NORMAL a power failure may take back the last changes, never the file's consistency: an order sent meanwhile is
-found again at the exchange, but a wish placed meanwhile may be gone. A crash of the process alone loses nothing under either.
+synchronous=FULL has each commit on the disk before it counts (https://sqlite.org/pragma.html#pragma_synchronous), so the order of things is: an intent is
+on the disk, then its order is sent; an attempt that is written ahead is on the disk, then it is sent. Neither a crash nor a power failure takes back what
+was believed, and what an order's answer said is found again at the exchange. There is no faster setting: NORMAL syncs at checkpoints only, and a power
+failure would take back intents whose orders live. On macOS, fullfsync has the drive empty its own cache, which fsync alone does not.
 
 All intents are unsettled after a restart: `created_version` is known only of what was made since the file was opened (rule 6).
 """
@@ -18,7 +19,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Generic, Literal, TypeAlias
+from typing import Any, Generic, TypeAlias
 
 from exchange_kernel.api import (
     ExchangeAccountSpec,
@@ -34,7 +35,6 @@ from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.stores.memory import MemoryAccountStore, MemoryGroupStore, MemoryIntentStore, NotKept, R, Records
 from exchange_kernel.stores.port import AccountRecord
 
-Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 Document: TypeAlias = dict[str, Any]
 
 LAYOUT = 1  # of the tables and documents; PRAGMA user_version
@@ -56,14 +56,14 @@ class NotAnOrdersFile(Exception):
 class OrdersFile:
     """One file, open and locked. Raises FileInUse or NotAnOrdersFile."""
 
-    def __init__(self, path: str | os.PathLike[str], synchronous: Synchronous = "FULL") -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(path)
         try:
             self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         except sqlite3.Error as error:
             raise self._refusal(error) from error
         try:
-            self._prepare(synchronous)
+            self._prepare()
         except sqlite3.Error as error:
             self._database.close()
             raise self._refusal(error) from error
@@ -71,11 +71,12 @@ class OrdersFile:
             self._database.close()
             raise
 
-    def _prepare(self, synchronous: Synchronous) -> None:
+    def _prepare(self) -> None:
         execute = self._database.execute
         execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access: a WAL without shared memory, and the lock is kept
         execute("PRAGMA journal_mode = WAL")
-        execute(f"PRAGMA synchronous = {synchronous}")
+        execute("PRAGMA synchronous = FULL")
+        execute("PRAGMA fullfsync = ON")
         execute("BEGIN EXCLUSIVE")
         (layout,) = execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):

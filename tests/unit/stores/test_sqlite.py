@@ -132,10 +132,10 @@ def test_a_process_that_was_killed_leaves_the_file_to_the_next(path):
     OrdersFile(path).close()
 
 
-def test_every_commit_is_on_the_disk_by_default(path):
+def test_every_commit_is_on_the_disk_before_it_counts(path):
     file = OrdersFile(path)
-    assert file._database.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert file._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    said = {name: file._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode", "locking_mode", "fullfsync")}
+    assert said == {"synchronous": 2, "journal_mode": "wal", "locking_mode": "exclusive", "fullfsync": 1}
     file.close()
 
 
