@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from exchange_kernel.kernel import State
 from exchange_kernel.schema import GroupMember, GroupMode, Side, StandardOrderGroup
 from exchange_kernel.stores.sqlite import OrdersFile
 from tests.scripted import ScriptedExchange
@@ -61,6 +64,27 @@ async def test_members_are_in_the_file_with_their_attempts_when_their_orders_lea
             legs = [GroupMember(name=name, order=LIMIT.model_copy(update={"side": Side.SELL, "price": Decimal(price)})) for name, price in (("near", 51000), ("far", 60000))]
             await kernel.place_order_group(StandardOrderGroup(mode=GroupMode.ONE_CANCELS_OTHER, members=legs))
         assert [attempt for _, _, attempt in looking.found] == [True, True]
+
+
+@scenario
+async def test_a_disk_that_lost_the_newest_intents_has_nothing_sent_twice_and_the_orders_are_counted():
+    """As a disk does that says "synced" and lies."""
+    keyed = LIMIT.model_copy(update={"idempotency_key": "entry", "submit_deadline_time": datetime(2030, 1, 1, tzinfo=UTC)})
+    with TemporaryDirectory() as directory:
+        path, exchange = Path(directory) / "orders.db", ScriptedExchange()
+        async with a_local_kernel(path, exchange):
+            pass
+        shutil.copyfile(path, f"{path}-before")
+        async with a_local_kernel(path, exchange) as kernel:
+            await kernel.place_order(LIMIT)
+            await kernel.place_order(keyed)
+        shutil.move(f"{path}-before", path)
+        async with a_local_kernel(path, exchange) as kernel:
+            await asyncio.sleep(130)
+            assert (await kernel.get_reconciliation_metrics())["discrepancies"]["orphans"] == 2
+            name = await kernel.place_order(keyed)
+            assert (await kernel.get_order_state(name)).state is State.OPEN
+        assert len(exchange.orders_by_id) == 2
 
 
 STORY = """
