@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any, Generic
 
 from exchange_kernel.api import GROUP, VERSION, Model, OrderGroup, OrderGroupSpec, OrderIntent, OrderIntentSpec
@@ -108,7 +109,7 @@ class Objects(Generic[R]):
         yield {"type": "OPENED", "object": {}}
         while True:
             told = self._told
-            for change in [change for change in self._changes if change.version > version]:
+            for change in self._after(version):
                 yield change.event
                 version = change.version
             if told.is_set():
@@ -117,6 +118,10 @@ class Objects(Generic[R]):
                 await asyncio.wait_for(told.wait(), WATCH_S)
             if not told.is_set():
                 yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(version)}}}
+
+    def _after(self, version: int) -> list[_Change]:
+        """Oldest first. What is new is at the end, and few."""
+        return list(takewhile(lambda change: change.version > version, reversed(self._changes)))[::-1]
 
     def _body(self, record: R) -> Body:
         metadata: Body = {

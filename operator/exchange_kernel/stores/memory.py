@@ -49,6 +49,7 @@ class Records(Generic[R]):
     def __init__(self, changed: Callable[[str], None], wall_ms: Callable[[], int]) -> None:
         self._changed, self._wall_ms = changed, wall_ms
         self._records: dict[str, R] = {}
+        self._uids: dict[tuple[str, str], str] = {}  # by namespace and name
         self._version = 0
 
     @property
@@ -63,7 +64,8 @@ class Records(Generic[R]):
         return list(self._records.values())
 
     def named(self, namespace: str, name: str) -> R | None:
-        return next((record for record in self._records.values() if (record.namespace, record.name) == (namespace, name)), None)
+        uid = self._uids.get((namespace, name))
+        return self._records.get(uid) if uid is not None else None
 
     def delete(self, uid: str) -> None:
         """As a user does: what has a finalizer goes once that is taken off."""
@@ -83,15 +85,21 @@ class Records(Generic[R]):
 
     def _put(self, record: R) -> R:
         self._keep(record)
-        self._records[record.uid] = record
+        self._know(record)
         self._changed(record.uid)
         return record
+
+    def _know(self, record: R) -> None:
+        self._records[record.uid] = record
+        self._uids[record.namespace, record.name] = record.uid
 
     def _remove(self, uid: str) -> None:
         """Past any finalizer."""
         self._next()
         self._let_go(uid)
-        self._records.pop(uid)
+        gone = self._records.pop(uid)
+        if self._uids.get(key := (gone.namespace, gone.name)) == uid:  # and not a newer one's that has the name
+            del self._uids[key]
         self._changed(uid)
 
     def _next(self) -> str:

@@ -144,7 +144,7 @@ class _Kept(Records[R], Generic[R]):
         documents, self._version = file.read(self.KIND)
         for document in documents:
             record = self.RECORD(**{**document, "spec": self.SPEC.model_validate(document["spec"]), "status": self.STATUS.model_validate(document["status"])})
-            self._records[record.uid] = record
+            self._know(record)
 
     def _keep(self, record: R) -> None:
         self._file.write(self.KIND, record.uid, _document(record), self._version)

@@ -61,6 +61,21 @@ async def test_all_that_was_written_is_there_after_a_restart(path):
     again.close()
 
 
+async def test_an_object_is_found_by_its_name_for_as_long_as_it_has_it(path):
+    file = OrdersFile(path)
+    store = intents(file)
+    store.create("a", a_spec(), name="entry", finalizer=False)
+    store.create("b", a_spec(), name="exit")
+    file.close()
+    again = OrdersFile(path)
+    store = intents(again)
+    assert [store.named("default", name).uid for name in ("entry", "exit")] == ["a", "b"]
+    store.delete("a")
+    assert store.named("default", "entry") is None
+    assert store.create("c", a_spec(), name="entry") == store.named("default", "entry")
+    again.close()
+
+
 async def test_versions_go_on_after_a_restart_even_if_the_newest_object_is_gone(path):
     file = OrdersFile(path)
     store = intents(file)
