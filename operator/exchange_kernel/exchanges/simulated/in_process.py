@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from decimal import Decimal
 
 from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority
 from exchange_kernel.core.answers import (
@@ -240,5 +239,5 @@ def _rules(symbol: Symbol) -> MarketRules:
     return MarketRules(
         symbol=symbol.unified, base=symbol.base, quote=symbol.quote, active=True, quantity_step=symbol.step, price_step=symbol.tick,
         min_quantity=symbol.min_quantity, max_quantity=symbol.max_quantity, min_price=symbol.tick, max_price=symbol.max_price,
-        min_notional=Decimal(symbol.min_notional),
+        min_notional=symbol.min_notional,
     )
