@@ -64,7 +64,7 @@ def _token(configuration: generated.Configuration, *, in_cluster: bool) -> Calla
         if in_cluster:
             # The kubelet rotates it; the file is small and the API server's answer takes longer than reading it.
             return IN_CLUSTER_TOKEN.read_text().strip()
-        header: str | None = configuration.get_api_key_with_prefix("authorization")
+        header: str | None = configuration.get_api_key_with_prefix("BearerToken", "authorization")  # the package's name for it, and that of 35
         return header.removeprefix("Bearer ") if header else None
 
     return current
