@@ -22,7 +22,8 @@ from exchange_kernel.api import (
 )
 from exchange_kernel.core import fills
 from exchange_kernel.core.actions import Decision, Waiting, WriteAhead, WriteAmend
-from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
+from exchange_kernel.core.checks.ending import ended_by_exchange
 from exchange_kernel.core.conditions import Outlook, conditions
 from exchange_kernel.core.deadline import suspended_ms
 from exchange_kernel.core.facts import Facts
@@ -203,8 +204,15 @@ def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> 
         return OrderState.PENDING if ahead is None and (send is None or send.stage is not SendStage.PREPARED) else OrderState.SUBMITTING
     if facts.refused(last):
         return OrderState.REJECTED
-    ended = facts.end_of(last)
-    return OrderState(str(ended)) if ended is not None else OrderState.UNKNOWN
+    match facts.end_of(last):
+        case None:
+            return OrderState.UNKNOWN
+        case OrderStatus.FILLED:
+            return OrderState.FILLED
+        case _ if facts.unwanted:
+            return OrderState.CANCELED
+        case ended:
+            return ended_by_exchange(facts, ended).state  # by its cause from the first, as it will be once it has settled
 
 
 def _fills(facts: Facts, attempts: list[Attempt]) -> tuple[list[FillEntry], list[FeeTotal]]:

@@ -33,6 +33,21 @@ def test_a_market_order_is_written_once_with_all_there_is_to_say():
     assert conditions(status)["Finished"] == conditions(status)["Succeeded"] == ("True", "Filled")
 
 
+@pytest.mark.parametrize(("spec", "state", "reason"), [
+    pytest.param({"timeInForce": "IOC"}, OrderState.CANCELED, "its rest was not to be had at once", id="IOC"),
+    pytest.param({"timeInForce": "IOC", "desiredState": "Canceled"}, OrderState.CANCELED, "as asked", id="asked"),
+    pytest.param({}, OrderState.EXPIRED, "the venue's own doing", id="GTC"),
+])
+def test_an_end_that_has_not_settled_is_called_what_it_will_be_called(spec, state, reason):
+    order = an_order(spec=a_spec(**spec), attempts=[an_attempt()])
+    seen = a_sight(orders={1: a_report(status=OrderStatus.EXPIRED, filled="0.5")}, trades={1: (a_trade("1", "0.5"),)})
+    first = written(order, seen)
+    settled = written(an_order(spec=a_spec(**spec), status=first.document()), replace(seen, ended_ms={1: T0}, settle_read_ms={1: T0 + 1000}), after_ms=1100)
+    assert first.completion_time is None
+    assert settled.completion_time is not None
+    assert (first.state, settled.state) == (state, state), reason
+
+
 @pytest.mark.proves("rule 8", "F22")
 def test_rule_8_what_trades_do_not_explain_is_inferred_and_later_replaced():
     order, guessed = an_order(attempts=[an_attempt()]), None

@@ -117,7 +117,7 @@ def finish_when_settled(facts: Facts) -> Decision | None:
     if status is OrderStatus.FILLED:
         # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
         return None if facts.spec.modify_policy is ModifyPolicy.AMEND_OR_REPLACE else Decision(verdict=_filled(facts))
-    return Decision(verdict=_ended_by_exchange(facts, status))
+    return Decision(verdict=ended_by_exchange(facts, status))
 
 
 def _only_dust(facts: Facts, remaining: Decimal) -> bool:
@@ -133,7 +133,7 @@ def _filled(facts: Facts) -> Verdict:
     return Verdict(OrderState.FILLED, "Filled", "Filled.")
 
 
-def _ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
+def ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
     """Canceled or Expired by cause, never by the venue's word for it: one venue expires what another cancels."""
     partly = facts.filled_total() > 0
     immediate = facts.awake and (facts.spec.price is None or facts.spec.time_in_force in (TimeInForce.IOC, TimeInForce.FOK))
