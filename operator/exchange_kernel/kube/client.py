@@ -18,6 +18,10 @@ TIMEOUT_S = 5.0
 WATCH_S = 60  # how long a watch lasts unless its caller says timeoutSeconds
 WATCH_GRACE_S = 5.0  # silence beyond that means that the connection is dead: the server ends a watch that lives
 
+#: What admission says where it can't judge: an API server that has just started has yet to read its policies and their kinds.
+_CANT_JUDGE = ("denied request: failed to configure ", "forbidden: not yet ready to handle request")
+_DENIED = ("denied request: ", "denied the request")
+
 Body = dict[str, Any]
 
 
@@ -31,6 +35,16 @@ class Answer:
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def unready(self) -> bool:
+        """Admission can't judge yet, and refused for that alone. Nothing was carried out, and it may be taken a moment later."""
+        return self.status in (403, 422) and any(words in self.message for words in _CANT_JUDGE)
+
+    @property
+    def inadmissible(self) -> bool:
+        """The schema or an admission policy judged the object, and would again. A 403 by itself is a matter of rights, which can be given."""
+        return not self.unready and (self.status == 422 or (self.status == 403 and any(words in self.message for words in _DENIED)))
 
     @property
     def message(self) -> str:

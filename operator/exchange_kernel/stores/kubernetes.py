@@ -137,7 +137,7 @@ class KubernetesIntentStore:
             return Written(made) if made is not None else Unavailable("The API server's answer does not fit the schema.")
         if answer.status == 409 and answer.body.get("reason") == "AlreadyExists":
             return await self._found(group, name, member)
-        return Inadmissible(answer.message) if answer.status in (403, 422) else Unavailable(answer.message)
+        return Inadmissible(answer.message) if answer.inadmissible else Unavailable(answer.message)
 
     async def _found(self, group: GroupRecord, name: str, member: str) -> CreateOutcome:
         """What has the name: our own earlier request may have made it, of which we never heard."""
@@ -152,7 +152,7 @@ class KubernetesIntentStore:
     async def write_spec(self, record: OrderRecord, spec: OrderIntentSpec) -> WriteOutcome | Inadmissible:
         body = {"metadata": {"resourceVersion": record.resource_version}, "spec": spec_patch(record.spec, spec)}
         answer = await self._api.patch(ORDER_INTENTS.path(record.namespace, record.name), body)
-        return Inadmissible(answer.message) if answer.status in (403, 422) else await self._written(record, answer)
+        return Inadmissible(answer.message) if answer.inadmissible else await self._written(record, answer)
 
     async def read(self, uid: str) -> OrderRecord | Unavailable | None:
         known = self._records.get(uid)

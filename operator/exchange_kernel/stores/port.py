@@ -60,7 +60,7 @@ class NameTaken:
 
 @dataclass(frozen=True, slots=True)
 class Inadmissible:
-    """Admission refused it, and would again (403, 422): its own words."""
+    """The schema or an admission policy refused it, and would again: its own words."""
 
     message: str
 

@@ -1,11 +1,18 @@
-"""What the cache of accounts makes of answers and events in any order."""
+"""What the stores on an API server make of its answers, and of answers and events in any order."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from exchange_kernel.api import OrderGroupStatus
+from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import Answer
-from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore
+from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore
+from exchange_kernel.stores.port import Inadmissible, Unavailable
+from tests.builders import T0, a_spec
+from tests.unit.groups.desk import an_oco
 
 
 def an_account(version: int, finalizers: list[str] | None = None, *, deleting: bool = False) -> dict[str, Any]:
@@ -49,3 +56,20 @@ async def test_what_is_gone_from_a_list_is_gone_from_the_cache():
     assert [record.name for record in store.all()] == ["main"], "as far as the answer knows"
     assert await store.list_all() == ()
     assert list(store.all()) == []
+
+
+@pytest.mark.parametrize(("answer", "outcome"), [
+    pytest.param(Answer(403, {"message": "ValidatingAdmissionPolicy 'limits' denied request: at most 5 BTC an order"}), Inadmissible, id="a policy has judged"),
+    pytest.param(Answer(422, {"message": "spec.price: Required value"}), Inadmissible, id="and so has the schema"),
+    pytest.param(Answer(403, {"message": 'orderintents is forbidden: User "operator" cannot create resource "orderintents"'}), Unavailable, id="an API server that starts knows no roles"),
+    pytest.param(Answer(422, {"message": "ValidatingAdmissionPolicy 'limits' denied request: failed to configure policy: no such kind"}), Unavailable, id="nor its policies"),
+])
+async def test_a_member_is_refused_for_good_only_by_what_judges_it(answer, outcome):
+    """Its group gives up what is refused for good: an exit among it would leave a position without protection."""
+    class Refusing:
+        async def create(self, path: str, body: dict[str, Any]) -> Answer:
+            return answer
+
+    store = KubernetesIntentStore(Refusing(), lambda reason: None)
+    group = GroupRecord(uid="g-1", namespace="default", name="pair", generation=1, resource_version="1", created_ms=T0, spec=an_oco(), status=OrderGroupStatus())
+    assert isinstance(await store.create_member(group, "pair-take", a_spec(), owned=True), outcome)
