@@ -21,14 +21,16 @@ _OURS = ("Required value: ", "Forbidden: ")
 
 
 def definite(answer: Answer) -> bool:
-    """Whether the request is answered. Else it may have been carried out (no answer, a gateway's error), or is worth repeating (409, 429)."""
-    return answer.status not in (0, 408, 409, 429) and answer.status < 500
+    """Whether the request is answered. Else it may have been carried out (no answer, a gateway's error), or is worth repeating (409, 429, `unready`)."""
+    return answer.status not in (0, 408, 409, 429) and answer.status < 500 and not answer.unready
 
 
 def refusal(answer: Answer, namespace: str, intent_id: str | None = None, *, kind: str = "orderintents") -> KernelError:
     """The error for an answer that is neither good nor about an object that is not there."""
     message = answer.message.rstrip(".")
     match answer.status:
+        case _ if answer.unready:
+            how = f"The API server can't judge orders: {message}. If that stays so, install Exchange Kernel's kinds and policies again"
         case 400 | 422:
             return ValidationError(list(_problems(answer)) or [message], intent_id=intent_id)
         case 403 if "denied request: " in message:  # a ValidatingAdmissionPolicy's sentence

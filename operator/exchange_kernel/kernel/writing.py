@@ -13,7 +13,7 @@ from exchange_kernel.kernel.refusals import definite, refusal
 from exchange_kernel.kube.client import Answer, Resource
 
 DURABLE_WITHIN_S = 30.0  # how long a write is tried whose answer does not come: the time in which an API server is restarted
-CONFLICT = 409
+CONFLICT, FORBIDDEN = 409, 403
 RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -38,6 +38,10 @@ class Writer:
     def __init__(self, resource: Resource, namespace: str, following: Following[Any], api: Callable[[], ObjectApi], uses: Callable[[ObjectApi], bool]) -> None:
         self._resource, self._namespace, self._following, self._api, self._uses = resource, namespace, following, api, uses
 
+    def _believed(self, answer: Answer) -> bool:
+        """Whether it is the last word. An API server that has just started knows no roles for a moment and permits nothing, as little as it lets us watch."""
+        return definite(answer) and not (answer.status == FORBIDDEN and self._following.problem and not answer.inadmissible)
+
     async def read(self, name: str) -> Body | Answer:
         """The object as the API server has it now; its answer, if it is none."""
         answer = await self._api().get(self._resource.path(self._namespace, name))
@@ -57,19 +61,21 @@ class Writer:
             if answer.ok:
                 self._following.learn(answer.body)
                 return answer.body
-            if definite(answer) and not doubt:
+            if self._believed(answer) and not doubt:
                 raise refusal(answer, self._namespace, name, kind=self._resource.plural)
             # No answer, or it exists: this try or an earlier one was carried out, or an earlier run of the strategy used the same key.
             found = await self.read(name) if self._uses(api) else answer
             if isinstance(found, dict):
                 return found
-            if definite(answer) and found.status == 404:
+            if self._believed(answer) and found.status == 404:
                 raise refusal(answer, self._namespace, name, kind=self._resource.plural)
-            doubt = True
+            doubt = doubt or not (answer.unready or answer.status == FORBIDDEN)  # which are said before anything is done
             if gone():
                 return None
             await self._following.until(name, lambda known: known is not None, patience.pause())
             if patience.exhausted or not self._uses(api):
+                if not doubt:
+                    raise refusal(answer, self._namespace, name, kind=self._resource.plural)
                 raise ExchangeError(
                     f"Whether {name} exists could not be found out: {answer.message} Do not place the order again before "
                     f"get_order_state has said that there is no such intent.",
@@ -99,9 +105,9 @@ class Writer:
                     return True
             if answer.status == 404:
                 return False
-            if definite(answer) and not unread:
+            if self._believed(answer) and not unread:
                 raise refusal(answer, self._namespace, intent_id, kind=self._resource.plural)
-            if definite(answer) or answer.status == CONFLICT:
+            if self._believed(answer) or answer.status == CONFLICT:
                 unread = False
                 continue
             await asyncio.sleep(patience.pause())

@@ -42,6 +42,7 @@ def test_a_rule_that_is_broken_is_a_validation_error_with_its_sentence(answer, p
     (Answer(413, {"message": "request entity too large"}), "The API server refused: request entity too large."),
     (Answer(0, {"message": "No answer from the API server (TimeoutError)."}), "No answer from the API server (TimeoutError). Check that the API server can be reached"),
     (Answer(503, {}), "HTTP 503. Check"),
+    (Answer(422, {"message": "ValidatingAdmissionPolicy 'limits' denied request: failed to configure policy: no such kind"}), "install Exchange Kernel's kinds and policies again"),
 ])
 def test_anything_else_is_an_exchange_error_that_says_what_to_do(answer, says):
     error = refusal(answer, "trading")
