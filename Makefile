@@ -71,6 +71,10 @@ chaos: $(READY) ## The fault storm over real processes, judged by the exchange's
 chaos-short: $(READY)
 	@$(PYTEST) tests/chaos -rP -o timeout=400
 
+.PHONY: fleet
+fleet: $(READY) ## 100 strategies in 10 processes, 50 orders each, the API server away in the middle; FLEET="--kernels 2 --orders 20" sizes it
+	@$(BIN)/python -u -m tests.fleet $(FLEET)
+
 .PHONY: chart
 chart: $(READY) ## helm lint --strict, and every template through a real API server's dry run
 	@$(BIN)/python -u hack/chart.py

@@ -23,8 +23,8 @@ API_KEY, API_SECRET = "sim-test-key-3141592653589793", "sim-test-secret-27182818
 class Exchange:
     """A simulated exchange process, and its control endpoint: the ledger is the judge of every test."""
 
-    def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange", seed: int = 11) -> None:
-        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", str(seed), "--balance", "USDT=5000000", "--balance", "BTC=100", "--balance", "ETH=1000", *([] if maker else ["--no-market-maker"])]
+    def __init__(self, dir: Path, *, symbols: str = "BTC/USDT,ETH/USDT", maker: bool = True, name: str = "exchange", seed: int = 11, extra: tuple[str, ...] = ()) -> None:
+        arguments = ["simulate", "--port", "0", "--symbols", symbols, "--seed", str(seed), "--balance", "USDT=5000000", "--balance", "BTC=100", "--balance", "ETH=1000", *([] if maker else ["--no-market-maker"]), *extra]
         self._child = Child(name, arguments, dir, environ={"EXCHANGE_KERNEL_SIM_API_KEY": API_KEY, "EXCHANGE_KERNEL_SIM_API_SECRET": API_SECRET})
         self.rest: str = self._child.ready["rest"]
         self.websocket: str = self._child.ready["websocket"]
