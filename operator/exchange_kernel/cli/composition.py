@@ -70,16 +70,17 @@ class Operator:
     hooks: TestHooks
 
     async def run(self) -> int:
-        async with ApiClient(self.cluster) as api:
+        # Leases have connections of their own: a renewal that queues behind statuses comes too late, and every account of a busy operator is lost with it.
+        async with ApiClient(self.cluster) as api, ApiClient(self.cluster) as leases:
             owner = self.owner or await _installation(api)
             if owner is None:
                 log.error("the kube-system namespace can't be read, which names this installation: grant get on it, or set --owner")
                 return 1
-            return await self._serve(api, owner_prefix(owner))
+            return await self._serve(api, leases, owner_prefix(owner))
 
-    async def _serve(self, api: ApiClient, owner: str) -> int:
+    async def _serve(self, api: ApiClient, leases: ApiClient, owner: str) -> int:
         stop, stop_watching, watching = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        rooms = _Rooms(self, api, owner, stop)
+        rooms = _Rooms(self, api, leases, owner, stop)
         if self.hooks != TestHooks():
             log.warning("test hooks are set: this operator is broken on purpose", hooks=str(self.hooks))
         runner, port = await server.serve(self.host, self.port, rooms.not_ready)
@@ -158,8 +159,8 @@ class Operator:
 class _Rooms:
     """The stores, what reconciles them, and what wakes it."""
 
-    def __init__(self, operator: Operator, api: ApiClient, owner: str, stop: asyncio.Event) -> None:
-        self._operator, self._api, self._owner, self._stop = operator, api, owner, stop
+    def __init__(self, operator: Operator, api: ApiClient, leases: ApiClient, owner: str, stop: asyncio.Event) -> None:
+        self._operator, self._api, self._leases, self._owner, self._stop = operator, api, leases, owner, stop
         self._identity = f"{os.environ.get('POD_UID') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._clock, self._memory, self._listed = SystemClock(), Memory(), False
         self.restored = False
@@ -181,7 +182,7 @@ class _Rooms:
     def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
         term = self._operator.lease_seconds
         lease = LeaseOwnership(
-            self._api,
+            self._leases,
             namespace=self._operator.lease_namespace,
             name=f"exchange-account-{account.uid}",
             identity=self._identity,

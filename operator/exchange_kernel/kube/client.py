@@ -14,7 +14,7 @@ from exchange_kernel.kube.config import Access
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0  # to connect, and to be answered; waiting for one of our own connections does not count
 WATCH_S = 60  # how long a watch lasts unless its caller says timeoutSeconds
 WATCH_GRACE_S = 5.0  # silence beyond that means that the connection is dead: the server ends a watch that lives
 
@@ -85,7 +85,8 @@ class ApiClient:
         self._access = access
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=access.ssl_context if access.ssl_context is not None else True, limit=connections, keepalive_timeout=60),
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            # By the whole time, what queues behind a slow API server would be given up unsent and tried again, and so would the queue never end.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=TIMEOUT_S),
             headers={"Accept": "application/json", "User-Agent": "exchange-kernel"},
             raise_for_status=False,
         )
