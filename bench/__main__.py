@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import uvloop
 
-from bench import adapter, groups
+from bench import adapter, groups, place_order
 from bench.report import Figure, printed, write
 
 #: By name: what to run with how many units and how often.
-BENCHMARKS: Mapping[str, Callable[[int, int], Awaitable[list[Figure]]]] = {"adapter": adapter.measure, "groups": groups.measure}
+BENCHMARKS: Mapping[str, Callable[[int, int], Awaitable[list[Figure]]]] = {
+    "adapter": adapter.measure, "groups": groups.measure, "place-order": place_order.measure,
+}
 
 
 def main() -> int:

@@ -24,6 +24,7 @@ EXCHANGE = ["simulate", "--no-market-maker", "--weight-limit", "1000000000", "--
 class Operated:
     kubectl: Kubectl
     exchange: dict[str, Any]        # its addresses
+    plane: ControlPlane
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
         return str(self.kubectl("--namespace", NAMESPACE, *arguments, stdin=stdin, check=True).stdout)
@@ -48,11 +49,12 @@ def operated() -> Iterator[Operated]:
         exchange = stack.enter_context(Child("exchange", EXCHANGE, dir))
         config = plane.kubeconfig_for(OPERATOR_USER, ["system:serviceaccounts"], dir / "operator.kubeconfig")
         stack.enter_context(Child("operator", [
-            "run", "--all-namespaces", "--kubeconfig", str(config), "--lease-namespace", "exchange-kernel-system", "--host", "127.0.0.1", "--port", "0"], dir))
+            "run", "--namespace", NAMESPACE, "--kubeconfig", str(config), "--lease-namespace", "exchange-kernel-system",
+            "--host", "127.0.0.1", "--port", "0"], dir))
         ready = exchange.ready
         account = (ROOT / "manifests" / "examples" / "account.yaml").read_text()
         account = account.replace("http://exchange-kernel-simulated:8080", ready["rest"]).replace("ws://exchange-kernel-simulated:8080", ready["websocket"])
-        desk = Operated(plane.kubectl, ready)
+        desk = Operated(plane.kubectl, ready, plane)
         desk.run("apply", "-f", "-", stdin=account)
         desk.run("wait", "--for=condition=Ready", "xa/simulated", "--timeout=60s")
         yield desk
