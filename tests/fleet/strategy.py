@@ -49,6 +49,7 @@ class Strategy:
         self._notes, self._orders = (notes / f"{name}.jsonl").open("w"), orders
         self._told = asyncio.Event()
         self._placed: set[str] = set()
+        self._answered: set[str] = set()
         self._finished: set[str] = set()
 
     def _note(self, what: str, document: dict[str, Any]) -> None:
@@ -57,9 +58,11 @@ class Strategy:
 
     def _hear(self, event: BaseEvent) -> None:
         self._note("event", event.model_dump(mode="json"))
+        if event.event_type is not EventType.OUTCOME_UNKNOWN:
+            self._answered.add(event.intent_id)
         if event.event_type is EventType.FINISHED:
             self._finished.add(event.intent_id)
-            self._told.set()
+        self._told.set()
 
     async def run(self) -> None:
         await self._kernel.start()
@@ -67,23 +70,26 @@ class Strategy:
             kinds = list(WANTED)
             for number in range(self._orders):
                 await self._trade(kinds[number % len(kinds)])
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._all_told(), TELLS_WITHIN_S)
+            await self._until(lambda: self._placed <= self._finished)
             health = await self._kernel.health_check()
         finally:
             await self._kernel.stop()
         self._note("done", {"lists": health["lists"], "problems": health["problems"]})
 
-    async def _all_told(self) -> None:
-        while not self._placed <= self._finished:
-            self._told.clear()
-            await self._told.wait()
+    async def _until(self, told: Callable[[], bool]) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELLS_WITHIN_S):
+                while not told():
+                    self._told.clear()
+                    await self._told.wait()
 
     async def _trade(self, kind: str) -> None:
+        """One order after the other: the next is for when this one has been heard of, however long the exchange's verdict takes."""
         intent_id = await self._place(kind)
         self._placed.add(intent_id)
         if kind == "canceled":
             await _until_it_is_clear(lambda: self._kernel.cancel_order(intent_id))
+        await self._until(lambda: intent_id in self._answered)
 
     async def _place(self, kind: str) -> str:
         """The intent's id, whatever became of it. After an error that says so, the order is placed again only once it is known that there is none."""
