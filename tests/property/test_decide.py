@@ -59,7 +59,8 @@ def sights(draw, order):
             seen["evidence"][number] = Evidence(tuple(sorted(T0 + ms for ms in draw(st.lists(times, max_size=3)))))
     account = an_account(trading_mode=draw(st.sampled_from(TradingMode)), ready=draw(st.booleans()), send_first=draw(st.booleans()),
                          capabilities=a_venue(request_window_ms=draw(st.sampled_from([0, 3000]))))
-    return a_sight(new=draw(st.booleans()), account=account, market=draw(st.sampled_from([None, a_market()])), missing=frozenset(draw(st.sets(st.integers(1, 2)))), **seen)
+    return a_sight(new=draw(st.booleans()), account=account, market=draw(st.sampled_from([None, a_market()])),
+                   missing=draw(st.dictionaries(st.integers(1, 2), times.map(lambda ms: T0 + ms))), **seen)
 
 
 @st.composite

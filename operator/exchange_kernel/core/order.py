@@ -77,6 +77,7 @@ class AccountFacts:
     ready: bool  # held, fenced, swept; False = nothing may be sent yet
     symbols: frozenset[str] = frozenset()  # empty = all
     session_start_ms: int = 0  # venue time at which this session's ownership began
+    answers_since_ms: int = 0  # venue time at which the exchange answered again, after it had not; 0: it always has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ class Seen:
     looked_up_ms: Mapping[int, int] = field(default_factory=dict)  # when the last lookup of any kind began
     ended_ms: Mapping[int, int] = field(default_factory=dict)  # when we first saw it ended
     settle_read_ms: Mapping[int, int] = field(default_factory=dict)  # when the last complete reading of order and trades began
-    missing: frozenset[int] = frozenset()  # believed open, and not in a later complete list of open orders
+    missing: Mapping[int, int] = field(default_factory=dict)  # believed open, and since when not in complete lists of open orders
     group: Membership | None = None  # None: no member of a group, or of one that is gone
     exposure: Exposure = field(default_factory=Exposure)  # what RiskLimits are held against
     holder: str | None = None  # another intent that has the order which this one names

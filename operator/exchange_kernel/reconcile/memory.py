@@ -35,7 +35,7 @@ class OrderMemory:
     looked_up_ms: int | None = None
     ended_ms: int | None = None
     settle_read_ms: int | None = None
-    missing: bool = False  # a complete list did not have it, though we believed it open
+    missing_ms: int | None = None  # since when complete lists did not have it, though we believed it open
     reported_ms: int = 0  # venue time of our last report of it
 
 
@@ -109,7 +109,7 @@ class Memory:
             known.order = fills.merge(known.order, order)
             self._client_id_of[order.exchange_order_id] = order.client_order_id
             self._keep(known, trades)
-        known.missing = False
+        known.missing_ms = None
         known.reported_ms = max(known.reported_ms, venue_ms)
         if known.order.status.ended and known.ended_ms is None:
             known.ended_ms = venue_ms
@@ -223,7 +223,7 @@ class Memory:
 
     def missing(self, account: str) -> int:
         """Orders that we believed open and a complete list did not have, and of which it is not known yet what became."""
-        return sum(known.missing for _, known in self.of_account(account))
+        return sum(known.missing_ms is not None for _, known in self.of_account(account))
 
     def unattributed(self, account: str) -> int:
         return self._unattributed.get(account, 0)

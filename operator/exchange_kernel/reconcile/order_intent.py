@@ -110,7 +110,7 @@ class OrderIntentReconciler:
         if known is None or term is None or account is None or account.fingerprint != term.fingerprint:
             return None
         settled = not any(request is not None and request.open_ended for request in (known.send, known.amend))
-        working = known.order is not None and not known.order.status.ended and not known.missing and not known.others
+        working = known.order is not None and not known.order.status.ended and known.missing_ms is None and not known.others
         return client_order_id if settled and working and known.cancel == NEVER_CANCELLED else None
 
     async def _perform(self, decision: Decision, record: OrderRecord, seen: Seen, session: AccountSession) -> Step:

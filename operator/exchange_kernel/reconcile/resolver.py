@@ -8,17 +8,9 @@ from exchange_kernel.exchanges.port import OrderRef
 from exchange_kernel.reconcile.session import AccountSession
 
 
-async def lookup(session: AccountSession, record: OrderRecord, client_order_id: str) -> bool:
-    """Ask for one order by id; True if there was a readable answer. Not finding it proves nothing here."""
-    exchange = session.exchange
-    if exchange is None:
-        return False
-    known = session.memory.of(client_order_id)
-    known.looked_up_ms = session.venue_ms()
-    answer = await exchange.lookup(ref_of(session, record, client_order_id))
-    if isinstance(answer, Found):
-        session.memory.learn(answer.order, (), session.venue_ms())
-    return not isinstance(answer, Unreachable)
+async def lookup(session: AccountSession, record: OrderRecord, client_order_id: str) -> None:
+    """Ask for one order. Not finding it proves nothing here."""
+    await session.absence.look(record, ref_of(session, record, client_order_id))
 
 
 async def prove_absence(session: AccountSession, record: OrderRecord, client_order_id: str) -> None:

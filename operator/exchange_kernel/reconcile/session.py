@@ -248,7 +248,7 @@ class AccountSession:
             looked_up_ms={number: found.looked_up_ms for number, found in known.items() if found.looked_up_ms is not None},
             ended_ms={number: found.ended_ms for number, found in known.items() if found.ended_ms is not None},
             settle_read_ms={number: found.settle_read_ms for number, found in known.items() if found.settle_read_ms is not None},
-            missing=frozenset(number for number, found in known.items() if found.missing),
+            missing={number: found.missing_ms for number, found in known.items() if found.missing_ms is not None},
             group=group,
             exposure=self.risk.exposure(record, term.markets.get(record.spec.symbol)),
             holder=holder,
@@ -281,6 +281,7 @@ class AccountSession:
             ready=term.ready and not self.account.deleting,
             symbols=frozenset(spec.symbols),
             session_start_ms=term.started_ms,
+            answers_since_ms=self.sweeper.answers_since_ms,
         )
 
     # ── The life of a session ───────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -41,8 +41,10 @@ class Sweeper:
 
     def __init__(self, session: AccountSession) -> None:
         self._session = session
+        self.answers_since_ms = 0  # venue time of the first whole sweep after one that was not
         self._lock = asyncio.Lock()
         self._due = 0.0
+        self._done = True  # whether the last sweep could read everything
         self._read_since = -math.inf  # when the last sweep began that read everything
         self._swept: Term | None = None  # the term in which everything was read at least once
         self._early: list[OrderUpdate] = []  # told by the stream before that, of orders that the first sweep may explain
@@ -65,6 +67,7 @@ class Sweeper:
         async with self._lock:
             counters, began = session.counters, session.clock.monotonic()
             done = await self._sweep(term)
+            self._done = done
             counters.sweeps += 1
             counters.failed_sweeps += not done
             counters.sweep_took_ms = int((session.clock.monotonic() - began) * 1000)
@@ -111,6 +114,8 @@ class Sweeper:
             early, self._early = self._early, []
             self._take_in(term, early, records, began)
         session.tell_unattributed()
+        if listing.complete and not self._done:
+            self.answers_since_ms = session.venue_ms()
         unfinished = [record.uid for record in mine if record.finalizer or not record.finished]
         for number, uid in enumerate(unfinished):
             # The net under every lost event, and not urgent: what the stream tells meanwhile goes before.
@@ -135,7 +140,8 @@ class Sweeper:
         listed = {order.client_order_id for order in listing.items}
         for client_order_id in self._session.memory.believed_open(self.belongs, began):
             if client_order_id not in listed:
-                self._session.memory.of(client_order_id).missing = True
+                known = self._session.memory.of(client_order_id)
+                known.missing_ms = known.missing_ms if known.missing_ms is not None else began
 
     def _judge(self, term: Term, listing: Listing[ExchangeOrder], records: Sequence[OrderRecord], began: int) -> tuple[int, int]:
         """12: the numbers of orphans and of others' orders, with what the account's policy wants done about orphans begun."""

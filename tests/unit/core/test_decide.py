@@ -88,7 +88,14 @@ UNKNOWN = {1: a_send(SendStage.UNKNOWN, last_stamp_ms=T0 + 2000)}     # E = stam
 
 @table(
     Case("before E only the cheap question", seen=a_sight(sends=UNKNOWN), after_ms=6999, action=Lookup),
+    Case("… asked again a second later at first", seen=a_sight(sends=UNKNOWN, looked_up_ms={1: T0 + 2100}), after_ms=3100, action=Lookup),
+    Case("… and then more rarely", seen=a_sight(sends=UNKNOWN, looked_up_ms={1: T0 + 4100}), after_ms=6099, waiting="OutcomeUnknown"),
     Case("from E on, whole passes", seen=a_sight(sends=UNKNOWN), after_ms=7000, action=ProveAbsence),
+    Case("… whenever it was last asked", seen=a_sight(sends=UNKNOWN, looked_up_ms={1: T0 + 6999}), after_ms=7000, action=ProveAbsence),
+    Case("a pass that did not count is repeated a second later", seen=a_sight(sends=UNKNOWN, looked_up_ms={1: T0 + 7000}), after_ms=8000, action=ProveAbsence),
+    Case("… and the longer in vain, the more rarely", seen=a_sight(sends=UNKNOWN, looked_up_ms={1: T0 + 307_000}), after_ms=322_999, waiting="OutcomeUnknown"),
+    Case("… never more rarely than so", seen=a_sight(sends=UNKNOWN, looked_up_ms={1: T0 + 307_000}), after_ms=323_000, action=ProveAbsence),
+    Case("an exchange that answers again is asked at once", seen=a_sight(sends=UNKNOWN, looked_up_ms={1: T0 + 307_000}, account=an_account(answers_since_ms=T0 + 308_000)), after_ms=308_000, action=ProveAbsence),
     Case("a pass before E counts for nothing", seen=a_sight(sends=UNKNOWN, evidence={1: Evidence((T0 + 6000,))}), after_ms=7000, action=ProveAbsence),
     Case("the second pass comes lookupDelay after the first", seen=a_sight(sends=UNKNOWN, evidence={1: Evidence((T0 + 7000,))}, looked_up_ms={1: T0 + 7000}), after_ms=7999, waiting="OutcomeUnknown"),
     Case("… and then", seen=a_sight(sends=UNKNOWN, evidence={1: Evidence((T0 + 7000,))}, looked_up_ms={1: T0 + 7000}), after_ms=8000, action=ProveAbsence),
@@ -251,7 +258,7 @@ def test_rule_13_h17_the_right_account(case):
 @pytest.mark.proves("rule 8", "rule 12")
 @table(
     Case("recorded as live and not seen since the start: asked for", order=an_order(attempts=LIVE), action=Lookup),
-    Case("missing from a complete list: asked for, not believed gone", order=an_order(attempts=LIVE), seen=a_sight(**OPEN, missing=frozenset({1})), action=Lookup),
+    Case("missing from a complete list: asked for, not believed gone", order=an_order(attempts=LIVE), seen=a_sight(**OPEN, missing={1: T0}), action=Lookup),
     Case("seen and as wanted: nothing to do", order=an_order(attempts=LIVE), seen=a_sight(**OPEN)),
     Case("partly filled with trades missing: read", order=an_order(attempts=LIVE), seen=a_sight(orders={1: a_report(filled="0.3")}), after_ms=5000, action=Settle),
 )

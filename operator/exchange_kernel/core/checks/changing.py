@@ -7,7 +7,7 @@ from decimal import Decimal
 from exchange_kernel.api import AmendQuantity, DriftPolicy, ModifyPolicy, ReplaceKind
 from exchange_kernel.core import risk
 from exchange_kernel.core.actions import Amend, Decision, Lookup, Replace, Settle, Waiting, WriteAhead, WriteAmend
-from exchange_kernel.core.checks.pace import RETRY_MS, due, settle_due
+from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import request_for, unacceptable
@@ -33,9 +33,10 @@ def settle_amend(facts: Facts) -> Decision | None:
         return Decision(operation="Amending")
     if now_ms >= quiet_ms:
         return Decision(Settle(number), operation="Amending") if settle_due(facts, number) else Decision(operation="Amending", again_ms=RETRY_MS)
-    if due(facts.seen.looked_up_ms.get(number), now_ms):
+    look_at = ask_at(facts, number, quiet_ms - facts.seen.account.capabilities.quiet_after_ms)
+    if now_ms >= look_at:
         return Decision(Lookup(number), operation="Amending")
-    return Decision(operation="Amending", again_ms=max(1, min(RETRY_MS, quiet_ms - now_ms)))
+    return Decision(operation="Amending", again_ms=min(look_at, quiet_ms) - now_ms)
 
 
 def change_if_different(facts: Facts) -> Decision | None:

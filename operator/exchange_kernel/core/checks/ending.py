@@ -9,7 +9,7 @@ from exchange_kernel.core.actions import Cancel, Decision, Delete, Lookup, Relea
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.checks.belonging import release
 from exchange_kernel.core.checks.changing import replace_in_one_request
-from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, RETRY_MS, due, settle_due
+from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, ask_at, due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import CancelRecord
@@ -87,12 +87,10 @@ def finish_when_settled(facts: Facts) -> Decision | None:
             return None
     for number in facts.numbers:
         if not facts.final(number):
-            ready_ms = facts.settles_from(number)
-            if facts.now.venue_ms >= ready_ms and settle_due(facts, number):
+            read_at = ask_at(facts, number, facts.settles_from(number))
+            if facts.now.venue_ms >= read_at:
                 return Decision(Settle(number), operation=facts.operation)
-            return Decision(
-                operation=facts.operation, again_ms=max(1, min(RETRY_MS, ready_ms - facts.now.venue_ms)) if ready_ms > facts.now.venue_ms else RETRY_MS
-            )
+            return Decision(operation=facts.operation, again_ms=read_at - facts.now.venue_ms)
     last = facts.numbers[-1]
     remaining = facts.remaining()
     status = facts.end_of(last)

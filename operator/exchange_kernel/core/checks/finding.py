@@ -5,7 +5,7 @@ from __future__ import annotations
 from exchange_kernel.api import AttemptStage
 from exchange_kernel.core import absence
 from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle, Waiting
-from exchange_kernel.core.checks.pace import RETRY_MS, due, settle_due
+from exchange_kernel.core.checks.pace import ask_at, due, settle_due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.sending import SendRecord, SendStage
 
@@ -27,38 +27,42 @@ def settle_first(facts: Facts) -> Decision | None:
 
 
 def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
-    """5: cheap questions until E, then passes of all readings until found or proved absent."""
+    """5: cheap questions until E, then passes of all readings until found or proved absent. The longer in vain, the rarer."""
     venue, now_ms, quiet_ms = facts.seen.account.capabilities, facts.now.venue_ms, facts.quiet_from(number)
     evidence = facts.seen.evidence.get(number, absence.Evidence())
-    asked_ms = facts.seen.looked_up_ms.get(number)
+    asked_ms, sent_ms = facts.seen.looked_up_ms.get(number), quiet_ms - venue.quiet_after_ms
     if isinstance(facts.resolution, str):
-        person = Waiting("ResolveNotReadable", facts.resolution, person=True)
-        return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+        return _ask(number, ask_at(facts, number, sent_ms), now_ms, Waiting("ResolveNotReadable", facts.resolution, person=True))
     if send is not None and send.stage is SendStage.EXISTS:
         person = Waiting(
             "OutcomeUnknown",
             "The exchange says that an order with this id exists, and does not show it: look for it at the exchange.",
             person=now_ms > quiet_ms + 30_000,
         )
-        return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+        return _ask(number, ask_at(facts, number, sent_ms), now_ms, person)
     if not venue.proves_absence:
         person = Waiting(
             "OutcomeUnknown", "This exchange can't prove that an order does not exist: look for it there by its client order id.", person=now_ms > quiet_ms
         )
-        return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms) else Decision(waiting=person, again_ms=RETRY_MS)
+        return _ask(number, ask_at(facts, number, sent_ms), now_ms, person)
     if absence.beyond_retention(now_ms, facts.order.created_ms, venue):
         person = Waiting("OutcomeUnknown", "The exchange may have forgotten this order by now: look for it in the account's records.", person=True)
         return Decision(Lookup(number), waiting=person) if due(asked_ms, now_ms, 60_000) else Decision(waiting=person, again_ms=60_000)
     waiting = Waiting("OutcomeUnknown", "Whether the order reached the exchange is being found out.")
     pass_at = absence.next_pass_at(evidence, quiet_ms, venue)
-    if now_ms >= pass_at and due(asked_ms, now_ms):
+    prove_at = ask_at(facts, number, pass_at)
+    if now_ms >= prove_at:
         return Decision(ProveAbsence(number), waiting=waiting)
     if now_ms < quiet_ms and send is None and asked_ms is None:
         # After a restart there may be many: one look at their market's lists finds those that are there.
         return Decision(ProveAbsence(number), waiting=waiting)
-    if now_ms < quiet_ms and send is not None and due(asked_ms, now_ms):
-        return Decision(Lookup(number), waiting=waiting)
-    return Decision(waiting=waiting, again_ms=max(1, min(RETRY_MS, max(pass_at - now_ms, (asked_ms or 0) + RETRY_MS - now_ms))))
+    if now_ms < quiet_ms and send is not None and (look_at := ask_at(facts, number, sent_ms)) < quiet_ms:
+        return _ask(number, look_at, now_ms, waiting)
+    return Decision(waiting=waiting, again_ms=prove_at - now_ms)
+
+
+def _ask(number: int, at_ms: int, now_ms: int, waiting: Waiting) -> Decision:
+    return Decision(Lookup(number), waiting=waiting) if now_ms >= at_ms else Decision(waiting=waiting, again_ms=at_ms - now_ms)
 
 
 def explain_fills(facts: Facts) -> Decision | None:
@@ -74,7 +78,6 @@ def refresh_unseen(facts: Facts) -> Decision | None:
     for number in facts.numbers:
         unseen = facts.recorded_stage(number) is AttemptStage.LIVE and number not in facts.seen.orders
         if unseen or number in facts.seen.missing:
-            if due(facts.seen.looked_up_ms.get(number), facts.now.venue_ms):
-                return Decision(Lookup(number))
-            return Decision(again_ms=RETRY_MS)
+            look_at = ask_at(facts, number, facts.seen.missing.get(number, facts.seen.account.session_start_ms))
+            return Decision(Lookup(number)) if facts.now.venue_ms >= look_at else Decision(again_ms=look_at - facts.now.venue_ms)
     return None

@@ -6,11 +6,26 @@ from exchange_kernel.core.facts import Facts
 
 RETRY_MS = 1_000  # between repeated questions about one order
 CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order
+BACKED_OFF_MS = 16_000  # between questions about one order that were in vain for long
 FUNDS_FREE_MS = 500  # before a replacement is offered again, doubled each time
 
 
 def due(asked_ms: int | None, now_ms: int, every_ms: int = RETRY_MS) -> bool:
     return asked_ms is None or now_ms - asked_ms >= every_ms
+
+
+def ask_at(facts: Facts, number: int, since_ms: int) -> int:
+    """When to ask for an order of which something is not known since `since_ms` (venue ms): then, and in vain after 1, 2, 4 … s.
+
+    Whole seconds keep those in step that share a reading. What was asked while the exchange did not answer was not asked.
+    """
+    asked_ms, since_ms = facts.seen.looked_up_ms.get(number), max(since_ms, facts.seen.account.answers_since_ms)
+    if asked_ms is None or asked_ms < since_ms:
+        return since_ms
+    every_ms = RETRY_MS
+    while every_ms < BACKED_OFF_MS and 2 * every_ms <= asked_ms - since_ms:
+        every_ms *= 2
+    return asked_ms + every_ms
 
 
 def settle_due(facts: Facts, number: int) -> bool:
