@@ -78,6 +78,7 @@ def refresh_unseen(facts: Facts) -> Decision | None:
     for number in facts.numbers:
         unseen = facts.recorded_stage(number) is AttemptStage.LIVE and number not in facts.seen.orders
         if unseen or number in facts.seen.missing:
-            look_at = ask_at(facts, number, facts.seen.missing.get(number, facts.seen.account.session_start_ms))
+            unknown_since_ms = facts.seen.missing.get(number, facts.seen.account.session_start_ms)
+            look_at = ask_at(facts, number, min(unknown_since_ms, facts.now.venue_ms))
             return Decision(Lookup(number)) if facts.now.venue_ms >= look_at else Decision(again_ms=look_at - facts.now.venue_ms)
     return None

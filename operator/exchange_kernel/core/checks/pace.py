@@ -17,10 +17,12 @@ def due(asked_ms: int | None, now_ms: int, every_ms: int = RETRY_MS) -> bool:
 def ask_at(facts: Facts, number: int, since_ms: int) -> int:
     """When to ask for an order of which something is not known since `since_ms` (venue ms): then, and in vain after 1, 2, 4 … s.
 
-    Whole seconds keep those in step that share a reading. What was asked while the exchange did not answer was not asked.
+    Whole seconds keep those in step that share a reading. What was asked while the exchange did not answer counts as not asked, and so does what our
+    estimate of the venue's time, if it was set back meanwhile, puts into the future.
     """
-    asked_ms, since_ms = facts.seen.looked_up_ms.get(number), max(since_ms, facts.seen.account.answers_since_ms)
-    if asked_ms is None or asked_ms < since_ms:
+    now_ms, asked_ms = facts.now.venue_ms, facts.seen.looked_up_ms.get(number)
+    since_ms = max(since_ms, min(facts.seen.account.answers_since_ms, now_ms))
+    if asked_ms is None or not since_ms <= asked_ms <= now_ms + RETRY_MS:
         return since_ms
     every_ms = RETRY_MS
     while every_ms < BACKED_OFF_MS and 2 * every_ms <= asked_ms - since_ms:
