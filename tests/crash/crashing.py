@@ -6,6 +6,9 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextlib import aclosing
+from enum import Enum
+from functools import cache
+from types import FunctionType, MethodType
 
 
 class CrashPoints:
@@ -39,15 +42,27 @@ class CrashPoints:
         return _Around(room, self)
 
 
+class _Kind(Enum):
+    GENERATOR, COROUTINE, PLAIN = range(3)
+
+
+@cache
+def _kind(function: FunctionType) -> _Kind:
+    if inspect.isasyncgenfunction(function):
+        return _Kind.GENERATOR
+    return _Kind.COROUTINE if inspect.iscoroutinefunction(function) else _Kind.PLAIN
+
+
 class _Around:
     def __init__(self, room: object, points: CrashPoints) -> None:
         self._room, self._points = room, points
 
     def __getattr__(self, name: str):
         value = getattr(self._room, name)
-        if inspect.isasyncgenfunction(value):
+        kind = _kind(value.__func__) if isinstance(value, MethodType) else _kind(value) if isinstance(value, FunctionType) else None
+        if kind is _Kind.GENERATOR:
             return self._each(value, f"{type(self._room).__name__}.{name}")
-        if not inspect.iscoroutinefunction(value) or name == "close":
+        if kind is not _Kind.COROUTINE or name == "close":
             return value
         point = f"{type(self._room).__name__}.{name}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -33,13 +33,14 @@ class Story:
         self.scenario, self.crashes, self.filled_meanwhile = scenario, crashes, filled_meanwhile
         self.points: list[str] = []        # of the first life
         self.before = 0                    # how many of them came before the first step
+        self.fillable = False              # whether something was live at a crash
         self.problems: Counter[str] = Counter()
 
     def build(self, through: Callable[[object], object]) -> World:
         raise NotImplementedError
 
     def meanwhile(self, world: World) -> None:
-        """The market goes on while nobody runs."""
+        """The market goes on while nobody runs: what is live fills a little."""
 
     def judge(self, world: World) -> None:
         raise NotImplementedError
@@ -71,6 +72,7 @@ class Story:
                 await asyncio.wait_for(died.wait(), left)
             if not died.is_set():
                 break
+            self.fillable |= any(not order.status.ended for order in world.exchange.orders_by_id.values())
             if self.filled_meanwhile:
                 self.meanwhile(world)
             await asyncio.sleep(self.down_s)
@@ -131,8 +133,8 @@ class OrderStory(Story):
             self.problems["unconverged"] += 1
 
 
-def tell(points: int, scenarios: int, problems: Counter) -> None:
-    print(f"\ncrash points: {points}  scenarios: {scenarios}  " + "  ".join(f"{name}: {problems[name]}" for name in VERDICTS))
+def tell(points: int, scenarios: int, problems: Counter, what: str = "crash points") -> None:
+    print(f"\n{what}: {points}  scenarios: {scenarios}  " + "  ".join(f"{name}: {problems[name]}" for name in VERDICTS))
 
 
 @dataclass
@@ -149,18 +151,27 @@ class Tally:
         self.worst += other.worst
 
 
-def die_at_each_point(scenario: Scenario, told_by: type[Story] = OrderStory) -> Tally:
-    """One scenario, whole and with a crash at each of its points."""
+def die_at_each_point(scenario: Scenario, told_by: type[Story] = OrderStory, *, until_found: bool = False) -> Tally:
+    """One scenario, whole and with a crash at each of its points; or only until a problem is found."""
     first = run(told_by(scenario).play())
-    stories = [first]
     begin = first.before + len(scenario.name) % told_by.crashes_each if told_by.from_the_first_step else 1
     numbers = range(begin, len(first.points) + 1, told_by.crashes_each)
-    for position, number in enumerate(numbers):
-        fillings = (False, True) if position % told_by.fills_meanwhile_each == 0 else (False,)
-        stories += [run(told_by(scenario, (number,), filled_meanwhile).play()) for filled_meanwhile in fillings]
-    tally = Tally(len(numbers), len(stories))
-    for story in stories:
+    tally = Tally(len(numbers))
+    for story in _stories(scenario, told_by, first, numbers):
+        tally.played += 1
         tally.problems.update(story.problems)
         if +story.problems:
             tally.worst.append((scenario.name, story.crashes, first.points[story.crashes[0] - 1] if story.crashes else "no crash", dict(+story.problems)))
+            if until_found:
+                break
     return tally
+
+
+def _stories(scenario: Scenario, told_by: type[Story], first: Story, numbers: Iterable[int]) -> Iterator[Story]:
+    yield first
+    for position, number in enumerate(numbers):
+        story = run(told_by(scenario, (number,)).play())
+        yield story
+        # Where nothing was live, nothing could fill meanwhile: it would be the same story.
+        if story.fillable and position % told_by.fills_meanwhile_each == 0:
+            yield run(told_by(scenario, (number,), True).play())

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from multiprocessing import get_context
 
 import pytest
 import structlog
@@ -25,6 +23,7 @@ from tests.crash.group_scenarios import GROUP_SCENARIOS
 from tests.crash.group_stories import GroupStory
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.stories import OrderStory, Tally, die_at_each_point, tell
+from tests.crash.workers import on_all_cores
 from tests.scripted import ScriptedExchange
 from tests.virtual_time import run
 
@@ -48,9 +47,10 @@ def _by_number(number: int) -> Tally:
 @pytest.mark.proves("rule 3", "rule 6", "rule 8", "rule 9", "rule 10", "rule 11", "H12", "H14", "H19", "F40", "F41", "F42", "F43", "F44", "F51")
 def test_every_crash_point_of_every_path():
     tally = Tally()
-    with ProcessPoolExecutor(mp_context=get_context("fork")) as workers:
-        for one in workers.map(_by_number, range(len(ALL))):
-            tally.add(one)
+    for number, one in enumerate(on_all_cores(_by_number, range(len(ALL))), 1):
+        tally.add(one)
+        if number % 10 == 0 or number == len(ALL):
+            print(f"\n{number} of {len(ALL)} paths, {tally.played} lives", end="", flush=True)
     tell(tally.points, tally.played, tally.problems)
     assert not tally.worst, tally.worst[:20]
     assert tally.points >= MINIMUM_POINTS
@@ -137,20 +137,31 @@ BREAKAGES = (
 @pytest.mark.parametrize(("breakage", "name"), BREAKAGES, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_broken_operator_fails_the_matrix(breakage, name, monkeypatch):
     breakage(monkeypatch)
-    assert die_at_each_point(*next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name)).worst
+    assert die_at_each_point(*next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name), until_found=True).worst
 
 
-@pytest.mark.parametrize(("name", "each"), [
+PAIRS = (
     ("sent first, fills", 2), ("written ahead, fills", 2), ("replace", 2), ("both legs fill in the same instant", 8), ("an exit's part ends the entry", 16), ("list: a leg fills", 8),
-])
-def test_pairs_of_crashes_on_the_paths_that_send(name, each):
+)
+
+
+def _die_twice(given: tuple[str, tuple[int, int]]) -> Counter:
+    name, pair = given
     scenario, told_by = next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name)
-    whole = run(told_by(scenario).play())
-    length, problems, played = len(whole.points), Counter(), 0
-    for first in range(whole.before if told_by.from_the_first_step else 1, length + 1, each):
-        for second in range(1, 24, 3) if told_by is OrderStory else range(30, 60, 4):
-            story = run(told_by(scenario, (first, second)).play())
-            played += 1
-            problems.update(story.problems)
-    tell(length, played, problems)
-    assert not +problems
+    return run(told_by(scenario, pair).play()).problems
+
+
+def test_pairs_of_crashes_on_the_paths_that_send():
+    """At each so many points, and again in the life that follows."""
+    pairs = []
+    for name, each in PAIRS:
+        scenario, told_by = next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name)
+        whole = run(told_by(scenario).play())
+        firsts = range(whole.before if told_by.from_the_first_step else 1, len(whole.points) + 1, each)
+        pairs += [(name, (first, second)) for first in firsts for second in (range(1, 24, 3) if told_by is OrderStory else range(30, 60, 4))]
+    problems, worst = Counter(), []
+    for pair, seen in zip(pairs, on_all_cores(_die_twice, pairs), strict=True):
+        problems.update(seen)
+        worst += [(pair, dict(+seen))] if +seen else []
+    tell(len(pairs), len(pairs), problems, "pairs of crash points")
+    assert not worst, worst[:20]

@@ -21,6 +21,7 @@ from tests.crash.group_stories import GroupStory
 from tests.crash.scenarios import SCENARIOS, Scenario
 from tests.crash.stories import tell
 from tests.crash.test_matrix import quiet  # noqa: F401
+from tests.crash.workers import on_all_cores
 from tests.processes import Processes, ProcessLoop
 from tests.scripted import ScriptedExchange
 from tests.virtual_time import run
@@ -88,24 +89,31 @@ def judge(world: Processes, scenario: Scenario, problems: Counter) -> None:
     problems["unconverged"] += status.completion_time is None and len(live) != 1
 
 
+def _named(name: str) -> Scenario:
+    return next(scenario for scenario in (*SCENARIOS, *GROUP_SCENARIOS) if scenario.name == name)
+
+
+def _struck(given: tuple[str, int, bool]) -> Counter:
+    name, number, kill = given
+    return run(play(_named(name), number, kill), ProcessLoop)[1]
+
+
 @pytest.mark.proves("rule 4", "rule 7", "H3", "H5", "F8")
 @pytest.mark.parametrize("name", [*NAMES, *GROUPS])
 def test_the_holder_is_killed_or_stopped_at_each_point(name):
-    scenario = next(scenario for scenario in (*SCENARIOS, *GROUP_SCENARIOS) if scenario.name == name)
+    scenario = _named(name)
     passed, problems = run(play(scenario, None, kill=True), ProcessLoop)
-    played, worst = 1, []
+    worst = []
     numbers = [number for number, point in enumerate(passed, 1) if "LeaseServer" not in point]
-    for number in numbers[::4 if name in GROUPS else 2]:
-        for kill in (True, False):
-            _, seen = run(play(scenario, number, kill), ProcessLoop)
-            played += 1
-            problems.update(seen)
-            if +seen:
-                worst.append((number, passed[number - 1], "killed" if kill else "stopped", dict(+seen)))
+    strikes = [(name, number, kill) for number in numbers[::4 if name in GROUPS else 2] for kill in (True, False)]
+    for (_, number, kill), seen in zip(strikes, on_all_cores(_struck, strikes), strict=True):
+        problems.update(seen)
+        if +seen:
+            worst.append((number, passed[number - 1], "killed" if kill else "stopped", dict(+seen)))
     _, seen = run(play(scenario, None, kill=False, at_the_wire=True), ProcessLoop)
     if +seen:
         worst.append(("stopped between the gate and the first byte", dict(+seen)))
-    tell(len(numbers), played, problems)
+    tell(len(numbers), 1 + len(strikes), problems)
     assert not worst, worst[:20]
 
 
