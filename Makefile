@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -u -m pytest
+PYTEST := $(BIN)/python -u -m pytest --durations=10 --durations-min=3
 READY := $(VENV)/.ready
 
 .PHONY: help
@@ -30,7 +30,8 @@ demo: $(READY) ## A control plane, an exchange, the operator and some orders, fr
 	@$(BIN)/python -u hack/demo.py $(if $(KEEP),--keep)
 
 .PHONY: test
-test: lint unit property crash contract cluster chaos-short chart ## All tests that need no container engine
+test: lint $(READY) ## All tests that need no container engine: what waits for a cluster, beside what computes
+	@$(BIN)/python -u hack/beside.py cluster,chart contract,unit,property,crash,chaos-short
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, the layers, and generated files against their source
