@@ -50,8 +50,7 @@ class AskedReads:
         if isinstance(answer, Found):
             session.memory.learn(answer.order, (), session.venue_ms())
         elif (known := session.memory.peek(client_order_id)) is not None and known.order is not None and not known.order.status.ended:
-            if known.reported_ms < began and known.missing_ms is None:
-                known.missing_ms = began  # as for a list that does not have it: ask
+            known.missing_ms = began if known.missing_ms is None and known.reported_ms < began else known.missing_ms  # as for a list that does not have it: ask
         self._answers[uid] = token
         session.wake(uid)
 
