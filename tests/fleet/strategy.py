@@ -65,7 +65,7 @@ class Strategy:
         self._told.set()
 
     async def run(self) -> None:
-        await self._kernel.start()
+        await _until_it_is_clear(self._kernel.start)        # as a pod is started again that could not
         try:
             kinds = list(WANTED)
             for number in range(self._orders):
