@@ -11,9 +11,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,6 +24,7 @@ from tests.crash.group_stories import GroupStory
 from tests.crash.scenarios import SCENARIOS, Scenario
 from tests.crash.stories import USER, OrderStory, Story, Tally, tell
 from tests.crash.test_matrix import quiet  # noqa: F401
+from tests.crash.workers import on_all_cores
 from tests.scripted import LoopClock, World
 from tests.virtual_time import run
 
@@ -168,14 +167,13 @@ def die_at(chosen: tuple[int, int, str]) -> Tally:
 
 @pytest.mark.proves("rule 3", "rule 6")
 def test_crash_points_over_sqlite():
-    with ProcessPoolExecutor(mp_context=get_context("fork")) as workers:
-        stories = list(workers.map(steps_of, range(len(ALL))))
-        chosen, tally = list(selection(stories)), Tally(0, len(stories))
-        for one in workers.map(die_at, chosen, chunksize=8):
-            tally.add(one)
+    stories = list(on_all_cores(steps_of, range(len(ALL))))
+    chosen, tally = list(selection(stories)), Tally(0, len(stories))
+    for one in on_all_cores(die_at, chosen):
+        tally.add(one)
     for _, _, problems in stories:
         tally.problems.update(problems)
-    tell(tally.points, tally.played, tally.problems)
+    tell(tally.points, tally.played, tally.problems, "crash points over SQLite")
     assert not tally.worst, tally.worst[:20]
     assert not +tally.problems
     assert {name for points, _, _ in stories for name in points} == {name for _, _, name in chosen}
