@@ -66,8 +66,8 @@ def test_each_story_of_a_group_ends_as_it_is_told(scenario):
 def empty_status_read_as_unsent(patch):
     seen = AccountSession.seen
 
-    def blind(self, record):
-        sight = seen(self, record)
+    def blind(self, record, group=None):
+        sight = seen(self, record, group)
         return sight and replace(sight, new=True)
 
     patch.setattr(AccountSession, "seen", blind)
