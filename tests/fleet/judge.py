@@ -105,7 +105,8 @@ def _judge_placing(verdict: Verdict, notes: Notes, mine: Mapping[str, Document])
     for order in notes.orders:
         if order.get("error") is None and order["intent"] not in mine:
             verdict.found("lost", notes.strategy, f"{order['intent']} was placed, and is not there")
-        if order.get("error") is not None and not (order["unknown"] or order["kind"] == "refused"):
+        # An error that leaves nothing open is the exchange's no, or is of an order that never was.
+        if order.get("error") is not None and not order["unknown"] and order["kind"] != "refused" and order["intent"] in {None, *mine}:
             verdict.found("unclear errors", notes.strategy, order["error"])
         if order["intent"] in named:
             verdict.found("doubled", notes.strategy, f"two orders were placed as {order['intent']}")

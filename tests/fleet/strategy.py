@@ -99,7 +99,7 @@ class Strategy:
             except ExchangeError as error:
                 self._note("order", {
                     "kind": kind, "intent": error.intent_id, "error": str(error), "reason": error.reason, "unknown": error.outcome_unknown})
-                if error.intent_id is not None and (not error.outcome_unknown or await self._there_is(error.intent_id)):
+                if error.intent_id is not None and await self._there_is(error.intent_id):
                     return error.intent_id
                 await asyncio.sleep(PAUSE_S)
             else:

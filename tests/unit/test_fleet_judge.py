@@ -83,7 +83,13 @@ def never_made(case: Case) -> None:
     case.orders.insert(0, {"kind": "rested", "intent": "a-0", "error": "not found out", "unknown": True})
 
 
-@pytest.mark.parametrize("what", [lambda case: None, told_again, resynced, explained_later, refused, never_made], ids=["a plain life", "told again", "after a gap", "explained later", "refused", "an unknown outcome: none"])
+def not_judged(case: Case) -> None:
+    case.orders.insert(0, {"kind": "rested", "intent": "a-0", "error": "The API server can't judge orders", "unknown": False})
+
+
+@pytest.mark.parametrize(
+    "what", [lambda case: None, told_again, resynced, explained_later, refused, never_made, not_judged],
+    ids=["a plain life", "told again", "after a gap", "explained later", "refused", "an unknown outcome: none", "a no of the API server"])
 def test_what_is_right_is_acquitted(what: Callable[[Case], None]):
     case = Case()
     what(case)
@@ -114,6 +120,7 @@ BREAKAGES: dict[str, tuple[str, Callable[[Case], Any]]] = {
     "the status has less": ("contradictions", lambda case: case.intents[0]["status"].update(filledQuantity="0.001")),
     "its order lives": ("contradictions", lambda case: case.ledger["orders"][0].update(status="NEW")),
     "it ended as it should not": ("contradictions", lambda case: case.orders[0].update(kind="canceled")),
+    "an error that says no, and it is there": ("unclear errors", lambda case: case.orders[0].update(error="can't judge", unknown=False)),
     "an error that says neither": ("unclear errors", lambda case: case.orders.append({"kind": "bought", "intent": None, "error": "Not permitted", "unknown": False})),
 }
 
