@@ -68,14 +68,14 @@ class AccountRisk:
         return self._limits.of_account(account.namespace, account.name)
 
     @property
-    def limited_positions(self) -> frozenset[str]:
-        """The markets of which a limit says how much may be held."""
-        return frozenset(one.symbol for limit in self.limits() or () if limit.spec is not None for one in limit.spec.max_position)
+    def by_position(self) -> bool:
+        """Whether a limit goes by what the account holds."""
+        return any(limit.spec is not None and limit.spec.max_position for limit in self.limits() or ())
 
     def holdings_read(self) -> None:
         """What waited for a reading of what the account holds can go on."""
         session = self._session
-        for record in session.store.of_account(session.account.namespace, session.account.name) if self.limited_positions else ():
+        for record in session.store.of_account(session.account.namespace, session.account.name) if self.by_position else ():
             if not record.finished and any(condition.reason == REASON for condition in record.status.conditions):
                 session.wake(record.uid)
 

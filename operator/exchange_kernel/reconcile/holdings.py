@@ -70,7 +70,7 @@ class Holdings:
             quiet, stale = self._known[0][1] == filled, self.last is None or self.last.filled != filled
             since = session.clock.monotonic() - self._read_at
             due = since >= session.account.spec.resync_seconds or (stale and since >= (AFTER_FILLS_S if quiet else WHILE_FILLING_S))
-            if due and (self.published or session.risk.limited_positions):
+            if due and (self.published or session.risk.by_position):
                 await self.read(term)
             await asyncio.sleep(LOOK_S)
 

@@ -107,8 +107,7 @@ class OrderGroupReconciler:
 
     def membership(self, record: OrderRecord, session: AccountSession) -> Membership | None:
         """What the group of this intent wants of it now; None if that group is gone."""
-        ref = record.spec.group_ref
-        group = self._store.get(ref.uid) if ref is not None else None
+        ref, group = record.spec.group_ref, self._group_of(record)
         if ref is None or group is None:
             return None
         members = self._members(group, session)
@@ -126,18 +125,20 @@ class OrderGroupReconciler:
 
     def siblings(self, record: OrderRecord) -> list[str]:
         """The UIDs of the other members: what the exchange tells of one may be for them to act on."""
-        group = self._store.get(record.spec.group_ref.uid) if record.spec.group_ref is not None else None
+        group = self._group_of(record)
         return [member.uid for member in group.status.members if member.uid not in (None, record.uid)] if group is not None else []
 
     def undone(self, record: OrderRecord, session: AccountSession) -> bool:
         """Whether another's fill undid this member's order, by what was reckoned before it filled. False means no more than that it has to be reckoned."""
-        ref = record.spec.group_ref
-        group = self._store.get(ref.uid) if ref is not None else None
+        group = self._group_of(record)
         memory = self._memory.get(group.uid) if group is not None else None
         standing = memory.standing if memory is not None else None
         if group is None or standing is None or standing.generation != group.generation:
             return False
         return any(session.memory.filled(other) >= enough for other, enough in standing.triggers.get(record.uid, {}).items())
+
+    def _group_of(self, record: OrderRecord) -> GroupRecord | None:
+        return self._store.get(record.spec.group_ref.uid) if record.spec.group_ref is not None else None
 
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -85,7 +85,7 @@ class OrderIntentReconciler:
                 continue
             if session is None:
                 return  # not known yet: its account wakes us
-            if record.spec.group_ref is not None and (known := self._plainly_working(record, session)) is not None and self._undone(record, session):
+            if self._undone(record, session) and (known := self._plainly_working(record, session)) is not None:
                 await submitter.cancel(session, record, known)  # by what was reckoned before: every decision is made after it
                 continue
             seen = session.seen(record, self._membership(record, session) if record.spec.group_ref is not None else None)

@@ -61,7 +61,7 @@ def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
     return Decision(waiting=waiting, again_ms=prove_at - now_ms)
 
 
-def _ask(number: int, at_ms: int, now_ms: int, waiting: Waiting) -> Decision:
+def _ask(number: int, at_ms: int, now_ms: int, waiting: Waiting | None = None) -> Decision:
     return Decision(Lookup(number), waiting=waiting) if now_ms >= at_ms else Decision(waiting=waiting, again_ms=at_ms - now_ms)
 
 
@@ -80,5 +80,5 @@ def refresh_unseen(facts: Facts) -> Decision | None:
         if unseen or number in facts.seen.missing:
             unknown_since_ms = facts.seen.missing.get(number, facts.seen.account.session_start_ms)
             look_at = ask_at(facts, number, min(unknown_since_ms, facts.now.venue_ms))
-            return Decision(Lookup(number)) if facts.now.venue_ms >= look_at else Decision(again_ms=look_at - facts.now.venue_ms)
+            return _ask(number, look_at, facts.now.venue_ms)
     return None
