@@ -164,7 +164,7 @@ def operator_arguments(kubeconfig: Path, *namespaces: str, lease_seconds: float 
 
 def status_writes(audit_log: Path, namespace: str, name: str | None = None, *, resource: str = "orderintents") -> int:
     """How often the status of an OrderIntent, or of another kind's object, was written, by the API server's own audit log."""
-    return sum(what == f"patch {resource}/status" and name in (None, of) for what, of in writes(audit_log, namespace))
+    return sum(what in (f"patch {resource}/status", f"update {resource}/status") and name in (None, of) for what, of in writes(audit_log, namespace))
 
 
 def writes(audit_log: Path, namespace: str) -> list[tuple[str, str]]:

@@ -364,6 +364,13 @@ def test_a_status_patch_takes_away_what_is_no_longer_so(order):
     assert OrderIntentStatus.model_validate(order.get()["status"]) == bare
 
 
+def test_a_status_is_one_writers_and_costs_no_list_of_who_wrote_which_field_of_it(order):
+    order.create()
+    order.patch_status(status_patch(OrderIntentStatus(), fullest_status()))
+    managers = json.loads(order.run("get", "oi", order.name, "--show-managed-fields", "-o", "json").stdout)["metadata"]["managedFields"]
+    assert [manager["fieldsV1"] for manager in managers if manager.get("subresource") == "status"] == [{"f:status": {}}]
+
+
 def test_what_the_server_stores_of_a_spec_is_what_our_model_says(order):
     """The defaults of the schema and those of the class are the same."""
     order.create()
@@ -441,6 +448,8 @@ OPERATOR = "system:serviceaccount:exchange-kernel-system:exchange-kernel"
     (True, "watch orderintents --all-namespaces"),
     (True, "patch orderintents"),
     (True, "patch orderintents --subresource=status"),
+    (True, "update orderintents --subresource=status"),
+    (False, "update orderintents"),
     (True, "patch exchangeaccounts"),
     (True, "patch exchangeaccounts --subresource=status"),
     (True, "get secrets"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.cluster.operating import intent, writes
 from tests.support import eventually
 
 REST = {"type": "Limit", "price": "20000", "quantity": "0.01"}      # far below the market: it rests
@@ -27,6 +28,22 @@ def test_a_market_order_fills_and_status_says_what_the_exchange_says(trading):
     assert {fee["asset"]: Decimal(fee["amount"]) for fee in status["fees"]} == {"BTC": sum(Decimal(trade["commission"]) for trade in trades)}
     assert returned - max(trade["time"] for trade in trades) / 1000 < 1.0, "kubectl wait must return within a second of the fill"
     assert "exchange-kernel.io/order" not in trading.get("market")["metadata"].get("finalizers", [])
+
+
+def test_the_first_status_is_written_whole_and_nothing_else_of_the_order_changes(trading, audit_log):
+    order = intent("labelled", **REST)
+    order["metadata"] |= {"labels": {"desk": "one"}, "annotations": {"note": "kept"}}
+    order["metadata"].setdefault("finalizers", []).append("example.com/mine")
+    trading.run("apply", "-f", "-", stdin=json.dumps(order))
+    trading.await_state("labelled", "Open")
+    after = trading.get("labelled")
+    assert after["metadata"]["labels"]["desk"] == "one"
+    assert after["metadata"]["annotations"]["note"] == "kept"
+    assert "example.com/mine" in after["metadata"]["finalizers"]
+    assert (after["metadata"]["generation"], {**after["spec"], **order["spec"]}) == (1, after["spec"])
+    first, *_ = eventually(lambda: [what for what, name in writes(audit_log, trading.namespace) if name == "labelled" and what.endswith("/status")], within=5, what="the audit log has it")
+    assert first == "update orderintents/status"
+    trading.run("patch", "oi", "labelled", "--type=merge", "-p", '{"metadata":{"finalizers":["exchange-kernel.io/order"]}}')
 
 
 def test_an_order_the_exchange_refuses_is_finished_and_says_why(trading):

@@ -86,6 +86,10 @@ capabilities:
 - apiGroups: [exchange-kernel.io]
   resources: [orderintents/status, ordergroups/status, exchangeaccounts/status]
   verbs: [patch]
+# The first status of an order is written whole.
+- apiGroups: [exchange-kernel.io]
+  resources: [orderintents/status]
+  verbs: [update]
 - apiGroups: [exchange-kernel.io]
   resources: [ordergroups/finalizers]
   verbs: [update]

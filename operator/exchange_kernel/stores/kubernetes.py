@@ -25,6 +25,8 @@ ACCOUNT_FINALIZER = "exchange-kernel.io/account"
 RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restored"})  # put by whoever creates objects again from a backup
 STRATEGY_LABEL = "exchange-kernel.io/strategy"
 RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
+_INTENT = {"apiVersion": f"{ORDER_INTENTS.group}/{ORDER_INTENTS.version}", "kind": "OrderIntent"}
+_UNWRITTEN = OrderIntentStatus().document()  # what the schema shows until somebody writes
 
 
 def intent_record(raw: Body) -> OrderRecord:
@@ -74,6 +76,7 @@ class KubernetesIntentStore:
         self._api, self._restored = api, restored
         self._records: dict[str, OrderRecord] = {}
         self._finalizers: dict[str, list[str]] = {}
+        self._unwritten: set[str] = set()  # whose status nobody has written yet
         self._created: dict[str, int] = {}
         self._list_versions: dict[str, int] = {}
 
@@ -102,6 +105,7 @@ class KubernetesIntentStore:
             return None
         self._records[record.uid] = record
         self._finalizers[record.uid] = list(raw["metadata"].get("finalizers", ()))
+        (self._unwritten.add if raw.get("status") == _UNWRITTEN else self._unwritten.discard)(record.uid)
         return record.uid
 
     # ── IntentStore ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -127,8 +131,7 @@ class KubernetesIntentStore:
                 "apiVersion": f"{ORDER_GROUPS.group}/{ORDER_GROUPS.version}", "kind": "OrderGroup", "name": group.name, "uid": group.uid,
                 "controller": True, "blockOwnerDeletion": True,
             }]
-        body = {"apiVersion": f"{ORDER_INTENTS.group}/{ORDER_INTENTS.version}", "kind": "OrderIntent", "metadata": metadata, "spec": spec.document()}
-        answer = await self._api.create(ORDER_INTENTS.path(group.namespace), body)
+        answer = await self._api.create(ORDER_INTENTS.path(group.namespace), {**_INTENT, "metadata": metadata, "spec": spec.document()})
         if answer.ok:
             # Ours, and made just now: as the watch's ADDED would tell.
             self._created.setdefault(answer.body["metadata"]["uid"], int(answer.body["metadata"]["resourceVersion"]))
@@ -190,9 +193,13 @@ class KubernetesIntentStore:
         return Snapshot(tuple(record for record in self._records.values() if record.namespace == namespace), version, complete)
 
     async def write_status(self, record: OrderRecord, status: OrderIntentStatus) -> WriteOutcome:
-        patch = status_patch(record.status, status)
-        body = {"metadata": {"resourceVersion": record.resource_version}, "status": patch}
-        return await self._written(record, await self._api.patch(ORDER_INTENTS.path(record.namespace, record.name, "status"), body))
+        path = ORDER_INTENTS.path(record.namespace, record.name, "status")
+        if record.uid in self._unwritten:
+            # Nothing stands there that a newer version may have added, and replaced whole it is written faster than merged: an order's sender waits for it.
+            metadata = {"name": record.name, "namespace": record.namespace, "uid": record.uid, "resourceVersion": record.resource_version}
+            return await self._written(record, await self._api.replace(path, {**_INTENT, "metadata": metadata, "status": status.document()}))
+        body = {"metadata": {"resourceVersion": record.resource_version}, "status": status_patch(record.status, status)}
+        return await self._written(record, await self._api.patch(path, body))
 
     async def add_finalizer(self, record: OrderRecord) -> WriteOutcome:
         return await self._write_finalizers(record, [*self._finalizers[record.uid], ORDER_FINALIZER])
@@ -240,6 +247,7 @@ class KubernetesIntentStore:
     def _drop(self, uid: str) -> bool:
         self._created.pop(uid, None)
         self._finalizers.pop(uid, None)
+        self._unwritten.discard(uid)
         return self._records.pop(uid, None) is not None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from exchange_kernel.api import OrderGroupStatus
+from exchange_kernel.api import OrderGroupStatus, OrderIntentStatus, OrderState
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import Answer
 from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore
@@ -56,6 +56,53 @@ async def test_what_is_gone_from_a_list_is_gone_from_the_cache():
     assert [record.name for record in store.all()] == ["main"], "as far as the answer knows"
     assert await store.list_all() == ()
     assert list(store.all()) == []
+
+
+class Written:
+    """An API server that takes every status, and notes how it came."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, dict[str, Any]]] = []
+
+    async def replace(self, path: str, body: dict[str, Any]) -> Answer:
+        self.calls.append(("PUT", path, body))
+        return Answer(200, an_intent(11, body["status"]))
+
+    async def patch(self, path: str, body: dict[str, Any]) -> Answer:
+        self.calls.append(("PATCH", path, body))
+        return Answer(200, an_intent(12, body["status"]))
+
+
+def an_intent(version: int, status: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": "one", "namespace": "default", "uid": "i-1", "resourceVersion": str(version), "generation": 1, "creationTimestamp": "2026-01-31T12:00:00Z"}
+    return {"metadata": metadata, "spec": a_spec().document(), "status": status}
+
+
+STATUS = "/apis/exchange-kernel.io/v1alpha1/namespaces/default/orderintents/one/status"
+
+
+async def test_an_orders_first_status_is_written_whole_and_at_its_version_and_every_later_one_is_merged():
+    api = Written()
+    store = KubernetesIntentStore(api, lambda reason: None)
+    store.observe("ADDED", an_intent(10, {"observedGeneration": -1, "state": "Pending"}))
+    first = OrderIntentStatus(observed_generation=1, state=OrderState.OPEN)
+    await store.write_status(store.get("i-1"), first)
+    await store.write_status(store.get("i-1"), first.model_copy(update={"state": OrderState.FILLED}))
+    assert api.calls == [
+        ("PUT", STATUS, {
+            "apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderIntent",
+            "metadata": {"name": "one", "namespace": "default", "uid": "i-1", "resourceVersion": "10"}, "status": first.document(),
+        }),
+        ("PATCH", STATUS, {"metadata": {"resourceVersion": "11"}, "status": {"state": "Filled"}}),
+    ]
+
+
+async def test_what_a_newer_version_added_to_a_status_is_never_written_over():
+    api = Written()
+    store = KubernetesIntentStore(api, lambda reason: None)
+    store.observe("ADDED", an_intent(10, {"observedGeneration": -1, "state": "Pending", "foreseen": "by a newer version"}))
+    await store.write_status(store.get("i-1"), OrderIntentStatus(observed_generation=1, state=OrderState.OPEN))
+    assert [verb for verb, *_ in api.calls] == ["PATCH"]
 
 
 @pytest.mark.parametrize(("answer", "outcome"), [

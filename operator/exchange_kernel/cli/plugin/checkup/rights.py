@@ -37,6 +37,7 @@ OPERATORS = (
     *_rights(GROUP, "accountstates", "get list watch create"),
     *_rights(GROUP, "accountstates/status", "patch"),
     *_rights(GROUP, "orderintents/status ordergroups/status exchangeaccounts/status", "patch"),
+    *_rights(GROUP, "orderintents/status", "update"),
     *_rights(GROUP, "ordergroups/finalizers", "update"),
     *_rights("", "secrets", "get"),
     *_rights("events.k8s.io", "events", "create patch"),
