@@ -32,8 +32,7 @@ def test_a_market_order_fills_and_status_says_what_the_exchange_says(trading):
 
 def test_the_first_status_is_written_whole_and_nothing_else_of_the_order_changes(trading, audit_log):
     order = intent("labelled", **REST)
-    order["metadata"] |= {"labels": {"desk": "one"}, "annotations": {"note": "kept"}}
-    order["metadata"].setdefault("finalizers", []).append("example.com/mine")
+    order["metadata"] |= {"labels": {"desk": "one"}, "annotations": {"note": "kept"}, "finalizers": ["example.com/mine"]}
     trading.run("apply", "-f", "-", stdin=json.dumps(order))
     trading.await_state("labelled", "Open")
     after = trading.get("labelled")
@@ -43,7 +42,6 @@ def test_the_first_status_is_written_whole_and_nothing_else_of_the_order_changes
     assert (after["metadata"]["generation"], {**after["spec"], **order["spec"]}) == (1, after["spec"])
     first, *_ = eventually(lambda: [what for what, name in writes(audit_log, trading.namespace) if name == "labelled" and what.endswith("/status")], within=5, what="the audit log has it")
     assert first == "update orderintents/status"
-    trading.run("patch", "oi", "labelled", "--type=merge", "-p", '{"metadata":{"finalizers":["exchange-kernel.io/order"]}}')
 
 
 def test_an_order_the_exchange_refuses_is_finished_and_says_why(trading):

@@ -57,8 +57,8 @@ def object_schema(kind: type[Kind]) -> Schema:
     generated = kind.model_json_schema(by_alias=True)
     parts = {part: _structural(generated["properties"][part], generated["$defs"]) for part in ("spec", "status") if part in kind.model_fields}
     if "status" in parts:
-        # The operator alone writes it, and whole: who owns which field of which condition would take more bytes than the status itself, in every
-        # object, write and watch event.
+        # The operator alone writes it: who owns which field of which condition would take more bytes than the status itself, in every object, write
+        # and watch event.
         parts["status"]["x-kubernetes-map-type"] = "atomic"
         # Shown from the first moment, so that nothing that watches conditions takes an order nobody has looked at for a finished one (kstatus).
         parts["status"]["default"] = {name: field["default"] for name, field in parts["status"]["properties"].items() if "default" in field}

@@ -59,8 +59,13 @@ class Resource:
     version: str
     plural: str
 
+    @property
+    def api_version(self) -> str:
+        """As it stands in an object."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
         parts = [root, *(("namespaces", namespace) if namespace else ()), self.plural, *((name,) if name else ()), *((subresource,) if subresource else ())]
         return "/".join(parts)
 

@@ -25,7 +25,7 @@ ACCOUNT_FINALIZER = "exchange-kernel.io/account"
 RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restored"})  # put by whoever creates objects again from a backup
 STRATEGY_LABEL = "exchange-kernel.io/strategy"
 RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
-_INTENT = {"apiVersion": f"{ORDER_INTENTS.group}/{ORDER_INTENTS.version}", "kind": "OrderIntent"}
+_INTENT = {"apiVersion": ORDER_INTENTS.api_version, "kind": "OrderIntent"}
 _UNWRITTEN = OrderIntentStatus().document()  # what the schema shows until somebody writes
 
 
@@ -128,7 +128,7 @@ class KubernetesIntentStore:
         metadata: Body = {"name": name, "namespace": group.namespace, "finalizers": [ORDER_FINALIZER], "labels": group_labels(group, member)}
         if owned:
             metadata["ownerReferences"] = [{
-                "apiVersion": f"{ORDER_GROUPS.group}/{ORDER_GROUPS.version}", "kind": "OrderGroup", "name": group.name, "uid": group.uid,
+                "apiVersion": ORDER_GROUPS.api_version, "kind": "OrderGroup", "name": group.name, "uid": group.uid,
                 "controller": True, "blockOwnerDeletion": True,
             }]
         answer = await self._api.create(ORDER_INTENTS.path(group.namespace), {**_INTENT, "metadata": metadata, "spec": spec.document()})

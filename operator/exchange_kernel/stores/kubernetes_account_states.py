@@ -8,12 +8,10 @@ import structlog
 from pydantic import ValidationError
 
 from exchange_kernel.api import AccountStateStatus, reconcile_asked, status_patch
-from exchange_kernel.kube.client import ACCOUNT_STATES, ApiClient, Body
+from exchange_kernel.kube.client import ACCOUNT_STATES, EXCHANGE_ACCOUNTS, ApiClient, Body
 from exchange_kernel.stores.port import AccountRecord, AccountStateStore, Unavailable
 
 log = structlog.get_logger(__name__)
-
-API_VERSION = f"{ACCOUNT_STATES.group}/{ACCOUNT_STATES.version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,9 @@ class KubernetesAccountStateStore(AccountStateStore):
         if known is None:
             answer = await self._api.get(ACCOUNT_STATES.path(account.namespace, account.name))
             if answer.status == 404:
-                owner = {"apiVersion": API_VERSION, "kind": "ExchangeAccount", "name": account.name, "uid": account.uid, "controller": True}
+                owner = {"apiVersion": EXCHANGE_ACCOUNTS.api_version, "kind": "ExchangeAccount", "name": account.name, "uid": account.uid, "controller": True}
                 metadata = {"name": account.name, "namespace": account.namespace, "ownerReferences": [owner]}
-                body = {"apiVersion": API_VERSION, "kind": "AccountState", "metadata": metadata, "spec": {"accountRef": {"name": account.name}}}
+                body = {"apiVersion": ACCOUNT_STATES.api_version, "kind": "AccountState", "metadata": metadata, "spec": {"accountRef": {"name": account.name}}}
                 answer = await self._api.create(ACCOUNT_STATES.path(account.namespace), body)
             if not answer.ok:
                 log.warning("the AccountState can't be had", account=account.name, namespace=account.namespace, reason=answer.message)

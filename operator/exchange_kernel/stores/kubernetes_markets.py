@@ -8,12 +8,10 @@ import structlog
 from pydantic import ValidationError
 
 from exchange_kernel.api import MarketSpec, spec_patch
-from exchange_kernel.kube.client import MARKETS, ApiClient, Body
+from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, MARKETS, ApiClient, Body
 from exchange_kernel.stores.port import AccountRecord, MarketRecord, Unavailable
 
 log = structlog.get_logger(__name__)
-
-API_VERSION = f"{MARKETS.group}/{MARKETS.version}"
 
 
 class KubernetesMarketStore:
@@ -28,7 +26,7 @@ class KubernetesMarketStore:
 
     async def create(self, account: AccountRecord, name: str, spec: MarketSpec) -> bool:
         metadata = {"name": name, "namespace": account.namespace, "ownerReferences": _references({account.uid: account.name})}
-        body = {"apiVersion": API_VERSION, "kind": "Market", "metadata": metadata, "spec": spec.document()}
+        body = {"apiVersion": MARKETS.api_version, "kind": "Market", "metadata": metadata, "spec": spec.document()}
         answer = await self._api.create(MARKETS.path(account.namespace), body)
         return answer.ok or _told(name, answer.message)
 
@@ -52,7 +50,7 @@ def _told(name: str, message: str) -> bool:
 
 
 def _references(owners: Mapping[str, str]) -> list[Body]:
-    return [{"apiVersion": API_VERSION, "kind": "ExchangeAccount", "name": name, "uid": uid} for uid, name in sorted(owners.items())]
+    return [{"apiVersion": EXCHANGE_ACCOUNTS.api_version, "kind": "ExchangeAccount", "name": name, "uid": uid} for uid, name in sorted(owners.items())]
 
 
 def _record(raw: Body) -> MarketRecord:

@@ -58,7 +58,7 @@ async def test_what_is_gone_from_a_list_is_gone_from_the_cache():
     assert list(store.all()) == []
 
 
-class Written:
+class Taking:
     """An API server that takes every status, and notes how it came."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ STATUS = "/apis/exchange-kernel.io/v1alpha1/namespaces/default/orderintents/one/
 
 
 async def test_an_orders_first_status_is_written_whole_and_at_its_version_and_every_later_one_is_merged():
-    api = Written()
+    api = Taking()
     store = KubernetesIntentStore(api, lambda reason: None)
     store.observe("ADDED", an_intent(10, {"observedGeneration": -1, "state": "Pending"}))
     first = OrderIntentStatus(observed_generation=1, state=OrderState.OPEN)
@@ -98,7 +98,7 @@ async def test_an_orders_first_status_is_written_whole_and_at_its_version_and_ev
 
 
 async def test_what_a_newer_version_added_to_a_status_is_never_written_over():
-    api = Written()
+    api = Taking()
     store = KubernetesIntentStore(api, lambda reason: None)
     store.observe("ADDED", an_intent(10, {"observedGeneration": -1, "state": "Pending", "foreseen": "by a newer version"}))
     await store.write_status(store.get("i-1"), OrderIntentStatus(observed_generation=1, state=OrderState.OPEN))
