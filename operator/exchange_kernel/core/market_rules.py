@@ -8,6 +8,7 @@ from decimal import Decimal
 from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, OrderTerms, PositionEffect, TrailingUnit, TriggerPriceType
 from exchange_kernel.core.money import is_whole, multiply, plain, quantise_price, quantise_quantity, quantise_trigger
 from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
+from exchange_kernel.schema import StandardOrder
 
 #: Types that wake when the market has moved against them.
 STOPS = frozenset({"StopMarket", "StopLimit", "TrailingStop"})
@@ -16,11 +17,11 @@ STOPS = frozenset({"StopMarket", "StopLimit", "TrailingStop"})
 TRIGGERED = frozenset({"StopMarket", "StopLimit", "TakeProfitMarket", "TakeProfitLimit", "TrailingStop"})
 
 
-def request_for(spec: OrderIntentSpec, client_order_id: str, market: MarketRules, *, quantity: Decimal | None) -> OrderRequest:
+def request_for(spec: OrderIntentSpec | StandardOrder, client_order_id: str, market: MarketRules, *, quantity: Decimal | None) -> OrderRequest:
     """The order as it goes on the wire: quantity rounded down, the price never past the user's limit."""
     return OrderRequest(
         client_order_id=client_order_id,
-        symbol=spec.symbol,
+        symbol=market.symbol,
         side=spec.side,
         type=spec.type,
         quantity=None if quantity is None else quantise_quantity(quantity, market.quantity_step),

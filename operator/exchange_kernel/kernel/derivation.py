@@ -80,7 +80,7 @@ def derive(told: Told, intent: IntentObject, *, seen_time: datetime, after_gap: 
         sequence=sequence,
         state=status.state,
         exchange_order_id=status.exchange_order_id or told.exchange_order_id,
-        stalled=_stalled(intent, conditions),
+        stalled=stalled(intent),
         finished=intent.finished,
         filled=counted.filled,
         filled_quote=status.filled_quote_quantity or ZERO,
@@ -130,7 +130,7 @@ def _moved(told: Told, status: OrderIntentStatus, conditions: Mapping[str, Condi
 
 def _ended(told: Told, intent: IntentObject, conditions: Mapping[str, Condition]) -> Iterator[Fact]:
     status = intent.status
-    if _stalled(intent, conditions) and not told.stalled:
+    if stalled(intent) and not told.stalled:
         yield OrderStalled, {"reason": conditions["Stalled"].reason, "message": conditions["Stalled"].message}
     if intent.finished and not told.finished:
         why = conditions.get("Ready")
@@ -148,8 +148,9 @@ def _ended(told: Told, intent: IntentObject, conditions: Mapping[str, Condition]
         )
 
 
-def _stalled(intent: IntentObject, conditions: Mapping[str, Condition]) -> bool:
-    return not intent.finished and holds(conditions.get("Stalled")) is True
+def stalled(intent: IntentObject) -> bool:
+    """Whether it goes no further until a person does something."""
+    return not intent.finished and any(condition.type == "Stalled" and holds(condition) is True for condition in intent.status.conditions)
 
 
 # ── Fills ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from exchange_kernel.kernel.derivation import stalled
 from exchange_kernel.kernel.following import monotonic
 from exchange_kernel.kernel.groups import GroupMirror
 from exchange_kernel.kernel.mirror import Mirror, Mirrored
@@ -20,7 +21,7 @@ def health(intents: Mirror, groups: GroupMirror, *, started: bool, events_waitin
     unfinished = [known for known in intents.all() if not known.intent.finished]
     unanswered = [known for known in unfinished if known.unanswered_since is not None and monotonic() - known.unanswered_since > ANSWERED_WITHIN_S]
     unknown = [known for known in unfinished if known.intent.status.state is State.UNKNOWN]
-    stalled = [known for known in unfinished if known.told.stalled]
+    waiting = [known for known in unfinished if stalled(known.intent)]
     not_followed = intents.problem or groups.problem
     problems = [
         *([] if started else ["The kernel is not started: call start()."]),
@@ -29,7 +30,7 @@ def health(intents: Mirror, groups: GroupMirror, *, started: bool, events_waitin
         *more,
         *([f"The operator has not looked at {_named(unanswered)}: check that it runs, and is ready."] if unanswered else []),
         *([f"What became of {_named(unknown)} at the exchange is not known yet."] if unknown else []),
-        *([f"A person is needed for {_named(stalled)}: see the message of its state."] if stalled else []),
+        *([f"A person is needed for {_named(waiting)}: see the message of its state."] if waiting else []),
     ]
     return {
         "healthy": not problems,
@@ -42,7 +43,7 @@ def health(intents: Mirror, groups: GroupMirror, *, started: bool, events_waitin
         "unfinished": len(unfinished),
         "unanswered": len(unanswered),
         "outcome_unknown": len(unknown),
-        "stalled": len(stalled),
+        "stalled": len(waiting),
         "groups": len(groups.all()),
         "events_waiting": events_waiting,
     }

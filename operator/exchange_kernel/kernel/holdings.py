@@ -10,7 +10,6 @@ from exchange_kernel.api import AssetBalance, HeldPosition, HeldSide, MarketSpec
 from exchange_kernel.core.market_rules import breaks_rules, not_offered, request_for
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.kernel.models import AccountState, AssetMetadata, Balance, Position
-from exchange_kernel.kernel.objects import order_spec
 from exchange_kernel.schema import StandardOrder, SymbolMetadata
 
 
@@ -39,11 +38,11 @@ def market_of(spec: MarketSpec) -> KnownMarket:
     return KnownMarket(rules, spec.order_types)
 
 
-def market_problem(order: StandardOrder, account: str, market: KnownMarket) -> str | None:
+def market_problem(order: StandardOrder, market: KnownMarket) -> str | None:
     """The first of its market's rules that an order breaks, as a sentence. What it breaks between its own fields is told by whoever checks those."""
     problem = not_offered(order.type, market.order_types) if market.order_types else None
     if problem is None:
-        problem = breaks_rules(request_for(order_spec(order, account), "", market.rules, quantity=order.quantity), market.rules)
+        problem = breaks_rules(request_for(order, "", market.rules, quantity=order.quantity), market.rules)
     return problem if problem is None or not order.problems() else None
 
 

@@ -83,7 +83,7 @@ class KubernetesKernel(AccountKernel):
     async def _market_problems(self, order: StandardOrder) -> list[str]:
         """What is not known against it here is for the operator to say: a market may be one that it has not told of yet."""
         market = await self._snapshots.market_if_known(order.symbol_id)
-        problem = holdings.market_problem(order, self._account, market) if market is not None else None
+        problem = holdings.market_problem(order, market) if market is not None else None
         return [problem] if problem is not None else []
 
     async def get_account_state(self) -> AccountState:

@@ -20,7 +20,6 @@ from exchange_kernel.kernel.local_api import NAMESPACE
 from exchange_kernel.kernel.local_desk import LocalDesk, OpenExchange
 from exchange_kernel.kernel.models import AccountState
 from exchange_kernel.kernel.names import fit_for_object
-from exchange_kernel.kernel.objects import order_spec
 from exchange_kernel.kernel.orders import ACKNOWLEDGE_TIMEOUT_S
 from exchange_kernel.kernel.reconciliation import SingleFlight, metrics
 from exchange_kernel.reconcile.account_state import balances, positions
@@ -123,7 +122,7 @@ class LocalKernel(AccountKernel):
             return []
         if (market := term.markets.get(order.symbol_id)) is None:
             return [f"there is no market {order.symbol_id!r} on this account: list_symbols names them"]
-        request = request_for(order_spec(order, self._account), "", market, quantity=order.quantity)
+        request = request_for(order, "", market, quantity=order.quantity)
         problem = unacceptable(request, market, term.exchange.capabilities)
         return [problem] if problem is not None else []
 

@@ -1,7 +1,7 @@
 """The intents of one kernel as the API server has them, and the events that follow from them.
 
-After a gap everything is compared with what had been told (`derivation.py`). Answers to the kernel's own requests are taken in as they come, so that it
-reads what it wrote. How the API server is followed is `following.py`'s.
+What follows from them is `telling.py`'s, and after a gap everything is compared with what had been told. Answers to the kernel's own requests are taken in
+as they come, so that it reads what it wrote. How the API server is followed is `following.py`'s.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
 
-from exchange_kernel.kernel.derivation import Told, checkpoint, deleted, derive
 from exchange_kernel.kernel.events import BaseEvent
 from exchange_kernel.kernel.following import Following, monotonic, wall_ms
 from exchange_kernel.kernel.objects import STRATEGY_LABEL, Body, IntentObject, intent_object
+from exchange_kernel.kernel.telling import Sight, Telling
 from exchange_kernel.kube.client import ORDER_INTENTS
 
 log = structlog.get_logger(__name__)
@@ -43,10 +42,9 @@ class Scope:
 
 @dataclass(slots=True)
 class Mirrored:
-    """An intent, and what its events have told."""
+    """An intent, and for how long it waits for its operator."""
 
     intent: IntentObject
-    told: Told
     unanswered_since: float | None  # by our monotonic clock; None: the status is about this spec
 
 
@@ -62,12 +60,20 @@ class Mirror(Following[Mirrored]):
         wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         super().__init__(ORDER_INTENTS, scope.namespace, scope.selector, monotonic)
-        self.scope, self._publish, self._wall_ms = scope, publish, wall_ms
+        self.scope, self._telling, self._wall_ms = scope, Telling(publish), wall_ms
         self._gone: OrderedDict[str, IntentObject] = OrderedDict()
 
     def last_of(self, name: str) -> IntentObject | None:
         """The last that was seen of an intent that is gone since not long ago."""
         return self._gone.get(name)
+
+    def sequence(self, name: str) -> int:
+        """The number of the last event told of an intent."""
+        return self._telling.sequence(name)
+
+    def close(self) -> None:
+        super().close()
+        self._telling.tell()
 
     # ── Taking in ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -100,21 +106,22 @@ class Mirror(Following[Mirrored]):
         return self._take_in(raw)
 
     def _take_in(self, raw: Body, *, first: bool = False, after_gap: bool = False, went_back: bool = False) -> Mirrored | None:
-        name = raw["metadata"]["name"]
+        name, known = raw["metadata"]["name"], self._known.get(raw["metadata"]["name"])
+        if known is not None and not went_back and int(raw["metadata"]["resourceVersion"]) <= known.intent.version:
+            return known
         try:
-            intent = intent_object(raw)
+            intent = intent_object(raw, known.intent if known is not None else None)
         except ValueError as error:
             # One malformed object never stops the others. The schema refuses such objects; an older or newer CRD may not.
             log.error("an intent does not fit the schema", name=name, namespace=self.scope.namespace, error=str(error))
-            return self._known.get(name)
-        known = self._known.get(name)
-        if not self.scope.has(intent) or (known is not None and not went_back and intent.version <= known.intent.version):
             return known
-        now = self._now()
-        told = Told() if known is None else known.told if known.intent.uid == intent.uid else self._forget(name, after_gap=after_gap)
-        events, told = checkpoint(intent, seen_time=now) if first and known is None else derive(told, intent, seen_time=now, after_gap=after_gap)
-        self._known[name] = Mirrored(intent, told, self._unanswered_since(known, intent))
-        self._tell(name, events)
+        if not self.scope.has(intent):
+            return known
+        if known is not None and known.intent.uid != intent.uid:
+            self._forget(name, Sight.REPLACED, after_gap=after_gap)
+        self._known[name] = Mirrored(intent, self._unanswered_since(known, intent))
+        self._wake(name)
+        self._telling.see(Sight.FOUND if first and known is None else Sight.CHANGED, intent, self._wall_ms(), after_gap=after_gap)
         return self._known[name]
 
     def _unanswered_since(self, known: Mirrored | None, intent: IntentObject) -> float | None:
@@ -122,19 +129,10 @@ class Mirror(Following[Mirrored]):
             return None
         return known.unanswered_since if known is not None and known.unanswered_since is not None else self._monotonic()
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._wall_ms() / 1000, UTC)
-
-    def _forget(self, name: str, *, after_gap: bool = False) -> Told:
+    def _forget(self, name: str, sight: Sight = Sight.GONE, *, after_gap: bool = False) -> None:
         known = self._known.pop(name)
         self._gone[name] = known.intent
         while len(self._gone) > REMEMBERED:
             self._gone.popitem(last=False)
-        events, told = deleted(known.told, known.intent, seen_time=self._now(), after_gap=after_gap)
-        self._tell(name, events)
-        return told
-
-    def _tell(self, name: str, events: list[BaseEvent]) -> None:
         self._wake(name)
-        for event in events:
-            self._publish(event)
+        self._telling.see(sight, known.intent, self._wall_ms(), after_gap=after_gap)

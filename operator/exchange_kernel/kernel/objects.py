@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -44,6 +44,7 @@ class IntentObject:
     spec: OrderIntentSpec
     status: OrderIntentStatus
     asked: str | None = None  # the token with which somebody asks for a reading
+    terms: Body = field(default_factory=dict, repr=False, compare=False)  # the spec as it was sent
 
     @property
     def intent_id(self) -> str:
@@ -64,9 +65,9 @@ def reconciled(token: str, asked: str | None, done: str | None) -> bool:
     return done is not None and done in (token, asked)
 
 
-def intent_object(raw: Body) -> IntentObject:
-    """Raises pydantic's ValidationError (a ValueError) if it does not fit this version's schema."""
-    metadata = raw["metadata"]
+def intent_object(raw: Body, known: IntentObject | None = None) -> IntentObject:
+    """Raises pydantic's ValidationError (a ValueError) if it does not fit this version's schema. `known`: an earlier sight, read already."""
+    metadata, terms = raw["metadata"], raw["spec"]
     return IntentObject(
         uid=metadata["uid"],
         name=metadata["name"],
@@ -75,9 +76,10 @@ def intent_object(raw: Body) -> IntentObject:
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         strategy=(metadata.get("labels") or {}).get(STRATEGY_LABEL),
         deleting="deletionTimestamp" in metadata,
-        spec=OrderIntentSpec.model_validate(raw["spec"]),
+        spec=known.spec if known is not None and known.terms == terms else OrderIntentSpec.model_validate(terms),
         status=OrderIntentStatus.model_validate(raw.get("status") or {}),
         asked=reconcile_asked(metadata),
+        terms=terms,
     )
 
 
@@ -90,11 +92,6 @@ def manifest(name: str, order: StandardOrder, notes: Mapping[str, Any] | None, *
     if notes:
         spec["metadata"] = as_text(notes)
     return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "OrderIntent", "metadata": metadata, "spec": spec}
-
-
-def order_spec(order: StandardOrder, account: str) -> OrderIntentSpec:
-    """An intent's spec for this order."""
-    return OrderIntentSpec.model_validate({"accountRef": {"name": account}, **order.document()})
 
 
 def changed_spec(raw: Body, order: StandardOrder) -> Body | None:

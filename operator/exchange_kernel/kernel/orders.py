@@ -312,8 +312,7 @@ class ObjectsKernel(ExchangeKernel):
     def _state_of(self, found: IntentObject | MemberOf) -> OrderState:
         if isinstance(found, MemberOf):
             return found.order_state(age_seconds=self._groups.age_seconds)
-        known = self._mirror.get(found.name)
-        return order_state(found, sequence=known.told.sequence if known is not None else 0, age_seconds=self._age(found))
+        return order_state(found, sequence=self._mirror.sequence(found.name), age_seconds=self._age(found))
 
     def _age(self, intent: IntentObject) -> float:
         """How old (s) what is known of it is; what is not mirrored was read just now."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exchange_kernel.kernel import BaseEvent, EventType, State
+from exchange_kernel.kernel import BaseEvent, EventType, State, telling
 from exchange_kernel.kernel.mirror import Mirror, Scope
 from exchange_kernel.kube.client import Answer
 from tests.support import aeventually
@@ -158,6 +158,54 @@ async def test_who_waits_is_told_of_the_end_and_may_ask_what_was_there():
     assert await waiting is None
     following.cancel()
     assert mirror.last_of("a").status.state is State.FILLED
+
+
+async def test_who_waits_goes_on_before_the_events_of_it_are_told():
+    told: list[str] = []
+    mirror = Mirror(Scope("default", "main", "grid"), lambda event: told.append(str(event.event_type)))
+    await mirror.begin(Script([a_list(10, an_object("a", version=5))], []))
+    await asyncio.sleep(0)
+
+    async def wait():
+        await mirror.until("a", lambda known: known is not None and known.intent.status.state is State.OPEN, 5)
+        told.append("waited")
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    mirror.learn(an_object("a", version=11, status=OPEN))
+    await waiting
+    await asyncio.sleep(0)
+    assert told == ["Resynced", "waited", "Accepted"]
+
+
+async def test_whoever_asks_for_the_number_of_the_last_event_is_answered_after_that_is_told():
+    mirror, events = a_mirror()
+    await mirror.begin(Script([a_list(10, an_object("a", version=5))], []))
+    mirror.learn(an_object("a", version=11, status=FILLED))
+    assert (mirror.sequence("a"), mirror.sequence("b")) == (len(events), 0) == (5, 0)
+
+
+async def test_what_was_seen_is_told_when_a_mirror_is_closed():
+    mirror, events = a_mirror()
+    await mirror.begin(Script([a_list(10, an_object("a", version=5))], []))
+    mirror.close()
+    assert kinds(events) == [("a", "Resynced", False)]
+
+
+async def test_a_spec_that_changed_is_read_whatever_its_generation_says():
+    mirror, _ = a_mirror()
+    await mirror.begin(Script([a_list(10, an_object("a", version=5))], []))
+    before = mirror.get("a").intent.spec
+    assert mirror.learn(an_object("a", version=11, status=OPEN)).intent.spec is before
+    assert mirror.learn(an_object("a", version=12, quantity="11")).intent.spec.quantity == 11
+
+
+async def test_events_that_can_not_be_told_hold_up_no_others(monkeypatch):
+    mirror, events = a_mirror()
+    derive = telling.derive
+    monkeypatch.setattr(telling, "derive", lambda told, intent, **how: 1 / 0 if intent.name == "a" else derive(told, intent, **how))
+    await follow(mirror, Script([a_list(10)], [[event("ADDED", an_object("a", version=11, status=OPEN)), event("ADDED", an_object("b", version=12, status=OPEN))]]))
+    assert kinds(events) == [("b", "Accepted", False)]
 
 
 async def test_nobody_waits_for_a_mirror_that_is_closed():
