@@ -74,13 +74,14 @@ def cases(draw):
 @given(cases())
 def test_every_decision_keeps_the_rules(case):
     order, seen, now = case
-    decision, facts = decide(order, seen, now), Facts(order, seen, now)
+    facts = Facts(order, seen, now)
+    decision = decide(facts)
     action, verdict = decision.action, decision.verdict
     numbers = facts.numbers or ([] if facts.never_sent else [1])
     unsettled = [number for number in numbers if not facts.settled(number)]
     live = [number for number in facts.numbers if facts.live(number)]
 
-    assert decision == decide(order, seen, now), "the same facts give the same decision"
+    assert decision == decide(Facts(order, seen, now)), "the same facts give the same decision"
     if order.finished:
         assert verdict is None
         assert isinstance(action, Release | None)
@@ -123,12 +124,14 @@ def test_the_status_of_any_facts_can_be_written_and_is_written_once(case):
     order, seen, now = case
     if order.finished:
         return
-    decision = decide(order, seen, now)
-    first = project(order, seen, decision, now)
+    facts = Facts(order, seen, now)
+    decision = decide(facts)
+    first = project(facts, decision)
     filled_before = max((attempt.filled_quantity or Decimal(0) for attempt in order.attempts), default=Decimal(0))
     assert first.filled_quantity >= filled_before, "a recorded fill never falls"
     again = an_order(spec=order.spec, status={}, deleting=order.deleting, finalizer=order.finalizer)
     again = type(again)(**{**{name: getattr(again, name) for name in again.__dataclass_fields__}, "status": a_status(**first.document())})
-    if decision.verdict is None and not isinstance(decision.action, WriteAhead) and decide(again, seen, now) == decision:
-        second = project(again, seen, decision, now)
+    facts = Facts(again, seen, now)
+    if decision.verdict is None and not isinstance(decision.action, WriteAhead) and decide(facts) == decision:
+        second = project(facts, decision)
         assert {name for name in type(first).model_fields if getattr(first, name) != getattr(second, name)} == set()

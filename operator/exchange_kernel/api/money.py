@@ -32,15 +32,15 @@ def plain(value: Decimal) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def rounded_to_fit(value: Decimal) -> Decimal:
-    """The value, or the nearest one that has at most 40 characters. Raises ValueError if its whole part alone has more."""
+def plain_to_fit(value: Decimal) -> str:
+    """The digits of the value, or of the nearest one that has at most 40 characters. Raises ValueError if its whole part alone has more."""
     text = plain(value)
     if len(text) <= MAX_LENGTH:
-        return value
+        return text
     decimals = MAX_LENGTH - len(text.partition(".")[0]) - 1
     if decimals < -1:
         raise ValueError(f"must have at most {MAX_LENGTH} characters")
-    return value.quantize(Decimal((0, (1,), -max(decimals, 0))), rounding=ROUND_HALF_EVEN, context=_EXACT)
+    return plain(value.quantize(Decimal((0, (1,), -max(decimals, 0))), rounding=ROUND_HALF_EVEN, context=_EXACT))
 
 
 def _reader(pattern: str, kind: str, *, reported: bool) -> Callable[[object], Decimal]:
@@ -48,7 +48,7 @@ def _reader(pattern: str, kind: str, *, reported: bool) -> Callable[[object], De
 
     def read(value: object) -> Decimal:
         if isinstance(value, Decimal) and value.is_finite():
-            value = plain(rounded_to_fit(value) if reported else value)
+            value = plain_to_fit(value) if reported else plain(value)
         if not isinstance(value, str) or len(value) > MAX_LENGTH or not matches(value):
             raise ValueError(f'must be {kind} as text of at most {MAX_LENGTH} digits, such as "0.01", without exponent')
         return Decimal(value)

@@ -21,12 +21,10 @@ from exchange_kernel.core.checks.ending import (
 from exchange_kernel.core.checks.finding import explain_fills, refresh_unseen, settle_first
 from exchange_kernel.core.checks.sending import deny_unsent, submit_if_unsent
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.order import Now, OrderRecord, Seen
 
 
-def decide(order: OrderRecord, seen: Seen, now: Now) -> Decision:
+def decide(facts: Facts) -> Decision:
     """What to do next for one order, from what is recorded, what was seen and what the venue can do. The first check with an opinion wins."""
-    facts = Facts(order, seen, now)
     for check in CHECKS:
         if (decision := check(facts)) is not None:
             return decision

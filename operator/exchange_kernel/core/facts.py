@@ -26,6 +26,7 @@ class Facts:
         self.order, self.seen, self.now, self.spec = order, seen, now, order.spec
         self._recorded = {attempt.number: attempt for attempt in order.attempts}
         self._filled: dict[int, fills.Filled] = {}
+        self._wanted: dict[int, OrderRequest | None] = {}
         # A later attempt of an earlier object with the same key that was proved absent is none of ours.
         sent = {number for number, send in seen.sends.items() if number == 1 or send.stage is not SendStage.ABSENT}
         self.numbers = sorted({*self._recorded, *sent, *seen.orders})
@@ -267,6 +268,11 @@ class Facts:
 
     def wanted(self, number: int) -> OrderRequest | None:
         """What spec asks of this attempt's order, on the market's grid; None where nothing of it can be changed: an order by quote quantity."""
+        if number not in self._wanted:
+            self._wanted[number] = self._want(number)
+        return self._wanted[number]
+
+    def _want(self, number: int) -> OrderRequest | None:
         if self.seen.market is None or self.spec.quantity is None:
             return None
         earlier = subtract(self.filled_total(), self.filled(number).quantity)

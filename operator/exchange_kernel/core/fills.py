@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
 from exchange_kernel.core.money import ZERO, add, multiply, plain, subtract
@@ -22,17 +23,16 @@ def merge(old: ExchangeOrder | None, new: ExchangeOrder) -> ExchangeOrder:
     status = base.status
     if not status.ended and other.status.ended:
         status = other.status  # a fill that overtook the word of the end; the end still holds
-    return _complete(
-        replace(
-            base,
-            status=status,
-            quantity=base.quantity if base.quantity is not None else other.quantity,
-            price=base.price if base.price is not None else other.price,
-            filled_quantity=max(base.filled_quantity, other.filled_quantity),
-            filled_quote_quantity=_largest(base.filled_quote_quantity, other.filled_quote_quantity),
-            created_time_ms=base.created_time_ms or other.created_time_ms,
-        )
-    )
+    better = {
+        "status": status,
+        "quantity": base.quantity if base.quantity is not None else other.quantity,
+        "price": base.price if base.price is not None else other.price,
+        "filled_quantity": max(base.filled_quantity, other.filled_quantity),
+        "filled_quote_quantity": _largest(base.filled_quote_quantity, other.filled_quote_quantity),
+        "created_time_ms": base.created_time_ms or other.created_time_ms,
+    }
+    changes: dict[str, Any] = {name: value for name, value in better.items() if value != getattr(base, name)}
+    return _complete(replace(base, **changes) if changes else base)
 
 
 def _complete(order: ExchangeOrder) -> ExchangeOrder:

@@ -37,10 +37,10 @@ MAX_ATTEMPTS = 9
 RESOLVED = "Told by a person in the annotation exchange-kernel.io/resolve."
 
 
-def project(order: OrderRecord, seen: Seen, decision: Decision, now: Now) -> OrderIntentStatus:
-    """The whole status after `decision`. With a WriteAhead it holds the attempt that is about to be sent."""
+def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
+    """The whole status after what was decided on these facts. With a WriteAhead it holds the attempt that is about to be sent."""
+    order, seen, now = facts.order, facts.seen, facts.now
     old = order.status
-    facts = Facts(order, seen, now)
     if decision.waiting is not None and facts.anothers:
         return unaccounted(order, decision.waiting, now.wall_ms, state=OrderState.PENDING if not order.attempts else old.state)
     ahead = decision.action if isinstance(decision.action, WriteAhead) else None

@@ -186,6 +186,11 @@ class ExchangeAccountReconciler:
             return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
         return running.session
 
+    def session_at_hand(self, record: OrderRecord) -> AccountSession | None:
+        """As `session_of`, where that takes no question."""
+        account = self._store.named(record.namespace, record.spec.account_ref.name)
+        return self.running_session(account.uid) if account is not None else None
+
     def running_session(self, uid: str) -> AccountSession | None:
         running = self._running.get(uid)
         return running.session if running is not None else None

@@ -13,7 +13,7 @@ from exchange_kernel.api import OrderIntentStatus
 from exchange_kernel.core.answers import AmendOutcome, CancelOutcome, GroupOutcome, Replaced, SubmitOutcome
 from exchange_kernel.core.events import told_attempts
 from exchange_kernel.core.order import OrderRecord
-from exchange_kernel.core.venue import GroupRequest, OrderRequest
+from exchange_kernel.core.venue import Capabilities, GroupRequest, OrderRequest
 from exchange_kernel.exchanges.port import Clearance, Closed, Exchange, OrderRef
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import EndLine, Journal
@@ -45,6 +45,10 @@ class _JournaledExchange:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._exchange, name)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._exchange.capabilities
 
     async def submit(self, request: OrderRequest, clearance: Clearance) -> SubmitOutcome:
         facts = {"client_order_id": request.client_order_id, "request": request}
@@ -83,6 +87,7 @@ class _JournaledExchange:
 class _JournaledStore:
     def __init__(self, store: IntentStore, journal: Journal) -> None:
         self._store, self._journal = store, journal
+        self.get = store.get  # what everybody asks all the time goes no detour
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Enum
@@ -16,7 +17,7 @@ from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.events import of_order
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.order import Membership, Now, OrderRecord, Seen
+from exchange_kernel.core.order import Membership, OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
 from exchange_kernel.core.venue import OrderRequest
@@ -85,21 +86,27 @@ class OrderIntentReconciler:
                 continue
             if session is None:
                 return  # not known yet: its account wakes us
-            if self._undone(record, session) and (known := self._plainly_working(record, session)) is not None:
-                await submitter.cancel(session, record, known)  # by what was reckoned before: every decision is made after it
+            if (cancelling := self.cancel_undone(record, session)) is not None:
+                await asyncio.shield(cancelling)  # every decision is made after it
                 continue
             seen = session.seen(record, self._membership(record, session) if record.spec.group_ref is not None else None)
             if seen is None:
                 return  # the account is not ours, or not yet: its session wakes us
             self._remember(record)
             look_in = self._asked.look(record, seen, session)
-            decision = decide(record, seen, session.now())
-            if await self._perform(decision, record, seen, session) is Step.REST:
+            facts = Facts(record, seen, session.now())
+            if await self._perform(decide(facts), facts, session) is Step.REST:
                 if look_in is not None:
                     self._wake_after(uid, look_in)
                 return
         log.error("an order did not come to rest", intent=uid)
         self._wake_after(uid, 5.0)
+
+    def cancel_undone(self, record: OrderRecord, session: AccountSession) -> asyncio.Task[None] | None:
+        """Begin the cancel that another's fill asks for, by what was reckoned before it; None where there is more to think of, or nothing to do."""
+        if not self._undone(record, session) or (known := self._plainly_working(record, session)) is None:
+            return None
+        return submitter.begin_cancel(session, record, known)
 
     def _plainly_working(self, record: OrderRecord, session: AccountSession) -> str | None:
         """The client order id of an order of which all is known, that works and that nothing is being done to: `decide` would do no more than cancel it."""
@@ -113,11 +120,12 @@ class OrderIntentReconciler:
         working = known.order is not None and not known.order.status.ended and known.missing_ms is None and not known.others
         return client_order_id if settled and working and known.cancel == NEVER_CANCELLED else None
 
-    async def _perform(self, decision: Decision, record: OrderRecord, seen: Seen, session: AccountSession) -> Step:
+    async def _perform(self, decision: Decision, facts: Facts, session: AccountSession) -> Step:
         """Carry out one action, or write what there is to say and rest."""
+        record, seen = facts.order, facts.seen
         match decision.action:
             case None:
-                step = await self._write(record, seen, decision, session.now())
+                step = await self._write(facts, decision)
                 if step is not Step.NEXT or decision.verdict is not None:
                     return step  # a written end still lets the object go
                 self._sleep(record.uid, decision)
@@ -130,7 +138,7 @@ class OrderIntentReconciler:
                 await submitter.amend(session, record, seen.ids[number], request, self.unchanged(record, session, request, first=False, changes=number))
             case actions.WriteAmend(number=number, request=request):
                 version = record.resource_version
-                if (step := await self._write(record, seen, decision, session.now())) is not Step.NEXT:
+                if (step := await self._write(facts, decision)) is not Step.NEXT:
                     return step
                 current = self._store.get(record.uid)
                 if current is not None and current.resource_version != version:
@@ -139,7 +147,7 @@ class OrderIntentReconciler:
                 await submitter.cancel(session, record, seen.ids[number])
             case actions.WriteAhead(number=number, request=request):
                 version = record.resource_version
-                if (step := await self._write(record, seen, decision, session.now())) is Step.REST:
+                if (step := await self._write(facts, decision)) is Step.REST:
                     return step
                 current = self._store.get(record.uid)
                 if current is not None and current.resource_version != version and current.attempt_of(seen.ids[number]) is not None:
@@ -147,10 +155,10 @@ class OrderIntentReconciler:
                     refusals = known.send.refusals if known.send is not None else 0
                     known.send = SendRecord.of(SendStage.PREPARED, request, refusals=refusals)
             case actions.Lookup(number=number):
-                if await self._say_unknown(record, seen, decision, session):
+                if await self._say_unknown(facts, decision):
                     await resolver.lookup(session, record, seen.ids[number])
             case actions.ProveAbsence(number=number):
-                if await self._say_unknown(record, seen, decision, session):
+                if await self._say_unknown(facts, decision):
                     await resolver.prove_absence(session, record, seen.ids[number])
             case actions.Settle(number=number):
                 await resolver.settle(session, record, seen.ids[number])
@@ -180,11 +188,12 @@ class OrderIntentReconciler:
         self._sleep(record.uid, decision)
         return Step.REST
 
-    async def _say_unknown(self, record: OrderRecord, seen: Seen, decision: Decision, session: AccountSession) -> bool:
+    async def _say_unknown(self, facts: Facts, decision: Decision) -> bool:
         """A question may take as long as a silent exchange does: what is not known is written before it is asked. False if that changed the record."""
+        record = facts.order
         if record.status.state is OrderState.UNKNOWN or record.gone:
             return True
-        step = await self._write(record, seen, decision, session.now())
+        step = await self._write(facts, decision)
         # A write that is not to be had now must not hold up finding out.
         return step is Step.REST or self._store.get(record.uid) is record
 
@@ -222,13 +231,14 @@ class OrderIntentReconciler:
 
     # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _write(self, record: OrderRecord, seen: Seen, decision: Decision, now: Now) -> Step:
+    async def _write(self, facts: Facts, decision: Decision) -> Step:
         """Write the status that follows from the decision, if it differs."""
+        record = facts.order
         if record.finished:
             return Step.NEXT if decision.verdict is None else Step.REST
         if decision.waiting is groups.NOT_RECORDED and record.status.observed_generation < 0:
             return Step.NEXT  # for a moment only: the group is about to write it down, and says itself what keeps it
-        status = project(record, seen, decision, now)
+        status = project(facts, decision)
         if (token := self._asked.answer(record)) is not None:
             status = status.model_copy(update={"reconciled_token": token})
         if record.gone:

@@ -79,10 +79,23 @@ class Reconcilers:
             self.intent_wakeups.wake(uid)
             return
         for sibling in self.group_reconciler.siblings(record):
-            self.intent_wakeups.wake(sibling)
-        later = asyncio.get_running_loop().call_later
-        later(CANCELS_FIRST_S, self.intent_wakeups.wake, uid)
-        later(CANCELS_FIRST_S, self.group_wakeups.wake, record.spec.group_ref.uid)
+            if not self._cancelled_at_once(sibling):
+                self.intent_wakeups.wake(sibling)
+        asyncio.get_running_loop().call_later(CANCELS_FIRST_S, self._wake_with_group, uid, record.spec.group_ref.uid)
+
+    def _cancelled_at_once(self, uid: str) -> bool:
+        """Whether a fill undid this order and its cancel has begun: its next reconcile call, which follows, would do nothing else first."""
+        record = self._intents.get(uid) if not self.intent_wakeups.running(uid) else None
+        session = self.account_reconciler.session_at_hand(record) if record is not None else None
+        cancelling = self.intent_reconciler.cancel_undone(record, session) if record is not None and session is not None else None
+        if cancelling is None:
+            return False
+        cancelling.add_done_callback(lambda _: self.intent_wakeups.wake(uid))
+        return True
+
+    def _wake_with_group(self, uid: str, group_uid: str) -> None:
+        self.intent_wakeups.wake(uid)
+        self.group_wakeups.wake(group_uid)
 
     def _wake_group(self, record: OrderRecord) -> None:
         if record.spec.group_ref is not None:

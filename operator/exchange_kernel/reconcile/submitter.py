@@ -95,7 +95,7 @@ async def submit(session: AccountSession, client_order_id: str, request: OrderRe
         _remember_send(session, send, outcome)
         metrics.SUBMITS.labels(account=session.label, outcome=type(outcome).__name__).inc()
         metrics.SUBMIT_SECONDS.labels(account=session.label).observe(session.clock.monotonic() - began)
-        log.info("submitted", client_order_id=client_order_id, outcome=type(outcome).__name__, symbol=request.symbol)
+        log.debug("submitted", client_order_id=client_order_id, outcome=type(outcome).__name__, symbol=request.symbol)
 
     await asyncio.shield(session.track(send_and_remember()))
 
@@ -150,7 +150,7 @@ async def submit_group(session: AccountSession, request: GroupRequest, unchanged
             for send in sends:
                 _remember_send(session, send, outcome)
         metrics.SUBMITS.labels(account=session.label, outcome=type(outcome).__name__).inc()
-        log.info("list submitted", list_id=request.list_id, outcome=type(outcome).__name__, symbol=request.legs[0].request.symbol)
+        log.debug("list submitted", list_id=request.list_id, outcome=type(outcome).__name__, symbol=request.legs[0].request.symbol)
 
     await asyncio.shield(session.track(send_and_remember()))
 
@@ -175,7 +175,7 @@ async def replace(session: AccountSession, record: OrderRecord, old: str, reques
         _remember_send(session, send, outcome.submitted)
         names = f"{type(outcome.cancelled).__name__}, {type(outcome.submitted).__name__}"
         metrics.SUBMITS.labels(account=session.label, outcome=type(outcome.submitted).__name__).inc()
-        log.info("replaced", client_order_id=request.client_order_id, replaces=old, outcome=names)
+        log.debug("replaced", client_order_id=request.client_order_id, replaces=old, outcome=names)
 
     await asyncio.shield(session.track(replace_and_remember()))
 
@@ -198,23 +198,29 @@ async def amend(session: AccountSession, record: OrderRecord, client_order_id: s
             log.error("amend failed in the adapter", client_order_id=client_order_id, exc_info=error)
         _remember_send(session, send, outcome)
         metrics.AMENDS.labels(account=session.label, outcome=type(outcome).__name__).inc()
-        log.info("amend asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
+        log.debug("amend asked", client_order_id=client_order_id, outcome=type(outcome).__name__)
 
     await asyncio.shield(session.track(amend_and_remember()))
 
 
 async def cancel(session: AccountSession, record: OrderRecord, client_order_id: str) -> None:
     """Ask the exchange to cancel one attempt. Only its word, in the answer or a later reading, makes it Canceled."""
+    if (asked := begin_cancel(session, record, client_order_id)) is not None:
+        await asyncio.shield(asked)
+
+
+def begin_cancel(session: AccountSession, record: OrderRecord, client_order_id: str) -> asyncio.Task[None] | None:
+    """As `cancel`, for who does not wait; None if the account is not ours any more."""
     term, exchange = session.term, session.exchange
     if term is None or exchange is None:
-        return
+        return None
     ref = _ref(session, record, client_order_id)
     session.memory.cancelling(client_order_id, in_flight=True, asked_ms=session.venue_ms())
 
     async def cancel_and_remember() -> None:
         _remember_cancel(session, client_order_id, await cancel_ref(session, term, ref))
 
-    await asyncio.shield(session.track(cancel_and_remember()))
+    return session.track(cancel_and_remember())
 
 
 async def cancel_ref(session: AccountSession, term: Term, ref: OrderRef) -> CancelOutcome:
@@ -225,7 +231,7 @@ async def cancel_ref(session: AccountSession, term: Term, ref: OrderRef) -> Canc
     except BaseException as error:
         log.error("cancel failed in the adapter", client_order_id=ref.client_order_id, exc_info=error)
     metrics.CANCELS.labels(account=session.label, outcome=type(outcome).__name__).inc()
-    log.info("cancel asked", client_order_id=ref.client_order_id, outcome=type(outcome).__name__)
+    log.debug("cancel asked", client_order_id=ref.client_order_id, outcome=type(outcome).__name__)
     return outcome
 
 

@@ -32,6 +32,9 @@ class Wakeups:
         task = asyncio.get_running_loop().create_task(self._run(key))
         self._running[key] = task
 
+    def running(self, key: str) -> bool:
+        return key in self._running
+
     def wake_after(self, key: str, seconds: float) -> None:
         """Reconcile `key` after so long, unless something wakes it before. The latest call for a key replaces earlier ones."""
         if (timer := self._timers.pop(key, None)) is not None:

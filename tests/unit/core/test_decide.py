@@ -24,6 +24,7 @@ from exchange_kernel.core.actions import (
 )
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
+from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import Membership, OrderRecord, Seen
 from exchange_kernel.core.sending import CancelRecord, SendStage
 from tests.builders import DAY_MS, T0, a_report, a_send, a_sight, a_spec, a_trade, a_venue, an_account, an_attempt, an_order, at
@@ -42,7 +43,7 @@ class Case:
 
 
 def check(case: Case) -> Decision:
-    decision = decide(case.order, case.seen, at(case.after_ms))
+    decision = decide(Facts(case.order, case.seen, at(case.after_ms)))
     assert type(decision.action) is (case.action or type(None)), decision
     if case.number is not None:
         assert decision.action.number == case.number
@@ -155,8 +156,8 @@ def test_rule_4_what_waits_and_what_is_denied(case):
 
 
 def test_rule_4_the_price_on_the_wire_is_never_past_the_limit():
-    buy = decide(an_order(spec=a_spec(price="100.009", quantity="1.000019")), a_sight(new=True), at(0)).action
-    sell = decide(an_order(spec=a_spec(price="100.001", side="Sell")), a_sight(new=True), at(0)).action
+    buy = decide(Facts(an_order(spec=a_spec(price="100.009", quantity="1.000019")), a_sight(new=True), at(0))).action
+    sell = decide(Facts(an_order(spec=a_spec(price="100.001", side="Sell")), a_sight(new=True), at(0))).action
     assert (buy.request.price, buy.request.quantity, sell.request.price) == (Decimal("100.00"), Decimal("1.00001"), Decimal("100.01"))
 
 

@@ -12,6 +12,7 @@ from exchange_kernel.api import RiskLimitSpec
 from exchange_kernel.core.actions import WriteAhead
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
+from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import Membership
 from exchange_kernel.core.risk import Exposure, LimitRecord, Proposal, notional, refused
 from exchange_kernel.core.venue import MarketRules, OrderRequest
@@ -119,14 +120,14 @@ def seen_live(exposure: Exposure, **changes: Any):
 
 
 def test_an_order_that_can_never_pass_is_denied_before_its_first_send():
-    decision = decide(an_order(), a_sight(new=True, exposure=TIGHT), at(0))
+    decision = decide(Facts(an_order(), a_sight(new=True, exposure=TIGHT), at(0)))
     assert decision.verdict is not None
     assert (decision.verdict.state, decision.verdict.reason) == ("Denied", "RiskLimit")
     assert "RiskLimit desk" in decision.verdict.message
 
 
 def test_an_order_that_may_pass_later_waits():
-    decision = decide(an_order(), a_sight(new=True, exposure=FULL), at(0))
+    decision = decide(Facts(an_order(), a_sight(new=True, exposure=FULL), at(0)))
     assert (decision.action, decision.verdict) == (None, None)
     assert decision.waiting is not None
     assert decision.waiting.reason == "RiskLimit"
@@ -134,11 +135,11 @@ def test_an_order_that_may_pass_later_waits():
 
 
 def test_a_change_that_a_limit_refuses_leaves_the_order_as_it_was():
-    decision = decide(OPEN, seen_live(TIGHT), at(5000))
+    decision = decide(Facts(OPEN, seen_live(TIGHT), at(5000)))
     assert decision.action is None
     assert decision.waiting is not None
     assert decision.waiting.message.endswith("The order at the exchange stays as it was.")
-    assert isinstance(decide(OPEN, seen_live(Exposure()), at(5000)).action, WriteAhead)
+    assert isinstance(decide(Facts(OPEN, seen_live(Exposure()), at(5000))).action, WriteAhead)
 
 
 @pytest.mark.parametrize("order", [
@@ -147,17 +148,17 @@ def test_a_change_that_a_limit_refuses_leaves_the_order_as_it_was():
 def test_nothing_holds_back_a_cancel_a_delete_or_a_lookup(order):
     limits = Exposure(limits=(LimitRecord(uid="x", namespace="d", name="new", spec=None), a_limit(maxOpenOrders=0, maxOrdersPerMinute=0, **USDT_1000)))
     for exposure in (limits, Exposure(limits=None)):
-        assert decide(order, a_sight(orders={1: a_report(1)} if order.attempts[0].stage == "Live" else {}, exposure=exposure), at(5000)) == \
-            decide(order, a_sight(orders={1: a_report(1)} if order.attempts[0].stage == "Live" else {}), at(5000))
+        assert decide(Facts(order, a_sight(orders={1: a_report(1)} if order.attempts[0].stage == "Live" else {}, exposure=exposure), at(5000))) == \
+            decide(Facts(order, a_sight(orders={1: a_report(1)} if order.attempts[0].stage == "Live" else {}), at(5000)))
 
 
 def test_an_order_that_ended_is_finished_whatever_limits_say():
     order = an_order(attempts=[an_attempt(1, "Live", exchangeOrderId="1001")])
     seen = a_sight(orders={1: a_report(1, OrderStatus.FILLED, filled="1")}, ended_ms={1: T0}, settle_read_ms={1: T0 + 5000}, exposure=TIGHT)
-    assert decide(order, seen, at(9000)) == decide(order, replace(seen, exposure=Exposure()), at(9000))
+    assert decide(Facts(order, seen, at(9000))) == decide(Facts(order, replace(seen, exposure=Exposure()), at(9000)))
 
 
 def test_the_exit_of_a_group_is_sent():
     order = an_order(spec=a_spec(groupRef={"name": "g", "uid": "g", "member": "stop"}))
-    decision = decide(order, a_sight(new=True, exposure=TIGHT, group=Membership(exit=True)), at(0))
+    decision = decide(Facts(order, a_sight(new=True, exposure=TIGHT, group=Membership(exit=True)), at(0)))
     assert isinstance(decision.action, WriteAhead), decision

@@ -8,6 +8,7 @@ import pytest
 from exchange_kernel.api import OrderState
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.decide import decide
+from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.lifecycle import EDGES, IllegalTransition, advance
 from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.status import project
@@ -15,7 +16,8 @@ from tests.builders import T0, a_report, a_send, a_sight, a_spec, a_trade, an_at
 
 
 def written(order, seen, after_ms=0):
-    return project(order, seen, decide(order, seen, at(after_ms)), at(after_ms))
+    facts = Facts(order, seen, at(after_ms))
+    return project(facts, decide(facts))
 
 
 def conditions(status):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from exchange_kernel.api import OrderGroupSpec
+from exchange_kernel.core.answers import CancelOutcome, Unknown
+from exchange_kernel.reconcile.order_group import CANCELS_FIRST_S
 from tests.unit.groups.desk import a_bracket, a_group, a_group_world, a_member, an_oco
 from tests.virtual_time import scenario
 
@@ -89,6 +92,55 @@ async def test_what_was_reckoned_of_another_spec_is_not_acted_on():
         await world.settle(take=PART)
         await asyncio.sleep(1)
         assert world.live() == {"take", "stop"}
+
+
+@scenario
+async def test_a_fills_cancel_takes_no_turn_of_its_own_and_a_turn_follows_it():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(an_oco())
+        await placed(world, CASES[0])
+        told = turns(world, answer=Unknown("No answer."))
+        world.fill("take", "10")
+        await asyncio.sleep(CANCELS_FIRST_S / 2)
+        assert told[:2] == ["cancel stop", "reconcile stop"]
+
+
+@scenario
+async def test_a_fills_cancel_waits_for_whoever_is_at_its_order():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(an_oco())
+        await placed(world, CASES[0])
+        at_it = asyncio.Event()
+        told = turns(world, before=lambda name: at_it.wait() if name == "stop" else asyncio.sleep(0))
+        world.desk.intents.wake(world.intent("stop").uid)
+        world.fill("take", "10")
+        await asyncio.sleep(1)
+        assert "cancel stop" not in told
+        at_it.set()
+        await world.settle(take=FILLED, stop="Canceled")
+        assert told.count("cancel stop") == 1
+
+
+def turns(world: Any, before: Callable[[str], Awaitable[Any]] = lambda name: asyncio.sleep(0), answer: CancelOutcome | None = None) -> list[str]:
+    """What is done of the group's orders from now on, in its order: reconcile calls, each after `before`, and cancels, with an `answer` for the exchange's."""
+    told: list[str] = []
+    intents, names = world.desk.intent_reconciler, {world.intent(name).uid: name for name in ("take", "stop")}
+    reconcile, cancel = intents.reconcile, world.exchange.cancel
+    ids = {world.intent(name).status.client_order_id: name for name in names.values()}
+
+    async def reconciles(uid: str) -> None:
+        await before(names[uid])
+        told.append(f"reconcile {names[uid]}")
+        await reconcile(uid)
+
+    async def cancels(ref: Any, clearance: Any) -> Any:
+        told.append(f"cancel {ids[ref.client_order_id]}")
+        return answer or await cancel(ref, clearance)
+
+    intents.reconcile, world.exchange.cancel = reconciles, cancels
+    return told
 
 
 async def placed(world: Any, case: Case) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -102,7 +101,9 @@ class Link:
             return Silence(False, BUSY, turn.seconds)
         wire.stamped, wire.headers = call.stamped, call.headers
         try:
-            async with self._in_turn if wire.clearance is not None and self._dialect.one_at_a_time else nullcontext():
+            if wire.clearance is None or not self._dialect.one_at_a_time:
+                return await self._written(call, wire)
+            async with self._in_turn:
                 return Silence(False, CLOSED) if self._closed else await self._written(call, wire)
         finally:
             if not wire.written:

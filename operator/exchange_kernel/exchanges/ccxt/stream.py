@@ -23,6 +23,8 @@ from exchange_kernel.exchanges.port import Closed, Gap, OrderUpdate, StreamFact
 
 log = logging.getLogger(__name__)
 
+TURNS = 6  # of the event loop, in which a fact makes its way to the cancel that it asks for: the next message may wait as long
+
 
 @dataclass(frozen=True, slots=True)
 class StreamTiming:
@@ -158,6 +160,8 @@ class PrivateStream:
             match self._event(message.data):
                 case OrderUpdate() | Gap() as fact:
                     self.put(fact)
+                    for _ in range(TURNS):
+                        await asyncio.sleep(0)
                 case StreamEnded():
                     return Gap.DISCONNECTED
 
