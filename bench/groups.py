@@ -1,12 +1,14 @@
 """How long a fill of one order takes to become the cancel of the other: the operator's emulated OneCancelsOther beside a bare loop, in turns.
 
-Both times are the exchange's: when it sent the fill's event, and when the cancel's request came. Each pair is filled on its own, after a pause.
+Both times are the exchange's: when it sent the fill's event, and when the cancel's request came. Each pair is filled on its own, after a pause of random
+length: one that is always the same puts every fill in step with what the operator has to do for earlier groups a quarter of a second and more later.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 from collections.abc import Iterable
 from itertools import chain
@@ -16,7 +18,8 @@ from typing import Any
 from bench.operated import Operated, operated
 from bench.report import Figure
 
-PAUSE_S = 0.25
+PAUSE_S = (0.25, 0.5)
+ASKED_AGAIN_S = 0.25
 TARGET, TARGET_P99 = 1.3, 1.5
 KEY, SECRET = "bare-api-key-of-the-bench", "bare-api-secret-of-the-bench"
 Pair = tuple[str, str]      # client order ids: what is filled, and what is to be cancelled for it
@@ -38,7 +41,7 @@ async def measure(units: int, runs: int) -> list[Figure]:
                 for number in range(size):
                     for pair in (mine[number], other[number]) if number % 2 else (other[number], mine[number]):
                         await asyncio.to_thread(desk.control, "/market", {"fill": {"clientOrderId": pair[0], "quantity": "0.01"}})
-                        await asyncio.sleep(PAUSE_S)
+                        await asyncio.sleep(random.uniform(*PAUSE_S))
                 moments = await _moments(desk, {second for _, second in (*mine, *other)})
                 if run:
                     ours.append(_latencies(moments, mine))
@@ -91,7 +94,7 @@ async def _moments(desk: Operated, cancelled: set[str]) -> list[dict[str, Any]]:
             moments: list[dict[str, Any]] = (await asyncio.to_thread(desk.control, "/timeline"))["moments"]
             if cancelled <= {moment["clientOrderId"] for moment in moments if moment["what"].startswith("DELETE")}:
                 return moments
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(ASKED_AGAIN_S)
 
 
 def _latencies(moments: Iterable[dict[str, Any]], pairs: Iterable[Pair]) -> list[int]:
