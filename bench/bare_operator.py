@@ -21,12 +21,18 @@ from exchange_kernel.kube.client import ORDER_INTENTS, ApiClient
 from exchange_kernel.kube.config import access
 
 
-async def place(api: ApiClient, bare: Any, namespace: str, raw: dict[str, Any]) -> None:
-    spec, name = raw["spec"], raw["metadata"]["name"]
+async def ordered(bare: Any, raw: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The order that an OrderIntent asks for, made: its client order id, and the exchange's answer."""
+    spec = raw["spec"]
     client_order_id = hashlib.blake2b(raw["metadata"]["uid"].encode(), digest_size=16).hexdigest()
-    order = await bare.create_order(
+    return client_order_id, await bare.create_order(
         spec["symbol"], spec["type"].lower(), spec["side"].lower(), spec["quantity"], spec["price"],
         {"clientOrderId": client_order_id, "timeInForce": "GTC", "newOrderRespType": "FULL"})
+
+
+async def place(api: ApiClient, bare: Any, namespace: str, raw: dict[str, Any]) -> None:
+    client_order_id, order = await ordered(bare, raw)
+    spec, name = raw["spec"], raw["metadata"]["name"]
     status = {
         "state": "Open", "observedGeneration": raw["metadata"]["generation"], "clientOrderId": client_order_id, "exchangeOrderId": order["id"],
         "filledQuantity": "0", "remainingQuantity": spec["quantity"],
@@ -51,14 +57,18 @@ async def main(kubeconfig: str, namespace: str, rest: str, websocket: str, key: 
     bare = connect(rest, websocket, key, secret)
     async with ApiClient(access(Path(kubeconfig))) as api:
         await bare.load_markets()
-        serving = asyncio.create_task(serve(api, bare, namespace))
-        while await asyncio.to_thread(sys.stdin.readline):
-            await bare.cancel_all_orders("BTC/USDT")
-            print("clean", flush=True)
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
-        await bare.close()
+        await until_told(asyncio.create_task(serve(api, bare, namespace)), bare)
+
+
+async def until_told(serving: asyncio.Task[None], bare: Any) -> None:
+    """Serve until standard input ends; each line there asks for all orders to be cancelled."""
+    while await asyncio.to_thread(sys.stdin.readline):
+        await bare.cancel_all_orders("BTC/USDT")
+        print("clean", flush=True)
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    await bare.close()
 
 
 if __name__ == "__main__":

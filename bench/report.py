@@ -27,7 +27,7 @@ class Figure:
     unit: str                       # of the runs
     ours: Sequence[float]
     theirs: Sequence[float]
-    target: float                   # the greatest ratio that is allowed
+    target: float | None            # the greatest ratio that is allowed; None: it is told for comparison
 
     @property
     def ratio(self) -> float:
@@ -40,7 +40,7 @@ class Figure:
 
     @property
     def holds(self) -> bool:
-        return self.ratio <= self.target
+        return self.target is None or self.ratio <= self.target
 
     def document(self) -> dict[str, Any]:
         low, high = self.spread
@@ -56,7 +56,7 @@ def printed(figures: Sequence[Figure]) -> str:
     for figure in figures:
         low, high = figure.spread
         ours, theirs = (f"{median(side):.0f} {figure.unit}" for side in (figure.ours, figure.theirs))
-        target = f"≤ {figure.target:g}{'' if figure.holds else ' !'}"
+        target = f"≤ {figure.target:g}{'' if figure.holds else ' !'}" if figure.target is not None else "-"
         lines.append(f"{figure.benchmark:<12}{figure.what:<34}{ours:>12}{theirs:>12}{figure.ratio:>8.2f}{f'{low:.2f} to {high:.2f}':>16}{target:>9}")
         lines.append(f"{'':<12}beside {figure.beside}")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.report import Figure, printed
 
 
-def a_figure(*ours: float, target: float = 1.3) -> Figure:
+def a_figure(*ours: float, target: float | None = 1.3) -> Figure:
     return Figure("adapter", "CPU for an order", "bare ccxt", "µs", ours, (100, 200, 300), target)
 
 
@@ -20,6 +20,14 @@ def test_a_ratio_beyond_its_target_is_marked():
     assert not beyond.holds
     assert "≤ 1.3 !" in printed([beyond])
     assert beyond.document()["holds"] is False
+
+
+def test_a_ratio_without_a_target_is_told_and_judged_by_nobody():
+    told = a_figure(900, 900, 900, target=None)
+    assert told.holds
+    assert "4.50" in printed([told])
+    assert "≤" not in printed([told])
+    assert "!" not in printed([told])
 
 
 def test_what_is_kept_names_no_machine():
