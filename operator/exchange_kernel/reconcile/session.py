@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 ADMISSION_RETRY_S = 2.0
+BEGUN_ANEW_S = 2.0  # after a failure that should not be, of what a session does beside its orders
 OFFSET_TOLD_S = 5.0  # the two clocks are told to differ beyond this; orders are signed with the venue's time in any case
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
@@ -352,7 +353,7 @@ class AccountSession:
         self.memory.count_on(self.account.uid, self.account.status.unattributed_fills or 0)
         self.term = term
         async with _Background() as background:
-            background.start(self._hold())
+            background.start(self._hold)
             if not await self.measure_clock(term.exchange):
                 log.warning("the exchange's clock can't be read", account=self.account.name)
                 return
@@ -360,13 +361,13 @@ class AccountSession:
             if not await self._fence(term):
                 return
             problem = await self._admit(term)
-            background.start(self.sweeper.read_stream(term))
-            background.start(self.risk.know_limits())
-            background.start(self.holdings.keep(term))
-            if self._markets is not None:
-                background.start(self._markets.keep(term))
-            if self._state is not None:
-                background.start(self._state.keep(term))
+            background.start(lambda: self.sweeper.read_stream(term))
+            background.start(self.risk.know_limits)
+            background.start(lambda: self.holdings.keep(term))
+            if (markets := self._markets) is not None:
+                background.start(lambda: markets.keep(term))
+            if (state := self._state) is not None:
+                background.start(lambda: state.keep(term))
             while not term.over.is_set() and not await self.sweeper.sweep():
                 await _either(term.over.wait(), asyncio.sleep(1.0))
             while not term.over.is_set() and problem is not None:
@@ -392,7 +393,10 @@ class AccountSession:
 
     async def _hold(self) -> None:
         self._venue.forget_renewals()
-        await self._ownership.hold(self._venue.before_renewal, self._venue.renewed)
+        try:
+            await self._ownership.hold(self._venue.before_renewal, self._venue.renewed)
+        except Exception:  # a bug: a Lease that nobody renews is lost
+            log.exception("the Lease could not be kept", account=self.label)
         self.end_term("The Lease was lost.")
 
     async def _fence(self, term: Term) -> bool:
@@ -510,7 +514,7 @@ class AccountSession:
 
 
 class _Background:
-    """Tasks that end with the block they belong to."""
+    """Tasks that end with the block they belong to. One that fails by a bug of ours is told at once and begins anew: nothing else would take its place."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
@@ -518,15 +522,22 @@ class _Background:
     async def __aenter__(self) -> _Background:
         return self
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(self._go_on(work)))
+
+    @staticmethod
+    async def _go_on(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                return await work()
+            except Exception:
+                log.exception("a background task of an account failed, and begins anew")
+            await asyncio.sleep(BEGUN_ANEW_S)
 
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                log.error("a background task of the account failed", exc_info=outcome)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def _either(*waits: Awaitable[Any]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 
 from exchange_kernel.core.answers import Unreachable
+from exchange_kernel.reconcile.session import BEGUN_ANEW_S
 from tests.scripted import a_world, until
+from tests.unit.interleavings.stories import open_order
 from tests.virtual_time import run
 
 
@@ -75,5 +78,48 @@ def test_a_clock_that_is_off_is_told_and_orders_go_on_and_what_it_does_later_too
         assert condition(world, "Ready").status == "True"
         world.exchange.clock_jump_ms = 0
         await until(lambda: condition(world, "ClockSynced").status == "True" and condition(world, "Ready").status == "True")
+
+    story(tell)
+
+
+def test_a_bug_in_what_an_account_does_beside_its_orders_ends_it_for_a_moment_only():
+    async def tell(world):
+        await world.start()
+        order = await open_order(world)
+        session = world.desk.session
+        hear, heard = session.sweeper._hear, []
+
+        def hears_all_but_the_first(term, update):
+            heard.append(update)
+            if len(heard) == 1:
+                raise RuntimeError("a bug")
+            hear(term, update)
+
+        session.sweeper._hear = hears_all_but_the_first
+        term = session.term
+        for fill in ("0.1", "0.2"):
+            world.exchange.fill(order, fill)
+            await asyncio.sleep(2 * BEGUN_ANEW_S)
+        await until(lambda: world.status("a").filled_quantity == Decimal("0.3"), within=5)
+        assert (len(heard), session.term) == (2, term)
+
+    story(tell)
+
+
+def test_a_bug_in_the_keeping_of_the_lease_ends_the_term_and_the_next_one_keeps_it():
+    async def tell(world):
+        await world.start()
+        session = world.desk.session
+        term = session.term
+
+        async def fails(before, renewed):
+            del session._ownership.hold
+            raise RuntimeError("a bug")
+
+        session._ownership.hold, end_term, ends = fails, session.end_term, []
+        session.end_term = lambda why: (ends.append(why), end_term(why))
+        session.end_term("a reason")
+        await until(lambda: session.term is not None and session.term is not term and session.term.ready and "hold" not in vars(session._ownership))
+        assert ends[:3] == ["a reason", "closed", "The Lease was lost."]
 
     story(tell)
