@@ -26,6 +26,7 @@ from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
 from exchange_kernel.reconcile.account_state import AccountStatePublisher
 from exchange_kernel.reconcile.admission import admit
+from exchange_kernel.reconcile.background import Background, either
 from exchange_kernel.reconcile.exposure import AccountRisk
 from exchange_kernel.reconcile.figures import Counters
 from exchange_kernel.reconcile.holdings import Holdings
@@ -42,7 +43,6 @@ log = structlog.get_logger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 ADMISSION_RETRY_S = 2.0
-BEGUN_ANEW_S = 2.0  # after a failure that should not be, of what a session does beside its orders
 OFFSET_TOLD_S = 5.0  # the two clocks are told to differ beyond this; orders are signed with the venue's time in any case
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
@@ -352,7 +352,7 @@ class AccountSession:
         await self._ownership.acquire()
         self.memory.count_on(self.account.uid, self.account.status.unattributed_fills or 0)
         self.term = term
-        async with _Background() as background:
+        async with Background() as background:
             background.start(self._hold)
             if not await self.measure_clock(term.exchange):
                 log.warning("the exchange's clock can't be read", account=self.account.name)
@@ -369,11 +369,11 @@ class AccountSession:
             if (state := self._state) is not None:
                 background.start(lambda: state.keep(term))
             while not term.over.is_set() and not await self.sweeper.sweep():
-                await _either(term.over.wait(), asyncio.sleep(1.0))
+                await either(term.over.wait(), asyncio.sleep(1.0))
             while not term.over.is_set() and problem is not None:
                 # Nothing is sent; what its intents have at the exchange can be cancelled and goes on being followed.
                 self.report(replace(self.health, problem=problem))
-                await _either(term.over.wait(), asyncio.sleep(ADMISSION_RETRY_S))
+                await either(term.over.wait(), asyncio.sleep(ADMISSION_RETRY_S))
                 if (problem := await self._admit(term)) is None:
                     await self.sweeper.sweep()  # now with the account's orphans
             self.report(replace(self.health, problem=None))
@@ -409,7 +409,7 @@ class AccountSession:
                 self.risk.sends.take_over(mine, self.clock.wall_ms(), self.clock.monotonic())
                 term.fence = snapshot.version
                 return True
-            await _either(term.over.wait(), asyncio.sleep(0.5))
+            await either(term.over.wait(), asyncio.sleep(0.5))
         return False
 
     def version_of(self, client_order_id: str) -> str | None:
@@ -511,39 +511,3 @@ class AccountSession:
 
     def _tell(self, event: Event) -> None:
         self._events.account_event(self.account, event.type, event.reason, event.note)
-
-
-class _Background:
-    """Tasks that end with the block they belong to. One that fails by a bug of ours is told at once and begins anew: nothing else would take its place."""
-
-    def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> _Background:
-        return self
-
-    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(self._go_on(work)))
-
-    @staticmethod
-    async def _go_on(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        while True:
-            try:
-                return await work()
-            except Exception:
-                log.exception("a background task of an account failed, and begins anew")
-            await asyncio.sleep(BEGUN_ANEW_S)
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-async def _either(*waits: Awaitable[Any]) -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.core.answers import Unreachable
-from exchange_kernel.reconcile.session import BEGUN_ANEW_S
+from exchange_kernel.reconcile.background import BEGUN_ANEW_S
 from tests.scripted import a_world, until
 from tests.unit.interleavings.stories import open_order
 from tests.virtual_time import run
