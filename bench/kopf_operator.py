@@ -19,7 +19,7 @@ from bench.bare import connect
 from bench.bare_operator import ordered, until_told
 from exchange_kernel.handlers import settings
 from exchange_kernel.kube.client import ORDER_INTENTS, ApiClient
-from exchange_kernel.kube.config import Access, access
+from exchange_kernel.kube.config import access
 
 
 async def place(api: ApiClient, bare: Any, namespace: str, raw: dict[str, Any], status: dict[str, Any]) -> None:
@@ -30,13 +30,8 @@ async def place(api: ApiClient, bare: Any, namespace: str, raw: dict[str, Any], 
     assert answer.ok, answer.message
 
 
-def handlers(api: ApiClient, bare: Any, namespace: str, cluster: Access, status: dict[str, Any]) -> kopf.OperatorRegistry:
+def handlers(api: ApiClient, bare: Any, namespace: str, status: dict[str, Any]) -> kopf.OperatorRegistry:
     registry, placing = kopf.OperatorRegistry(), set[asyncio.Task[None]]()
-
-    @kopf.on.login(registry=registry)
-    def login(**_: Any) -> kopf.ConnectionInfo:
-        return kopf.ConnectionInfo(server=cluster.server, ca_path=cluster.ca_path, token=cluster.token(), certificate_path=cluster.certificate_path,
-                                   private_key_path=cluster.private_key_path)
 
     @kopf.on.event(ORDER_INTENTS.group, ORDER_INTENTS.version, ORDER_INTENTS.plural, registry=registry)
     async def order_intent_event(event: kopf.RawEvent, **_: Any) -> None:
@@ -54,7 +49,8 @@ async def main(kubeconfig: str, namespace: str, rest: str, websocket: str, key: 
     settings.configure(options)
     async with ApiClient(cluster) as api:
         await bare.load_markets()
-        registry = handlers(api, bare, namespace, cluster, status)
+        registry = handlers(api, bare, namespace, status)
+        settings.register_login(registry, cluster)
         serving = asyncio.create_task(kopf.operator(registry=registry, settings=options, namespaces=[namespace], standalone=True, ready_flag=watching))
         await watching.wait()
         settings.calm_garbage_collector()

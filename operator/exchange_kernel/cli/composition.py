@@ -139,21 +139,8 @@ class Operator:
         account_states.register(registry, rooms.observe_state)
         sweep = those.account_reconciler.sweep
         exchange_accounts.register(registry, rooms.accounts.observe, those.account_wakeups.wake, sweep, timer=not self.hooks.no_timer)
-        self._register_login(registry)
+        settings.register_login(registry, self.cluster)
         return registry
-
-    def _register_login(self, registry: kopf.OperatorRegistry) -> None:
-        cluster = self.cluster
-
-        @kopf.on.login(registry=registry)
-        def login(**_: object) -> kopf.ConnectionInfo:
-            return kopf.ConnectionInfo(
-                server=cluster.server,
-                ca_path=cluster.ca_path,
-                token=cluster.token(),
-                certificate_path=cluster.certificate_path,
-                private_key_path=cluster.private_key_path,
-            )
 
 
 class _Rooms:

@@ -6,6 +6,8 @@ import gc
 
 import kopf
 
+from exchange_kernel.kube.config import Access
+
 #: kopf's own, for its timers on ExchangeAccounts. It must differ from the orders' finalizer: kopf takes off a finalizer of its own name from every
 #: object that no handler of its needs it for.
 KOPF_FINALIZER = "exchange-kernel.io/timer"
@@ -47,6 +49,18 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = 300
     settings.watching.reconnect_backoff = 0.02
     settings.watching.chunk_size = 500
+
+
+def register_login(registry: kopf.OperatorRegistry, cluster: Access) -> None:
+    @kopf.on.login(registry=registry)
+    def login(**_: object) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(
+            server=cluster.server,
+            ca_path=cluster.ca_path,
+            token=cluster.token(),
+            certificate_path=cluster.certificate_path,
+            private_key_path=cluster.private_key_path,
+        )
 
 
 def calm_garbage_collector() -> None:

@@ -1,7 +1,7 @@
-"""The intents of one kernel as the API server has them, and the events that follow from them.
+"""The intents of one kernel as the API server has them.
 
-What follows from them is `telling.py`'s, and after a gap everything is compared with what had been told. Answers to the kernel's own requests are taken in
-as they come, so that it reads what it wrote. How the API server is followed is `following.py`'s.
+Answers to the kernel's own requests are taken in as they come, so that it reads what it wrote. The events that follow are `telling.py`'s; after a gap they
+tell how everything differs from what had been told. How the API server is followed is `following.py`'s.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Telling:
     def sequence(self, name: str) -> int:
         """The number of an intent's last event."""
         self.tell()
-        return self._told[name].sequence if name in self._told else 0
+        return self._told.get(name, Told()).sequence
 
     def tell(self) -> None:
         """Publish what has not been yet."""

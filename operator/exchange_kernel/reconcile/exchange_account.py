@@ -177,17 +177,15 @@ class ExchangeAccountReconciler:
             return Waiting(
                 "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
             )
-        running = self._running.get(account.uid)
-        if running is None:
+        session = self.running_session(account.uid)
+        if session is None or session.held_elsewhere:
             return None
-        if running.session.held_elsewhere:
-            return None
-        if running.session.term is None and running.session.health.problem is not None:
+        if session.term is None and session.health.problem is not None:
             return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
-        return running.session
+        return session
 
     def session_at_hand(self, record: OrderRecord) -> AccountSession | None:
-        """As `session_of`, where that takes no question."""
+        """The session of an intent's account if there is one, ready or not: for who does nothing without a term."""
         account = self._store.named(record.namespace, record.spec.account_ref.name)
         return self.running_session(account.uid) if account is not None else None
 

@@ -85,10 +85,10 @@ class Reconcilers:
 
     def _cancelled_at_once(self, uid: str) -> bool:
         """Whether a fill undid this order and its cancel has begun: its next reconcile call, which follows, would do nothing else first."""
-        record = self._intents.get(uid) if not self.intent_wakeups.running(uid) else None
-        session = self.account_reconciler.session_at_hand(record) if record is not None else None
-        cancelling = self.intent_reconciler.cancel_undone(record, session) if record is not None and session is not None else None
-        if cancelling is None:
+        if self.intent_wakeups.running(uid) or (record := self._intents.get(uid)) is None:
+            return False
+        session = self.account_reconciler.session_at_hand(record)
+        if session is None or (cancelling := self.intent_reconciler.cancel_undone(record, session)) is None:
             return False
         cancelling.add_done_callback(lambda _: self.intent_wakeups.wake(uid))
         return True

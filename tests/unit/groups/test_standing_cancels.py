@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -41,10 +42,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason)
 @scenario
 async def test_a_fills_cancel_waits_for_no_reckoning(case: Case):
-    async with a_group_world() as world:
-        await world.start()
-        world.place(case.spec)
-        await placed(world, case)
+    async with a_group_at_rest(case) as world:
         cancelled = watched(world)
         world.fill(*case.fills)
         await asyncio.sleep(0.1)
@@ -96,10 +94,7 @@ async def test_what_was_reckoned_of_another_spec_is_not_acted_on():
 
 @scenario
 async def test_a_fills_cancel_takes_no_turn_of_its_own_and_a_turn_follows_it():
-    async with a_group_world() as world:
-        await world.start()
-        world.place(an_oco())
-        await placed(world, CASES[0])
+    async with a_group_at_rest(CASES[0]) as world:
         told = turns(world, answer=Unknown("No answer."))
         world.fill("take", "10")
         await asyncio.sleep(CANCELS_FIRST_S / 2)
@@ -108,10 +103,7 @@ async def test_a_fills_cancel_takes_no_turn_of_its_own_and_a_turn_follows_it():
 
 @scenario
 async def test_a_fills_cancel_waits_for_whoever_is_at_its_order():
-    async with a_group_world() as world:
-        await world.start()
-        world.place(an_oco())
-        await placed(world, CASES[0])
+    async with a_group_at_rest(CASES[0]) as world:
         at_it = asyncio.Event()
         told = turns(world, before=lambda name: at_it.wait() if name == "stop" else asyncio.sleep(0))
         world.desk.intents.wake(world.intent("stop").uid)
@@ -143,14 +135,19 @@ def turns(world: Any, before: Callable[[str], Awaitable[Any]] = lambda name: asy
     return told
 
 
-async def placed(world: Any, case: Case) -> None:
-    if case.entry is None:
-        await world.settle(take=OPEN, stop=OPEN)
-    else:
-        await world.settle(entry=OPEN)
-        world.fill("entry", case.entry)
-        await world.settle(entry=FILLED if case.entry == "10" else PART, take=OPEN, stop=OPEN)
-    await asyncio.sleep(5)    # it rests
+@asynccontextmanager
+async def a_group_at_rest(case: Case) -> AsyncIterator[Any]:
+    async with a_group_world() as world:
+        await world.start()
+        world.place(case.spec)
+        if case.entry is None:
+            await world.settle(take=OPEN, stop=OPEN)
+        else:
+            await world.settle(entry=OPEN)
+            world.fill("entry", case.entry)
+            await world.settle(entry=FILLED if case.entry == "10" else PART, take=OPEN, stop=OPEN)
+        await asyncio.sleep(5)
+        yield world
 
 
 def watched(world: Any) -> dict[str, bool]:
