@@ -76,6 +76,10 @@ class ScriptedExchange:
         self.replace_reply: Callable[[ExchangeOrder, ExchangeOrder], object] | None = None
         self.fills_at_once = False
         self.reachable = True
+        self.readable = True                              # whether readings are answered; sends and cancels are, while it is `reachable`
+        self.reads_take_s = 0.0
+        self.unlisted: set[str] = set()                   # exchange order ids that no list of open orders shows
+        self.lost_trades: set[str] = set()                # trade ids that no reading tells
         self.secret = self.opened_with = "keys"
         self.refused_keys: set[str] = set()
         self.uid_of = {"keys": "42", "newer keys": "42", "another's keys": "43"}
@@ -310,9 +314,14 @@ class ScriptedExchange:
         self.accepted()
         return self.replace_reply(cancelled, made) if self.replace_reply is not None else Replaced(Accepted(cancelled), Accepted(made))
 
+    async def _answers_a_reading(self) -> bool:
+        if self.reads_take_s:
+            await asyncio.sleep(self.reads_take_s)
+        return self.reachable and self.readable
+
     async def lookup(self, ref):
         self.calls.append("lookup")
-        if not self.reachable:
+        if not await self._answers_a_reading():
             return Unreachable("silent")
         by_id = [order for order in self._shown() if order.exchange_order_id == ref.exchange_order_id]
         found = by_id if ref.exchange_order_id is not None else [order for order in self._shown() if order.client_order_id == ref.client_order_id]
@@ -320,7 +329,7 @@ class ScriptedExchange:
 
     async def lookup_group(self, symbol, list_id):
         self.calls.append("lookup_group")
-        if not self.reachable:
+        if not await self._answers_a_reading():
             return Unreachable("silent")
         return self.lists.get(list_id) or NotFound()
 
@@ -332,18 +341,20 @@ class ScriptedExchange:
 
     async def open_orders(self, symbol=None):
         self.calls.append("open_orders")
-        return Listing(tuple(order for order in self._shown() if not order.status.ended), True) if self.reachable and self.opened_with not in self.refused_keys else Unreachable("silent")
+        answered = await self._answers_a_reading()
+        return Listing(tuple(order for order in self._shown() if not order.status.ended and order.exchange_order_id not in self.unlisted), True) if answered and self.opened_with not in self.refused_keys else Unreachable("silent")
 
     async def orders(self, symbol, since_ms):
         self.calls.append("orders")
-        return Listing(tuple(order for order in self._shown() if order.created_time_ms >= since_ms), True) if self.reachable else Unreachable("silent")
+        answered = await self._answers_a_reading()
+        return Listing(tuple(order for order in self._shown() if order.created_time_ms >= since_ms), True) if answered else Unreachable("silent")
 
     async def trades(self, symbol, *, since_ms=None, exchange_order_id=None):
-        if not self.reachable:
+        if not await self._answers_a_reading():
             return Unreachable("silent")
         shown = {order.exchange_order_id for order in self._shown()}
         chosen = [trade for number, trades in self.trades_of.items() for trade in trades
-                  if exchange_order_id in (None, number) and number in shown and trade.time_ms + self.trades_lag_ms <= self.now_ms() and trade.time_ms >= (since_ms or 0)]
+                  if exchange_order_id in (None, number) and number in shown and trade.trade_id not in self.lost_trades and trade.time_ms + self.trades_lag_ms <= self.now_ms() and trade.time_ms >= (since_ms or 0)]
         return Listing(tuple(chosen), True)
 
     async def stream(self):
@@ -530,7 +541,7 @@ class Desk:
             for timer in wakeups._timers.values():
                 timer.cancel()
         for running in self.account_reconciler._running.values():
-            for task in list(running.session._under_way):
+            for task in (*running.session._under_way, *running.session.readings.under_way.values()):
                 task.cancel()
             running.task.cancel()
 

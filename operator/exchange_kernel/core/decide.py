@@ -6,14 +6,16 @@ The checks below are the policy, read top to bottom; each carries the number of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from exchange_kernel.core.actions import Decision
+from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle
 from exchange_kernel.core.checks.belonging import adopt_only_what_agrees, leave_it_to_its_holder, right_account_only
 from exchange_kernel.core.checks.changing import change_if_different, settle_amend
 from exchange_kernel.core.checks.ending import (
     already_finished,
     cancel_before_the_send,
     cancel_if_unwanted,
+    cancel_or_wait,
     finish_when_settled,
     leave_alone_if_orphaned,
     leave_what_is_at_the_exchange,
@@ -27,20 +29,29 @@ def decide(facts: Facts) -> Decision:
     """What to do next for one order, from what is recorded, what was seen and what the venue can do. The first check with an opinion wins."""
     for check in CHECKS:
         if (decision := check(facts)) is not None:
-            return decision
+            return _without_second_reading(decision, facts)
     return Decision()
+
+
+def _without_second_reading(decision: Decision, facts: Facts) -> Decision:
+    """Drop a reading that is under way already: its end wakes the order."""
+    match decision.action:
+        case Lookup(number=number) | ProveAbsence(number=number) | Settle(number=number) if number in facts.seen.reading:
+            return replace(decision, action=None, again_ms=None)
+    return decision
 
 
 CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
     already_finished,  # 11
     right_account_only,  # 13
     leave_it_to_its_holder,  # 2
+    cancel_if_unwanted,  # 9: nothing below holds a cancel
     settle_first,  # 3, 5
     adopt_only_what_agrees,  # 2
     explain_fills,  # 8
     leave_alone_if_orphaned,  # 11
     refresh_unseen,  # 8, 12
-    cancel_if_unwanted,  # 9, 10
+    cancel_or_wait,  # 9, 10
     finish_when_settled,  # 11
     settle_amend,  # 10
     change_if_different,  # 10

@@ -56,6 +56,17 @@ class Facts:
         """
         return self.seen.new and not self.numbers and self.spec.idempotency_key is None
 
+    @property
+    def adopted(self) -> bool:
+        """2: whether the orders of this intent are known to be its own. What only a key found may be another's until it was compared."""
+        return self.spec.idempotency_key is None or bool(self.order.attempts or self.seen.sends)
+
+    def can_be_named(self, number: int) -> bool:
+        """Whether this attempt's order can be named to its venue though no reading has shown it."""
+        recorded = self.recorded(number)
+        by_exchange_id = recorded is not None and recorded.exchange_order_id is not None
+        return by_exchange_id or self.seen.account.capabilities.cancel_by_client_id
+
     @cached_property
     def resolution(self) -> Resolution | str | None:
         """A person's word on an outcome, or what is wrong with it."""

@@ -101,6 +101,9 @@ class Seen:
     ended_ms: Mapping[int, int] = field(default_factory=dict)  # when we first saw it ended
     settle_read_ms: Mapping[int, int] = field(default_factory=dict)  # when the last complete reading of order and trades began
     missing: Mapping[int, int] = field(default_factory=dict)  # believed open, and since when not in complete lists of open orders
+    not_found: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # first and last time the venue answered by id that it knows no such order
+    reading: frozenset[int] = frozenset()  # whose reading is under way; its end wakes the order
+    reads_in_vain: Mapping[int, int] = field(default_factory=dict)  # readings in a row that explained nothing new
     group: Membership | None = None  # None: no member of a group, or of one that is gone
     exposure: Exposure = field(default_factory=Exposure)  # what RiskLimits are held against
     holder: str | None = None  # another intent that has the order which this one names

@@ -93,3 +93,4 @@ class CancelRecord:
     asked_ms: int | None = None  # when the last one went out (venue time)
     refusal: str | None = None  # the venue's definite no, stable text
     unknown: bool = False  # the last one got no readable answer, or "unknown order": read before asking again
+    tries: int = 0  # how many went out by now

@@ -61,7 +61,7 @@ class AbsencePasses:
             return
         if exchange is None:
             return
-        session.memory.of(ref.client_order_id).looked_up_ms = session.venue_ms()
+        began = session.memory.of(ref.client_order_id).looked_up_ms = session.venue_ms()
         self._by_id[ref.symbol] += 1
         try:
             answer = await exchange.lookup(ref)
@@ -69,6 +69,8 @@ class AbsencePasses:
             self._by_id[ref.symbol] -= 1
         if isinstance(answer, Found):
             session.memory.learn(answer.order, (), session.venue_ms())
+        elif isinstance(answer, NotFound):
+            session.memory.learn_absent(ref.client_order_id, began)
 
     async def take_part(self, record: OrderRecord, ref: OrderRef) -> None:
         """Return when one pass that began after this call is over."""

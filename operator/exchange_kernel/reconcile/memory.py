@@ -36,6 +36,8 @@ class OrderMemory:
     ended_ms: int | None = None
     settle_read_ms: int | None = None
     missing_ms: int | None = None  # since when complete lists did not have it, though we believed it open
+    not_found: tuple[int, int] | None = None  # first and last time (venue ms) it was not found by id, since the last report of it
+    reads_in_vain: int = 0  # readings in a row that explained nothing new
     reported_ms: int = 0  # venue time of our last report of it
 
 
@@ -109,12 +111,14 @@ class Memory:
             known.order = fills.merge(known.order, order)
             self._client_id_of[order.exchange_order_id] = order.client_order_id
             self._keep(known, trades)
-        known.missing_ms = None
+        known.missing_ms = known.not_found = None
         known.reported_ms = max(known.reported_ms, venue_ms)
         if known.order.status.ended and known.ended_ms is None:
             known.ended_ms = venue_ms
         self._count(order, before[0], known)
         changed = before != (known.order, len(known.trades), len(known.others))
+        if changed:
+            known.reads_in_vain = 0
         return self._uid_of.get(order.client_order_id) if changed else None
 
     def _count(self, told: ExchangeOrder, before: ExchangeOrder | None, known: OrderMemory) -> None:
@@ -154,6 +158,19 @@ class Memory:
         if known.order is not None and (known.order.update_time_ms or 0) <= bust.time_ms:
             known.order = fills.bust(known.order, bust.trade)
         return self._uid_of.get(bust.client_order_id)
+
+    def learn_absent(self, client_order_id: str, began_ms: int) -> None:
+        """Note that the venue answered a look-up by id, begun at `began_ms` (venue time), with "no such order"."""
+        known = self.of(client_order_id)
+        known.not_found = (known.not_found[0] if known.not_found is not None else began_ms, began_ms)
+
+    def revive(self, order: ExchangeOrder, began_ms: int, after_ms: int) -> None:
+        """Take back an end that a reading contradicts: one that began `after_ms` after we heard of the end, and shows the order open."""
+        known = self._orders.get(order.client_order_id)
+        if known is None or known.order is None or known.ended_ms is None or order.status.ended or known.order.exchange_order_id != order.exchange_order_id:
+            return
+        if known.order.status.ended and began_ms >= known.ended_ms + after_ms and order.filled_quantity >= known.order.filled_quantity:
+            known.order, known.ended_ms, known.settle_read_ms = order, None, None
 
     def learn_trades(self, client_order_id: str, trades: tuple[Trade, ...]) -> None:
         if client_order_id not in self.let_go:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from enum import Enum
+from typing import Any
 
 import structlog
 
@@ -34,6 +35,7 @@ log = structlog.get_logger(__name__)
 
 MAX_STEPS = 24  # an order's longest way through one call is about eight; more is a bug, and must not spin
 NEVER_CANCELLED = CancelRecord()
+READ_PATIENCE_S = 1.0  # after which an order whose reading is under way is decided on without it
 WRITE_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -100,6 +102,7 @@ class OrderIntentReconciler:
                     self._wake_after(uid, look_in)
                 return
         log.error("an order did not come to rest", intent=uid)
+        metrics.RESTLESS_RECONCILES.inc()
         self._wake_after(uid, 5.0)
 
     def cancel_undone(self, record: OrderRecord, session: AccountSession) -> asyncio.Task[None] | None:
@@ -156,12 +159,12 @@ class OrderIntentReconciler:
                     known.send = SendRecord.of(SendStage.PREPARED, request, refusals=refusals)
             case actions.Lookup(number=number):
                 if await self._say_unknown(facts, decision):
-                    await resolver.lookup(session, record, seen.ids[number])
+                    return self._read(resolver.lookup, record, seen.ids[number], session)
             case actions.ProveAbsence(number=number):
                 if await self._say_unknown(facts, decision):
-                    await resolver.prove_absence(session, record, seen.ids[number])
+                    return self._read(resolver.prove_absence, record, seen.ids[number], session)
             case actions.Settle(number=number):
-                await resolver.settle(session, record, seen.ids[number])
+                return self._read(resolver.settle, record, seen.ids[number], session)
             case actions.AddFinalizer():
                 return self._written(record, await self._store.add_finalizer(record))
             case actions.Release() | actions.Delete():
@@ -186,6 +189,15 @@ class OrderIntentReconciler:
         if decision.waiting is not None and not record.gone and record.status != (status := unaccounted(record, decision.waiting, self._wall_ms())):
             self._written(record, await self._store.write_status(record, status))
         self._sleep(record.uid, decision)
+        return Step.REST
+
+    def _read(
+        self, read: Callable[[AccountSession, OrderRecord, str], Coroutine[Any, Any, object]], record: OrderRecord,
+        client_order_id: str, session: AccountSession,
+    ) -> Step:
+        """Begin a reading beside this call. Its end wakes the order, which goes on without it if it takes long."""
+        session.readings.begin(client_order_id, lambda: read(session, record, client_order_id), lambda: session.wake(record.uid))
+        self._wake_after(record.uid, READ_PATIENCE_S)
         return Step.REST
 
     async def _say_unknown(self, facts: Facts, decision: Decision) -> bool:

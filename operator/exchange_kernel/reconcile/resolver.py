@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exchange_kernel.core.answers import Found, Unreachable
+from exchange_kernel.core.answers import Found, NotFound, Unreachable
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import OrderRef
 from exchange_kernel.reconcile.session import AccountSession
@@ -19,23 +19,35 @@ async def prove_absence(session: AccountSession, record: OrderRecord, client_ord
 
 
 async def settle(session: AccountSession, record: OrderRecord, client_order_id: str) -> bool:
-    """Read the order and its trades, so that its quantity is explained and, some time after its end, final."""
+    """Read the order and its trades, so that its quantity is explained and, some time after its end, final.
+
+    A reading settles an end only if it does not show the order open.
+    """
     exchange = session.exchange
     if exchange is None:
         return False
     known, began = session.memory.of(client_order_id), session.venue_ms()
     known.looked_up_ms = began
+    known.reads_in_vain += 1  # until something new is learned
     whole = True
     for ref in (ref_of(session, record, client_order_id), *(OrderRef(record.spec.symbol, client_order_id, twin) for twin in list(known.others))):
         answer = await exchange.lookup(ref)
-        if not isinstance(answer, Found):
-            return not isinstance(answer, Unreachable)
-        session.memory.learn(answer.order, (), session.venue_ms())
-        trades = await exchange.trades(record.spec.symbol, exchange_order_id=answer.order.exchange_order_id)
+        if isinstance(answer, Unreachable):
+            return False
+        if isinstance(answer, Found):
+            session.memory.revive(answer.order, began, exchange.capabilities.lookup_delay_ms)
+            session.memory.learn(answer.order, (), session.venue_ms())
+            ref = OrderRef(ref.symbol, client_order_id, answer.order.exchange_order_id)
+        else:
+            session.memory.learn_absent(client_order_id, began)
+        if ref.exchange_order_id is None or (isinstance(answer, NotFound) and (known.order is None or not known.order.status.ended)):
+            return True
+        trades = await exchange.trades(ref.symbol, exchange_order_id=ref.exchange_order_id)
         if isinstance(trades, Unreachable):
             return False
         session.memory.learn_trades(client_order_id, trades.items)
-        whole = whole and trades.complete
+        # A venue that forgets an ended order soon does not contradict the end; one that shows it open does.
+        whole = whole and trades.complete and (isinstance(answer, NotFound) or known.order is None or answer.order.status.ended == known.order.status.ended)
     if whole:
         known.settle_read_ms = began
     return True

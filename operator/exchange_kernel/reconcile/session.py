@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from exchange_kernel.api import SendPolicy, TradingMode
+from exchange_kernel.api import DesiredState, SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
@@ -35,6 +35,7 @@ from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.markets import MarketPublisher
 from exchange_kernel.reconcile.memory import Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
+from exchange_kernel.reconcile.readings import Readings
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
 from exchange_kernel.stores.port import AccountRecord, AccountStateStore, AccountStore, GroupStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
@@ -128,7 +129,7 @@ class AccountSession:
         self._state = AccountStatePublisher(self, states) if states is not None else None
         self._markets = MarketPublisher(self, markets) if markets is not None else None
         self.sweeper = Sweeper(self)
-        self.absence = AbsencePasses(self)
+        self.absence, self.readings = AbsencePasses(self), Readings()
         self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
         self.clock_offset_s = 0.0  # the venue's clock against our wall clock, where they differ by more than requests could explain
@@ -250,6 +251,9 @@ class AccountSession:
             ended_ms={number: found.ended_ms for number, found in known.items() if found.ended_ms is not None},
             settle_read_ms={number: found.settle_read_ms for number, found in known.items() if found.settle_read_ms is not None},
             missing={number: found.missing_ms for number, found in known.items() if found.missing_ms is not None},
+            not_found={number: found.not_found for number, found in known.items() if found.not_found is not None},
+            reading=frozenset(number for number, client_order_id in ids.items() if client_order_id in self.readings.under_way),
+            reads_in_vain={number: found.reads_in_vain for number, found in known.items() if found.reads_in_vain},
             group=group,
             exposure=self.risk.exposure(record, term.markets.get(record.spec.symbol)),
             holder=holder,
@@ -360,6 +364,7 @@ class AccountSession:
             term.started_ms = self.venue_ms()
             if not await self._fence(term):
                 return
+            self._wake_unwanted()
             problem = await self._admit(term)
             background.start(lambda: self.sweeper.read_stream(term))
             background.start(self.risk.know_limits)
@@ -385,6 +390,16 @@ class AccountSession:
             await term.over.wait()
             log.warning("account session over", account=self.account.name, reason=term.why)
             self._tell(Event(WARNING, SESSION_LOST, term.why))
+
+    def _wake_unwanted(self) -> None:
+        """9: wake what its user wants gone. Its cancel needs the Lease and no reading, so it does not wait for the first sweep."""
+        account = self.account
+        groups = self.groups.of_account(account.namespace, account.name) if self.groups is not None else ()
+        gone = {group.uid for group in groups if group.deleting or group.spec.desired_state is DesiredState.CANCELED}
+        for record in self.store.of_account(account.namespace, account.name):
+            unwanted = record.deleting or record.spec.desired_state is DesiredState.CANCELED
+            if not record.finished and (unwanted or (record.spec.group_ref is not None and record.spec.group_ref.uid in gone)):
+                self.wake(record.uid)
 
     async def _admit(self, term: Term) -> NotConnectable | None:
         problem = await admit(self.accounts, self.account, term.fingerprint)
@@ -438,6 +453,7 @@ class AccountSession:
     async def _close(self, term: Term) -> None:
         self.end_term("closed")
         self.absence.close()
+        self.readings.close()
         self.term = None
         self.report(replace(self.health, synced=False, stream_live=False))
         if self._under_way:
@@ -463,8 +479,12 @@ class AccountSession:
             self._state.look()
 
     async def rested(self) -> None:
-        """Return when no intent or group of the account is being reconciled, of those that were when this was called."""
-        if self._rested is not None:
+        """Return when no intent or group of the account is being reconciled or read, of those that were when this was called."""
+        if self._rested is None:
+            return
+        await self._rested()
+        if under_way := list(self.readings.under_way.values()):
+            await asyncio.wait(under_way)
             await self._rested()
 
     def report(self, health: Health) -> None:

@@ -215,7 +215,8 @@ def begin_cancel(session: AccountSession, record: OrderRecord, client_order_id: 
     if term is None or exchange is None:
         return None
     ref = _ref(session, record, client_order_id)
-    session.memory.cancelling(client_order_id, in_flight=True, asked_ms=session.venue_ms())
+    tries = session.memory.of(client_order_id).cancel.tries + 1
+    session.memory.cancelling(client_order_id, in_flight=True, asked_ms=session.venue_ms(), tries=tries)
 
     async def cancel_and_remember() -> None:
         _remember_cancel(session, client_order_id, await cancel_ref(session, term, ref))

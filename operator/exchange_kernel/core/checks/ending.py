@@ -9,10 +9,10 @@ from exchange_kernel.core.actions import Cancel, Decision, Delete, Lookup, Relea
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.checks.belonging import release
 from exchange_kernel.core.checks.changing import replace_in_one_request
-from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, ask_at, due
+from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, ask_at, cancel_retry_ms, due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import OrderRecord
-from exchange_kernel.core.sending import CancelRecord
+from exchange_kernel.core.sending import CancelRecord, SendStage
 
 
 def already_finished(facts: Facts) -> Decision | None:
@@ -58,24 +58,67 @@ def leave_alone_if_orphaned(facts: Facts) -> Decision | None:
 
 
 def cancel_if_unwanted(facts: Facts) -> Decision | None:
-    """9: never blocked by suspend, trading mode, risk or policies. An order that replaces another unwants it too (10)."""
+    """9: cancel what may exist, before anything that explains, refreshes or settles.
+
+    Never blocked by suspend, trading mode, risk or policies, nor by a reading under way. An order that replaces another unwants it too (10).
+    """
+    if not facts.adopted or (facts.order.deleting and facts.spec.deletion_policy is DeletionPolicy.ORPHAN):
+        return None
+    return _cancel(facts) or _cancel_unsettled(facts)
+
+
+def cancel_or_wait(facts: Facts) -> Decision | None:
+    """9, 10: cancel what a key found, and say of what is being cancelled that it is."""
+    if (cancel := _cancel(facts)) is not None:
+        return cancel
     for number in facts.numbers:
-        superseded = number < facts.numbers[-1]
-        if not facts.live(number) or not (facts.unwanted or superseded):
-            continue
-        operation = "Replacing" if superseded and not facts.unwanted else "Canceling"
+        if _to_be_cancelled(facts, number):
+            record, operation = facts.seen.cancels.get(number, CancelRecord()), _operation(facts, number)
+            if record.in_flight:
+                return Decision(operation=operation)
+            waiting = Waiting("CancelRefused", f"The exchange refused the cancel: {record.refusal}.") if record.refusal else None
+            return Decision(operation=operation, waiting=waiting, again_ms=CANCEL_RETRY_MS)
+    return None
+
+
+def _cancel(facts: Facts) -> Decision | None:
+    """The next request that ends an order known to be live, if one is due."""
+    for number in facts.numbers:
         record = facts.seen.cancels.get(number, CancelRecord())
-        if record.in_flight:
-            return Decision(operation=operation)
-        if record.unknown and (facts.seen.looked_up_ms.get(number) or 0) <= (record.asked_ms or 0):
+        if not _to_be_cancelled(facts, number) or record.in_flight:
+            continue
+        operation, reading = _operation(facts, number), number in facts.seen.reading
+        if record.unknown and not reading and (facts.seen.looked_up_ms.get(number) or 0) <= (record.asked_ms or 0):
             return Decision(Lookup(number), operation=operation)
         if (replaced := replace_in_one_request(facts, number)) is not None:
             return replaced
-        if due(record.asked_ms, facts.now.venue_ms, CANCEL_RETRY_MS):
+        if due(record.asked_ms, facts.now.venue_ms, cancel_retry_ms(facts, number)):
             return Decision(Cancel(number), operation=operation)
-        waiting = Waiting("CancelRefused", f"The exchange refused the cancel: {record.refusal}.") if record.refusal else None
-        return Decision(operation=operation, waiting=waiting, again_ms=CANCEL_RETRY_MS)
     return None
+
+
+def _cancel_unsettled(facts: Facts) -> Decision | None:
+    """9: a cancel of a send whose outcome no reading has told yet. It proves nothing: the order is looked up all the same."""
+    if not facts.unwanted or facts.never_sent:
+        return None
+    for number in facts.numbers or [1]:
+        send, record = facts.send(number), facts.seen.cancels.get(number, CancelRecord())
+        looked = number in facts.seen.reading or number in facts.seen.looked_up_ms  # most are found by the first look, and are settled then
+        if facts.settled(number) or record.in_flight or not looked or not facts.can_be_named(number):
+            continue
+        if send is not None and send.stage is SendStage.IN_FLIGHT:
+            continue
+        if due(record.asked_ms, facts.now.venue_ms, cancel_retry_ms(facts, number)):
+            return Decision(Cancel(number))
+    return None
+
+
+def _to_be_cancelled(facts: Facts, number: int) -> bool:
+    return facts.live(number) and (facts.unwanted or number < facts.numbers[-1])
+
+
+def _operation(facts: Facts, number: int) -> str:
+    return "Replacing" if number < facts.numbers[-1] and not facts.unwanted else "Canceling"
 
 
 def finish_when_settled(facts: Facts) -> Decision | None:

@@ -68,7 +68,7 @@ def _ask(number: int, at_ms: int, now_ms: int, waiting: Waiting | None = None) -
 def explain_fills(facts: Facts) -> Decision | None:
     """8: what the venue's total says beyond our trades is fetched, before any terminal word is believed and while the order lives."""
     for number in facts.numbers:
-        if facts.filled(number).unexplained > 0 and settle_due(facts, number):
+        if facts.filled(number).unexplained > 0 and number not in facts.seen.reading and settle_due(facts, number):
             return Decision(Settle(number))
     return None
 

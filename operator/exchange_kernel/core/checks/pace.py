@@ -5,7 +5,8 @@ from __future__ import annotations
 from exchange_kernel.core.facts import Facts
 
 RETRY_MS = 1_000  # between repeated questions about one order
-CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order
+CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order: after some tries ever longer, up to BACKED_OFF_MS
+CANCELS_IN_STEP = 4  # so many cancels are asked CANCEL_RETRY_MS apart
 BACKED_OFF_MS = 16_000  # between questions about one order that were in vain for long
 FUNDS_FREE_MS = 500  # before a replacement is offered again, doubled each time
 
@@ -31,5 +32,16 @@ def ask_at(facts: Facts, number: int, since_ms: int) -> int:
 
 
 def settle_due(facts: Facts, number: int) -> bool:
-    now_ms = facts.now.venue_ms
-    return due(facts.seen.settle_read_ms.get(number), now_ms) and due(facts.seen.looked_up_ms.get(number), now_ms)
+    """Return whether to read the order and its trades again: ever later, the more readings explained nothing."""
+    asked_ms = [ms for ms in (facts.seen.settle_read_ms.get(number), facts.seen.looked_up_ms.get(number)) if ms is not None]
+    if not asked_ms or max(asked_ms) < facts.seen.account.answers_since_ms:
+        return True
+    return due(max(asked_ms), facts.now.venue_ms, min(BACKED_OFF_MS, RETRY_MS << min(facts.seen.reads_in_vain.get(number, 0), 4)))
+
+
+def cancel_retry_ms(facts: Facts, number: int) -> int:
+    """Return how long after the last cancel of this attempt the next one goes out (ms)."""
+    record = facts.seen.cancels.get(number)
+    if record is None or (record.asked_ms or 0) < facts.seen.account.answers_since_ms:
+        return 0
+    return min(BACKED_OFF_MS, CANCEL_RETRY_MS << min(max(0, record.tries - CANCELS_IN_STEP), 3))
