@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 SKEW_MS = 60_000  # how much earlier than the object's creation its order is looked for: clocks differ
 AT_ONCE = 8  # questions by id under way together
 APART_S = 1.0  # between the beginnings of two passes of one market
+GATHER_S = 0.01  # for how long a pass waits for others that ask in the same moment
 LISTED_MS = 24 * 3600 * 1000  # an older order is cheaper to ask for by id than to reach in a list
 
 
@@ -95,7 +96,7 @@ class AbsencePasses:
     async def _run(self, symbol: str) -> None:
         clock = self._session.clock
         while symbol in self._waiting:
-            await asyncio.sleep(max(0.0, self._next.get(symbol, 0.0) - clock.monotonic()))
+            await asyncio.sleep(max(GATHER_S, self._next.get(symbol, 0.0) - clock.monotonic()))
             members = self._waiting.pop(symbol, [])
             self._next[symbol] = clock.monotonic() + APART_S
             try:

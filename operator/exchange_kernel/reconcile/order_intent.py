@@ -140,20 +140,17 @@ class OrderIntentReconciler:
             case actions.Amend(number=number, request=request):
                 await submitter.amend(session, record, seen.ids[number], request, self.unchanged(record, session, request, first=False, changes=number))
             case actions.WriteAmend(number=number, request=request):
-                version = record.resource_version
-                if (step := await self._write(facts, decision)) is not Step.NEXT:
+                if (step := await self._write(facts, decision, ahead=True)) is not Step.NEXT:
                     return step
-                current = self._store.get(record.uid)
-                if current is not None and current.resource_version != version:
+                if self._store.get(record.uid) is not None:
                     self._memory.of(seen.ids[number]).amend = SendRecord.of(SendStage.PREPARED, request)
             case actions.Cancel(number=number):
                 await submitter.cancel(session, record, seen.ids[number])
             case actions.WriteAhead(number=number, request=request):
-                version = record.resource_version
-                if (step := await self._write(facts, decision)) is Step.REST:
+                if (step := await self._write(facts, decision, ahead=True)) is not Step.NEXT:
                     return step
                 current = self._store.get(record.uid)
-                if current is not None and current.resource_version != version and current.attempt_of(seen.ids[number]) is not None:
+                if current is not None and current.attempt_of(seen.ids[number]) is not None:
                     known = self._memory.of(seen.ids[number])
                     refusals = known.send.refusals if known.send is not None else 0
                     known.send = SendRecord.of(SendStage.PREPARED, request, refusals=refusals)
@@ -243,8 +240,11 @@ class OrderIntentReconciler:
 
     # ── Writing ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _write(self, facts: Facts, decision: Decision) -> Step:
-        """Write the status that follows from the decision, if it differs."""
+    async def _write(self, facts: Facts, decision: Decision, *, ahead: bool = False) -> Step:
+        """Write the status that follows from the decision, if it differs.
+
+        What is written `ahead` of a request is always written: an earlier write of it may have lost its answer, and this one's says that it stands.
+        """
         record = facts.order
         if record.finished:
             return Step.NEXT if decision.verdict is None else Step.REST
@@ -260,7 +260,7 @@ class OrderIntentReconciler:
             self._memory.forget_intent(record)
             self._asked.forget(record.uid)
             return Step.REST
-        if record.status == status:
+        if record.status == status and not ahead:
             return Step.NEXT
         return self._written(record, await self._store.write_status(record, status))
 
