@@ -88,7 +88,7 @@ def _cancel(facts: Facts) -> Decision | None:
         if not _to_be_cancelled(facts, number) or record.in_flight:
             continue
         operation, reading = _operation(facts, number), number in facts.seen.reading
-        if record.unknown and not reading and (facts.seen.looked_up_ms.get(number) or 0) <= (record.asked_ms or 0):
+        if record.unknown and not reading and (facts.seen.looked_up_ms.get(number) or 0) < (record.asked_ms or 0):
             return Decision(Lookup(number), operation=operation)
         if (replaced := replace_in_one_request(facts, number)) is not None:
             return replaced
