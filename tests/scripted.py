@@ -78,6 +78,7 @@ class ScriptedExchange:
         self.reachable = True
         self.readable = True                              # whether readings are answered; sends and cancels are, while it is `reachable`
         self.reads_take_s = 0.0
+        self.forgotten: set[str] = set()                  # exchange order ids that no reading shows any more
         self.unlisted: set[str] = set()                   # exchange order ids that no list of open orders shows
         self.lost_trades: set[str] = set()                # trade ids that no reading tells
         self.secret = self.opened_with = "keys"
@@ -158,7 +159,8 @@ class ScriptedExchange:
         return [order for order in self.orders_by_id.values() if order.client_order_id == client_order_id]
 
     def _shown(self) -> list[ExchangeOrder]:
-        return [order for order in self.orders_by_id.values() if order.created_time_ms + self.visibility_ms <= self.now_ms()]
+        return [order for order in self.orders_by_id.values()
+                if order.created_time_ms + self.visibility_ms <= self.now_ms() and order.exchange_order_id not in self.forgotten]
 
     # ── The port ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from exchange_kernel.api import AmendQuantity, ReplaceKind
+from exchange_kernel.api import AmendQuantity, OrderIntentStatus, ReplaceKind
 from exchange_kernel.core.answers import Accepted, Duplicate, OrderStatus, Replaced, Unknown
+from exchange_kernel.core.identity import order_id
 from tests.builders import a_spec, a_venue
-from tests.scripted import World
+from tests.scripted import OWNER, World
 
 Step = Callable[[World], None]
 
@@ -128,6 +130,63 @@ def replaces(reply=None) -> Step:
     return step
 
 
+def fills_one_by_one(number: int, *, lost: int) -> Step:
+    """So many executions of a hundredth each, of which one is told to nobody until `found`."""
+
+    def step(world: World) -> None:
+        world.exchange.lost_trades.add(str(100 + lost))
+        for _ in range(number):
+            fill("0.01", tell=False)(world)
+
+    return step
+
+
+def found(world: World) -> None:
+    world.exchange.lost_trades.clear()
+
+
+def readings(*, answered: bool = True, take_s: float = 0.0) -> Step:
+    """How readings go; sends and cancels are not touched by it."""
+
+    def step(world: World) -> None:
+        world.exchange.readable, world.exchange.reads_take_s = answered, take_s
+
+    return step
+
+
+def wipe(world: World) -> None:
+    """Somebody writes an empty status over ours."""
+    if (record := world.store.get("a")) is not None:
+        world.store._put(replace(record, status=OrderIntentStatus(), resource_version=world.store._next()))
+
+
+def keep(world: World) -> None:
+    """A backup is made of the status."""
+    world.backup = world.store.get("a").status
+
+
+def restore(world: World) -> None:
+    """The backup is written over what there is by now."""
+    if (record := world.store.get("a")) is not None:
+        world.store._put(replace(record, status=world.backup, resource_version=world.store._next()))
+
+
+def forget(world: World) -> None:
+    """All orders end, long enough ago that the exchange shows them no more."""
+    for order in list(world.exchange.orders_by_id.values()):
+        ended = order if order.status.ended else replace(order, status=OrderStatus.CANCELED)
+        world.exchange.orders_by_id[order.exchange_order_id] = ended
+        world.exchange.forgotten.add(order.exchange_order_id)
+
+
+def remembers_for(seconds: int) -> Step:
+    return lambda world: setattr(world.exchange, "capabilities", a_venue(retention_ms=seconds * 1000))
+
+
+def told_by_a_person(outcome: str) -> Step:
+    return lambda world: world.store.annotate("a", json.dumps({"clientOrderId": order_id(OWNER, uid="a", attempt=1), "outcome": outcome}))
+
+
 WRITE_AHEAD = {"sendPolicy": "WriteAhead"}
 KEYED = {"idempotencyKey": "entry-7", "submitDeadlineTime": "2027-06-01T00:00:00Z"}
 
@@ -169,5 +228,12 @@ SCENARIOS = (
     Scenario("an immediate order with a remainder", ((10, create(timeInForce="IOC")),), prepare=takes_a_part("0.4")),
     Scenario("deleted past its finalizer", ((10, create()), (20, fill("0.3")), (30, force_delete)), account={"orphanPolicy": "Cancel"}),
     Scenario("a key's object deleted and made again", ((10, create(**KEYED, deletionPolicy="Orphan")), (30, fill("0.4")), (40, force_delete), (41, create_anew(**KEYED)), (70, fill("1")))),
+    Scenario("twenty-five executions and one that is told late", ((10, create()), (20, fills_one_by_one(25, lost=3)), (40, found), (50, fill("1")))),
+    Scenario("cancel while readings fail", ((10, create()), (20, fill("0.2", tell=False)), (25, readings(answered=False)), (30, edit(desiredState="Canceled")), (60, readings()))),
+    Scenario("delete while readings hang", ((10, create()), (20, fill("0.2", tell=False)), (25, readings(take_s=8)), (30, delete), (60, readings()))),
+    Scenario("a status that is wiped", ((10, create()), (20, fill("0.2")), (30, edit(price="49000")), (40, wipe), (60, fill("1")))),
+    Scenario("a status that is restored two replacements late", ((10, create()), (20, keep), (30, edit(price="49000")), (40, edit(price="48000")), (55, restore), (75, fill("1")))),
+    Scenario("a status that is restored, and a change after it", ((10, create()), (20, keep), (30, edit(price="49000")), (45, restore), (46, edit(price="48000")), (75, fill("1")))),
+    Scenario("an order that the exchange forgot", ((10, create()), (30, forget), (90, told_by_a_person("Canceled"))), prepare=remembers_for(15)),
     Scenario("refused", ((10, create(quantity="2000")),), target="2000"),
 )

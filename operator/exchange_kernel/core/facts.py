@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import cached_property
 
-from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState
+from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState, LookupAuthority
 from exchange_kernel.core import absence, fills, resolution
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.market_rules import TRIGGERED, request_for
@@ -16,6 +16,7 @@ from exchange_kernel.core.risk import Proposal, Refusal, refused
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
 
+FORGOTTEN_AFTER_MS = 5_000  # apart are two answers by which the exchange does not know a live order any more
 REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
 
 
@@ -29,7 +30,11 @@ class Facts:
         self._wanted: dict[int, OrderRequest | None] = {}
         # A later attempt of an earlier object with the same key that was proved absent is none of ours.
         sent = {number for number, send in seen.sends.items() if number == 1 or send.stage is not SendStage.ABSENT}
-        self.numbers = sorted({*self._recorded, *sent, *seen.orders})
+        numbers = {*self._recorded, *sent, *seen.orders}
+        if numbers:
+            # An attempt was made after each of those before it, whatever status has of them by now (a restored or wiped one).
+            numbers.update(range(min(self._recorded, default=1), max(numbers)))
+        self.numbers = sorted(numbers)
         if self.resolved_number is not None and self.resolved_number not in self.numbers:
             self.numbers = sorted({*self.numbers, self.resolved_number})
 
@@ -79,7 +84,11 @@ class Facts:
         if not isinstance(said, Resolution):
             return None
         number = next((number for number, client_order_id in self.seen.ids.items() if client_order_id == said.client_order_id), None)
-        if number is None or number in self.seen.orders or self.now.venue_ms < self.quiet_from(number):
+        if number is None or self.now.venue_ms < self.quiet_from(number):
+            return None
+        if self.forgotten(number):
+            return number
+        if number in self.seen.orders:
             return None
         send = self.send(number)
         if send is not None:
@@ -88,12 +97,55 @@ class Facts:
 
     @property
     def unproved_tail(self) -> int | None:
-        """2, 10: the attempt after the last, where the last was adopted by its key: an earlier object with this key may have replaced it. None once absent."""
-        if self.spec.idempotency_key is None or not self.numbers or self.nothing_at_exchange(last := self.numbers[-1]):
+        """2, 10: the attempt after the last, which may exist though status does not have it; None if it does not.
+
+        An inherited status may be older than the order, for it may have been restored or wiped. A key may have been another object's before.
+        """
+        if not self.numbers or self.nothing_at_exchange(last := self.numbers[-1]) or last == self.resolved_number:
             return None
-        recorded, after = self.recorded(last), self.send(last + 1)
-        written_here = recorded is not None and recorded.prepared_time is not None
-        return None if written_here or (after is not None and after.stage is SendStage.ABSENT) else last + 1
+        return last + 1 if (self.seen.inherited or self.adopting) and not self._tail_absent(last + 1) else None
+
+    def _tail_absent(self, number: int) -> bool:
+        """Whether an attempt that status does not have was looked for in vain.
+
+        The passes of rule 5 prove it where they can. Elsewhere one answer by id has to do: the attempt would have been written before it was sent, so
+        only a status that was restored can lack it, and what is open of it is found in the lists by its id.
+        """
+        send, venue = self.send(number), self.seen.account.capabilities
+        if (send is not None and send.stage is SendStage.ABSENT) or venue.lookup is LookupAuthority.NONE:
+            return True
+        if venue.proves_absence and not absence.beyond_retention(self.now.venue_ms, self.order.created_ms, venue):
+            return False
+        asked = self.seen.not_found.get(number)
+        return asked is not None and asked[1] >= self.quiet_from(number)
+
+    @property
+    def adopting(self) -> bool:
+        """2: whether the last attempt was found by its key, and never written ahead by this object: another may follow it."""
+        recorded = self.recorded(self.numbers[-1]) if self.numbers else None
+        return self.spec.idempotency_key is not None and (recorded is None or recorded.prepared_time is None)
+
+    def forgotten(self, number: int) -> bool:
+        """Whether the exchange does not know an order any more that we believe live, so that only a person can say what became of it.
+
+        Two answers by id say so, lookupDelay apart; or its market is gone, and with it every question about it.
+        """
+        found, account = self.seen.orders.get(number), self.seen.account
+        market_gone = self.seen.market is None and account.ready
+        if found is not None and found.status.ended:
+            whole = found.status is OrderStatus.FILLED and self._shown(number).unexplained == 0
+            return market_gone and not whole and not self._read_since_the_end(number)
+        missing = found is None and self.send(number) is None and self.recorded_stage(number) is AttemptStage.LIVE
+        if not (missing or (found is not None and number in self.seen.missing)):
+            return False
+        if market_gone:
+            return True
+        first, last = self.seen.not_found.get(number, (0, 0))
+        return last >= account.session_start_ms and last - first >= max(account.capabilities.lookup_delay_ms, FORGOTTEN_AFTER_MS)
+
+    def lost(self, number: int) -> bool:
+        """Whether an order is forgotten, and nobody has said yet what became of it."""
+        return number != self.resolved_number and self.forgotten(number)
 
     @property
     def anothers(self) -> bool:
@@ -130,10 +182,10 @@ class Facts:
 
     def nothing_at_exchange(self, number: int) -> bool:
         """Whether this attempt provably made no order."""
-        if number in self.seen.orders:
-            return False
         if (told := self._told(number)) is not None:
             return told.outcome == "Absent"
+        if number in self.seen.orders:
+            return False
         send = self.send(number)
         if send is not None:
             return send.stage in (SendStage.PREPARED, SendStage.NOT_SENT, SendStage.REFUSED, SendStage.ABSENT)
@@ -155,11 +207,11 @@ class Facts:
 
     def end_of(self, number: int) -> OrderStatus | None:
         """The venue's word of how this attempt's order ended; None while it lives or if there is none."""
+        if (told := self._told(number)) is not None:
+            return OrderStatus(told.outcome) if told.outcome != "Absent" else None
         if (found := self.seen.orders.get(number)) is not None:
             ended = found.status.ended and all(twin.status.ended for twin in self.seen.duplicates.get(number, ()))
             return found.status if ended else None
-        if (told := self._told(number)) is not None:
-            return OrderStatus(told.outcome) if told.outcome != "Absent" else None
         recorded = self.recorded(number)
         return OrderStatus(recorded.outcome) if recorded is not None and recorded.stage is AttemptStage.ENDED and recorded.outcome else None
 
@@ -173,10 +225,12 @@ class Facts:
         return self._filled[number]
 
     def _count(self, number: int) -> fills.Filled:
-        if (told := self._told(number)) is not None:
-            return fills.Filled(told.filled_quantity, multiply(told.filled_quantity, told.average), told.filled_quantity)
         seen = self._shown(number)
         recorded = self.recorded(number)
+        if (told := self._told(number)) is not None:
+            least = max(seen.quantity, (recorded.filled_quantity if recorded is not None else None) or ZERO)
+            if told.filled_quantity >= least:
+                return fills.Filled(told.filled_quantity, multiply(told.filled_quantity, told.average), told.filled_quantity)
         if recorded is None or recorded.filled_quantity is None:
             return seen
         # What was recorded is the least there is, but for what was taken back since.
@@ -188,7 +242,7 @@ class Facts:
 
     def shows_less(self, number: int) -> bool:
         """Whether the venue shows less filled than it once did, with no execution reported as taken back: ours stays (rule 8)."""
-        return number in self.seen.orders and self._shown(number).quantity < self.filled(number).quantity
+        return number in self.seen.orders and number != self.resolved_number and self._shown(number).quantity < self.filled(number).quantity
 
     def _shown(self, number: int) -> fills.Filled:
         """What the venue shows as filled under one attempt's id."""
@@ -231,6 +285,9 @@ class Facts:
         asked = self.quantity_of(number)
         if status is OrderStatus.FILLED and asked is not None and amount.quantity >= asked:
             return True  # whole: there is nothing left that could still fill
+        return self._read_since_the_end(number)
+
+    def _read_since_the_end(self, number: int) -> bool:
         read = self.seen.settle_read_ms.get(number)
         return read is not None and read >= self.settles_from(number)
 

@@ -37,6 +37,11 @@ class IllegalTransition(Exception):
 
 def advance(old: State, new: State, *, settled: bool) -> State:
     """The new state, if the table allows the step. `settled`: completionTime is written, after which nothing moves."""
-    if new is not old and (settled or new not in EDGES[old]):
+    if new is not old and (settled or not legal(old, new)):
         raise IllegalTransition(f"{old} → {new}" + (" after the end had settled" if settled else ""))
     return new
+
+
+def legal(old: State, new: State) -> bool:
+    """Return whether the table has the step, or none is made."""
+    return new is old or new in EDGES[old]

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from exchange_kernel.api import Attempt, OrderIntentSpec, OrderIntentStatus, TradingMode
+from exchange_kernel.api import Attempt, AttemptStage, OrderIntentSpec, OrderIntentStatus, TradingMode
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import ExchangeOrder, Trade
+from exchange_kernel.core.lifecycle import ENDED
 from exchange_kernel.core.risk import Exposure
 from exchange_kernel.core.sending import CancelRecord, SendRecord, Terms
 from exchange_kernel.core.venue import Capabilities, MarketRules
+
+#: Stages of an attempt that no settled end has.
+UNENDED = frozenset({AttemptStage.SENT, AttemptStage.LIVE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,10 @@ class OrderRecord:
 
     @property
     def finished(self) -> bool:
-        return self.status.completion_time is not None
+        """Whether its settled end is written. A completionTime beside what has not ended is another hand's, and counts for nothing."""
+        if self.status.completion_time is None:
+            return False
+        return self.status.state in ENDED and all(attempt.stage not in UNENDED for attempt in self.status.attempts)
 
     @property
     def suspended(self) -> bool:
@@ -88,6 +95,7 @@ class Seen:
     account: AccountFacts
     market: MarketRules | None
     ids: Mapping[int, str]  # the client order id of each attempt, and of the next
+    inherited: bool = False  # this session neither saw it being created nor sent its last attempt: status may be older than the order
     sends: Mapping[int, SendRecord] = field(default_factory=dict)
     orders: Mapping[int, ExchangeOrder] = field(default_factory=dict)
     duplicates: Mapping[int, tuple[ExchangeOrder, ...]] = field(default_factory=dict)  # further orders under the id of an attempt

@@ -10,6 +10,8 @@ from exchange_kernel.core.claims import own_id
 from exchange_kernel.core.identity import CODECS, is_ours, keyed_order_id
 from exchange_kernel.core.order import OrderRecord
 
+REACH = 32  # so many attempts beyond those in status are thought of
+
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
@@ -35,21 +37,32 @@ def explain(client_order_ids: Collection[str], records: Iterable[OrderRecord], o
     if not client_order_ids:
         return found
     for record in records:
-        for client_order_id in _ids_of(record, owner, fingerprint) & set(client_order_ids):
+        last = max((attempt.number for attempt in record.attempts), default=0)
+        ids = {attempt.client_order_id for attempt in record.attempts}.union(*(_made(record, number, owner, fingerprint) for number in range(1, last + 2)))
+        for client_order_id in ids & set(client_order_ids):
             if client_order_id not in found or found[client_order_id].finished:
                 found[client_order_id] = record
     return found
 
 
-def _ids_of(record: OrderRecord, owner: str, fingerprint: str) -> set[str]:
-    ids = {attempt.client_order_id for attempt in record.attempts}
-    last = max((attempt.number for attempt in record.attempts), default=0)
-    for number in range(1, last + 2):
-        made = [own_id(record, owner, number)]
-        if (key := record.spec.idempotency_key) is not None:
-            made.append(keyed_order_id(owner, fingerprint=fingerprint, namespace=record.namespace, key=key, attempt=number))
-        ids.update(encode(one) for one in made for encode in CODECS.values())
-    return ids
+def attempt_of(order: ExchangeOrder, records: Iterable[OrderRecord], owner: str, fingerprint: str) -> tuple[OrderRecord, int] | None:
+    """The unfinished intent, and the number, of which an order is an attempt far beyond those that status has: it was restored or wiped."""
+    for record in records:
+        if record.finished or (record.spec.symbol, record.spec.side) != (order.symbol, order.side):
+            continue
+        last = max((attempt.number for attempt in record.attempts), default=0)
+        for number in range(last + 2, last + REACH):
+            if order.client_order_id in _made(record, number, owner, fingerprint):
+                return record, number
+    return None
+
+
+def _made(record: OrderRecord, number: int, owner: str, fingerprint: str) -> set[str]:
+    """The ids that an intent makes for one attempt, in any encoding ever shipped."""
+    made = [own_id(record, owner, number)]
+    if (key := record.spec.idempotency_key) is not None:
+        made.append(keyed_order_id(owner, fingerprint=fingerprint, namespace=record.namespace, key=key, attempt=number))
+    return {encode(one) for one in made for encode in CODECS.values()}
 
 
 def confirm(

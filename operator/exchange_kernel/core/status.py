@@ -27,7 +27,7 @@ from exchange_kernel.core.checks.ending import ended_by_exchange
 from exchange_kernel.core.conditions import Outlook, conditions
 from exchange_kernel.core.deadline import suspended_ms
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.lifecycle import advance
+from exchange_kernel.core.lifecycle import advance, legal
 from exchange_kernel.core.money import ZERO, add, average_price, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.sending import SendStage, Terms
@@ -60,7 +60,10 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
     entries, fee_totals = _fills(facts, attempts)
     verdict = decision.verdict
     suspension = _suspension(order, now)
-    state = advance(old.state, verdict.state if verdict is not None else _state(facts, ahead, filled_quantity), settled=order.finished)
+    state = verdict.state if verdict is not None else _state(facts, ahead, filled_quantity)
+    if order.finished or legal(old.state, state):
+        advance(old.state, state, settled=order.finished)
+    # Else another hand wrote the old state (or a bug of ours did, which the writer counts): what is known of the order stands, wherever it comes from.
     at = _time(now.wall_ms)
     current = _current(attempts)
     live = next((seen.orders[number] for number in reversed(numbers) if number in seen.orders), None)
@@ -92,7 +95,7 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
         suspend_time=suspension[0],
         suspended_seconds=suspension[1],
         reconciled_token=old.reconciled_token,
-        completion_time=old.completion_time or (at if verdict is not None else None),
+        completion_time=old.completion_time if order.finished else at if verdict is not None else None,
         conditions=conditions(outlook, old.conditions, at),
     )
 
@@ -188,6 +191,8 @@ def _stage(facts: Facts, number: int, ahead: WriteAhead | None) -> tuple[Attempt
 
 def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> OrderState:
     """The state that the facts give, without a settled end. It follows the newest attempt that counts."""
+    if any(facts.lost(number) for number in facts.numbers):
+        return OrderState.UNKNOWN
     for number in facts.numbers:
         if not facts.settled(number):
             send = facts.send(number)

@@ -49,6 +49,7 @@ class Memory:
         self._uid_of: dict[str, str] = {}  # client order id → intent
         self._account_of: dict[str, str] = {}  # client order id → ExchangeAccount
         self._client_id_of: dict[str, str] = {}  # exchange order id → client order id
+        self._beyond: dict[str, int] = {}  # by intent: its newest attempt that was seen at the exchange, where its status lacks it
         self.let_go = LetGo()
         self._untold: list[UnattributedFill] = []
         self._filled: dict[str, dict[tuple[str, str], Decimal]] = {}  # by account, then by symbol and side: all that it was told of while it ran
@@ -73,6 +74,14 @@ class Memory:
         self._uid_of[client_order_id], self._account_of[client_order_id] = uid, account
         self.let_go.take_back(client_order_id)
 
+    def reaches(self, uid: str, number: int) -> None:
+        """Note that an order of this attempt was seen, of which the intent's status knows nothing."""
+        self._beyond[uid] = max(number, self._beyond.get(uid, 0))
+
+    def reach_of(self, uid: str) -> int:
+        """The newest attempt noted so; 0 if there is none."""
+        return self._beyond.get(uid, 0)
+
     def uid_of(self, client_order_id: str) -> str | None:
         return self._uid_of.get(client_order_id)
 
@@ -82,6 +91,7 @@ class Memory:
 
     def forget_intent(self, record: OrderRecord) -> None:
         """All of one intent that is let go. What its status does not tell of its fills, and what fills from now on, is unattributed (H20)."""
+        self._beyond.pop(record.uid, None)
         for client_order_id in [bound for bound, intent in self._uid_of.items() if intent == record.uid]:
             account = self._account_of.pop(client_order_id)
             self._uid_of.pop(client_order_id)

@@ -18,6 +18,7 @@ from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.events import of_order
 from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.lifecycle import legal
 from exchange_kernel.core.order import Membership, OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
 from exchange_kernel.core.status import project, unaccounted
@@ -262,6 +263,9 @@ class OrderIntentReconciler:
             return Step.REST
         if record.status == status and not ahead:
             return Step.NEXT
+        if not legal(record.status.state, status.state):
+            metrics.ILLEGAL_TRANSITIONS.inc()
+            log.error("a state was written that no step of ours leads from", intent=record.uid, was=str(record.status.state), now=str(status.state))
         return self._written(record, await self._store.write_status(record, status))
 
     def _written(self, record: OrderRecord, outcome: WriteOutcome) -> Step:

@@ -233,8 +233,12 @@ class AccountSession:
             if (found := self.memory.peek(client_order_id)) is not None:
                 known[number] = found
         created = self.store.created_version(record.uid)
+        new = (created is not None and created > term.fence) or self._without_recovery
+        last = known.get(max((attempt.number for attempt in record.attempts), default=1))
+        sent_now = last is not None and last.send is not None and (last.send.tried_ms or 0) >= term.started_ms
         return Seen(
-            new=(created is not None and created > term.fence) or self._without_recovery,
+            new=new,
+            inherited=not new and not sent_now,
             account=self._facts(term),
             market=term.markets.get(record.spec.symbol),
             ids=ids,
@@ -262,11 +266,12 @@ class AccountSession:
     def _ids(self, record: OrderRecord, term: Term) -> dict[int, str]:
         """The id of every recorded attempt and of the next, and on while an order is known there: an earlier object with the same key may have made it."""
         ids = {attempt.number: attempt.client_order_id for attempt in record.attempts} or {1: self.client_order_id(record, 1, term)}
+        reach = self.memory.reach_of(record.uid)
         while True:
             number = max(ids) + 1
             ids[number] = self.client_order_id(record, number, term)
             found = self.memory.peek(ids[number])
-            if found is None or found.order is None:
+            if number > reach and (found is None or found.order is None):
                 return ids
 
     def _holder(self, record: OrderRecord) -> str | None:

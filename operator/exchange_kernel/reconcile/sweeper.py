@@ -103,6 +103,8 @@ class Sweeper:
             return False
         lists = [snapshot for snapshot in snapshots if not isinstance(snapshot, Unavailable)]
         records = [record for snapshot in lists for record in snapshot.records]
+        for order in listing.items:
+            session.memory.revive(order, began, term.exchange.capabilities.lookup_delay_ms)
         self._take_in(term, [OrderUpdate(order) for order in listing.items], records, began)
         mine = [record for record in records if (record.namespace, record.spec.account_ref.name) == (session.account.namespace, session.account.name)]
         if listing.complete:
@@ -175,7 +177,13 @@ class Sweeper:
         session, memory = self._session, self._session.memory
         ours = [update for update in updates if is_ours(update.order.client_order_id, session.owner)]
         unplaced = {update.order.client_order_id for update in ours if not self._placed(update.order.client_order_id)}
+        records = list(records) if unplaced else ()
         explained = orphans.explain(unplaced, records, session.owner, term.fingerprint)
+        for order in (update.order for update in ours if update.order.client_order_id in unplaced - set(explained)):
+            if (found := orphans.attempt_of(order, records, session.owner, term.fingerprint)) is not None:
+                explained[order.client_order_id], number = found
+                memory.reaches(explained[order.client_order_id].uid, number)
+                memory.bind(order.client_order_id, explained[order.client_order_id].uid, session.account.uid)
         for update in ours:
             client_order_id = update.order.client_order_id
             if client_order_id in unplaced:

@@ -17,6 +17,7 @@ SUBMIT_SECONDS = Histogram(
 )
 ACCOUNT_READY = Gauge("exchange_kernel_account_ready", "1 while the account is held, fenced and swept.", ["account"])
 RESTLESS_RECONCILES = Counter("exchange_kernel_restless_reconciles", "Reconcile calls that were given up after too many steps: always a bug.")
+ILLEGAL_TRANSITIONS = Counter("exchange_kernel_illegal_transitions", "States overwritten that no step of ours leads from: written by another hand, or a bug.")
 UNKNOWN_ORDERS = Gauge("exchange_kernel_unknown_orders", "Intents whose outcome is not known now.")
 GROUP_VIOLATIONS = Counter("exchange_kernel_group_violations", "Groups of which several orders filled where one was to cancel the others.")
 UNPROTECTED_GROUPS = Gauge("exchange_kernel_unprotected_groups", "Groups with a position and no working stop.")

@@ -12,7 +12,7 @@ from exchange_kernel.core.orphans import confirm, explain, sort
 from tests.builders import T0, a_report, a_spec, an_attempt, an_order, when
 
 OWNER, KEY = "aaaaaa", {"idempotencyKey": "entry", "submitDeadlineTime": "2027-06-01T00:00:00Z"}
-FINISHED = {"completionTime": when(T0).isoformat()}
+FINISHED = {"completionTime": when(T0).isoformat(), "state": "Canceled"}
 
 
 def own(attempt: int, uid: str = "uid-1") -> str:

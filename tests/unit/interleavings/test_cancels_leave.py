@@ -14,7 +14,7 @@ from tests.unit.interleavings.stories import condition, finished, live, open_ord
 
 READINGS = {
     "slow": lambda venue: setattr(venue, "reads_take_s", 1.1),
-    "hanging": lambda venue: setattr(venue, "reads_take_s", 600.0),
+    "hanging": lambda venue: setattr(venue, "reads_take_s", 30.0),
     "failing": lambda venue: setattr(venue, "readable", False),
 }
 WISHES = {

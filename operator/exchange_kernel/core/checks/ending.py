@@ -9,6 +9,7 @@ from exchange_kernel.core.actions import Cancel, Decision, Delete, Lookup, Relea
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.checks.belonging import release
 from exchange_kernel.core.checks.changing import replace_in_one_request
+from exchange_kernel.core.checks.finding import prove_the_tail
 from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, ask_at, cancel_retry_ms, due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import OrderRecord
@@ -134,12 +135,14 @@ def finish_when_settled(facts: Facts) -> Decision | None:
             if facts.now.venue_ms >= read_at:
                 return Decision(Settle(number), operation=facts.operation)
             return Decision(operation=facts.operation, again_ms=read_at - facts.now.venue_ms)
+    if (tail := prove_the_tail(facts)) is not None:
+        return tail
     last = facts.numbers[-1]
     remaining = facts.remaining()
     status = facts.end_of(last)
-    if status is OrderStatus.FILLED and (remaining is None or remaining <= 0 or _only_dust(facts, remaining)):
+    if status is OrderStatus.FILLED and (remaining is None or remaining <= 0):
         return Decision(verdict=_filled(facts))
-    if remaining is not None and remaining <= 0:
+    if remaining is not None and (remaining <= 0 or _only_dust(facts, remaining)):
         return Decision(verdict=_filled(facts))
     if facts.unwanted:
         return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled as asked."))
@@ -162,9 +165,10 @@ def finish_when_settled(facts: Facts) -> Decision | None:
 
 
 def _only_dust(facts: Facts, remaining: Decimal) -> bool:
-    """Whether what is left can't be ordered: less than one step of the market."""
-    step = facts.seen.market.quantity_step if facts.seen.market is not None else None
-    return step is not None and remaining < step
+    """Whether what is left after fills can't be ordered: less than one step of the market."""
+    market = facts.seen.market
+    step = market.quantity_step if market is not None else facts.order.status.market.quantity_step if facts.order.status.market is not None else None
+    return step is not None and remaining < step and facts.filled_total() > 0
 
 
 def _filled(facts: Facts) -> Verdict:

@@ -9,6 +9,14 @@ from exchange_kernel.core.checks.pace import ask_at, due, settle_due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.sending import SendRecord, SendStage
 
+FORGOTTEN_EVERY_MS = 60_000
+FORGOTTEN = Waiting(
+    "OutcomeUnknown",
+    "The exchange does not know this order any more: find in the account's records there what became of it, and say so with `kubectl exchange resolve`.",
+    person=True,
+)
+TAIL = Waiting("Settling", "Whether a later order of this intent is at the exchange is being looked up.")
+
 
 def settle_first(facts: Facts) -> Decision | None:
     """3: an order that is neither unsent nor recorded is looked up, and nothing else is done to it until it is Found or ProvenAbsent."""
@@ -21,9 +29,17 @@ def settle_first(facts: Facts) -> Decision | None:
         if send is not None and send.stage is SendStage.IN_FLIGHT:
             return Decision()  # its answer wakes us
         return _locate(facts, number, send)
-    if (tail := facts.unproved_tail) is not None:
+    return prove_the_tail(facts) if facts.adopting else None
+
+
+def prove_the_tail(facts: Facts) -> Decision | None:
+    """2, 10: before an end, and before another attempt, look for one that status does not have."""
+    if (tail := facts.unproved_tail) is None:
+        return None
+    venue = facts.seen.account.capabilities
+    if venue.proves_absence and not absence.beyond_retention(facts.now.venue_ms, facts.order.created_ms, venue):
         return _locate(facts, tail, None)
-    return None
+    return _ask(tail, ask_at(facts, tail, facts.quiet_from(tail)), facts.now.venue_ms, TAIL)
 
 
 def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
@@ -76,6 +92,13 @@ def explain_fills(facts: Facts) -> Decision | None:
 def refresh_unseen(facts: Facts) -> Decision | None:
     """8, 12: an order believed live that this session has not seen, or a complete list did not have, may have ended: ask for it."""
     for number in facts.numbers:
+        if number == facts.resolved_number:
+            continue
+        if facts.lost(number):
+            asked_ms = facts.seen.looked_up_ms.get(number)
+            if due(asked_ms, facts.now.venue_ms, FORGOTTEN_EVERY_MS):
+                return Decision(Lookup(number), waiting=FORGOTTEN, operation=facts.operation)
+            return Decision(waiting=FORGOTTEN, operation=facts.operation, again_ms=FORGOTTEN_EVERY_MS)
         unseen = facts.recorded_stage(number) is AttemptStage.LIVE and number not in facts.seen.orders
         if unseen or number in facts.seen.missing:
             unknown_since_ms = facts.seen.missing.get(number, facts.seen.account.session_start_ms)
