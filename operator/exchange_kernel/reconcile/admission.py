@@ -40,7 +40,11 @@ def refused_by(account: AccountRecord, others: Iterable[AccountRecord]) -> Accou
 
 def same_account(account: AccountRecord, others: Iterable[AccountRecord]) -> list[AccountRecord]:
     """The other objects that are on the same account at the exchange, by the fingerprints in their status."""
-    return [other for other in others if other.uid != account.uid and account.status.fingerprint is not None and _identity(other) == _identity(account)]
+    fingerprint = account.status.fingerprint
+    if fingerprint is None:
+        return []
+    here = place_of(account, fingerprint)
+    return [other for other in others if other.uid != account.uid and place_of(other, other.status.fingerprint) == here]
 
 
 def another(rival: AccountRecord) -> NotConnectable:
@@ -51,11 +55,12 @@ def another(rival: AccountRecord) -> NotConnectable:
     return NotConnectable("Ready", "AnotherExchangeAccount", message)
 
 
-def _identity(account: AccountRecord) -> tuple[object, ...]:
+def place_of(account: AccountRecord, fingerprint: str | None) -> tuple[object, ...]:
+    """Which account at which exchange an object is on, and which of its markets it trades: what one object at a time may act for."""
     # Each simulated exchange numbers its accounts from one; a gateway in front of a real one does not make another exchange of it.
     spec = account.spec
-    place = spec.endpoint.rest if spec.environment is Environment.SIMULATED and spec.endpoint is not None else None
-    return (spec.exchange, spec.environment, spec.market_type, place, account.status.fingerprint)
+    where = spec.endpoint.rest if spec.environment is Environment.SIMULATED and spec.endpoint is not None else None
+    return (spec.exchange, spec.environment, spec.market_type, where, fingerprint)
 
 
 def _older(one: AccountRecord, other: AccountRecord) -> bool:

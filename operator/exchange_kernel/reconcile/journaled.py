@@ -15,7 +15,7 @@ from exchange_kernel.core.events import told_attempts
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.venue import Capabilities, GroupRequest, OrderRequest
 from exchange_kernel.exchanges.port import Clearance, Closed, Exchange, OrderRef
-from exchange_kernel.reconcile.memory import Memory
+from exchange_kernel.reconcile.memory import AccountMemory
 from exchange_kernel.reconcile.ports import EndLine, Journal
 from exchange_kernel.stores.port import IntentStore, WriteOutcome, Written
 
@@ -40,7 +40,7 @@ class _Noted:
 
 
 class _JournaledExchange:
-    def __init__(self, exchange: Exchange, journal: Journal, account: Facts, memory: Memory, store: IntentStore) -> None:
+    def __init__(self, exchange: Exchange, journal: Journal, account: Facts, memory: AccountMemory, store: IntentStore) -> None:
         self._exchange, self._journal, self._account, self._memory, self._store = exchange, journal, account, memory, store
 
     def __getattr__(self, name: str) -> Any:
@@ -147,7 +147,7 @@ def _identity(record: OrderRecord) -> Facts:
     return {"namespace": record.namespace, "name": record.name, "uid": record.uid, "generation": record.generation}
 
 
-def journaled_exchange(exchange: Exchange, journal: Journal, account: Facts, memory: Memory, store: IntentStore) -> Exchange:
+def journaled_exchange(exchange: Exchange, journal: Journal, account: Facts, memory: AccountMemory, store: IntentStore) -> Exchange:
     """`account`: its namespace, name and fingerprint. `memory` and `store` tell whose order a client order id is."""
     return cast(Exchange, _JournaledExchange(exchange, journal, account, memory, store))
 

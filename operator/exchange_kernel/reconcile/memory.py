@@ -1,12 +1,13 @@
 """What this process knows and no store does: send records, cancels, and the account's orders as its exchange has told them.
 
-Keyed by client order id or UID, never by name. Send records outlive the account session and end only with a definite outcome (rule 3). Orders that
-no intent follows any more are in `let_go.py`.
+Keyed by the account at the exchange with its market type, and there by client order id or UID, never by name: one id may name an order on each of two
+markets. Send records outlive the account session and its object, and end only with a definite outcome (rule 3). Orders that no intent follows any more
+are in `let_go.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -42,7 +43,31 @@ class OrderMemory:
 
 
 class Memory:
-    """All of it, for one process."""
+    """All of it, for one process: what each account's sessions remember, whichever of its objects they are of."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[Hashable, AccountMemory] = {}
+
+    def at(self, place: Hashable) -> AccountMemory:
+        """The memory of one account at its exchange (`admission.place_of`), which a recreated object goes on with."""
+        return self._accounts.setdefault(place, AccountMemory())
+
+    def sent_for(self, uid: str) -> bool:
+        """Whether anything was ever handed to an adapter for this intent and has not been forgotten."""
+        return any(memory.sent_for(uid) for memory in self._accounts.values())
+
+    def forget_intent(self, record: OrderRecord) -> None:
+        """All of one intent that is let go, wherever it is remembered."""
+        for memory in self._accounts.values():
+            memory.forget_intent(record)
+
+    def unsettled(self, account: str) -> bool:
+        """Whether something of this ExchangeAccount may be live: an order not seen ended, or a send of which the outcome is not known."""
+        return any(memory.unsettled(account) for memory in self._accounts.values())
+
+
+class AccountMemory:
+    """Of one account at its exchange. Two ExchangeAccount objects on it share what is remembered; each has the intents that are bound to it."""
 
     def __init__(self) -> None:
         self._orders: dict[str, OrderMemory] = {}

@@ -117,7 +117,7 @@ class OrderIntentReconciler:
         if record.finished or not record.attempts or record.status.operation is not None:
             return None
         client_order_id = record.attempts[-1].client_order_id
-        known, term, account = self._memory.peek(client_order_id), session.ours, record.status.account
+        known, term, account = session.memory.peek(client_order_id), session.ours, record.status.account
         if known is None or term is None or account is None or account.fingerprint != term.fingerprint:
             return None
         settled = not any(request is not None and request.open_ended for request in (known.send, known.amend))
@@ -144,7 +144,7 @@ class OrderIntentReconciler:
                 if (step := await self._write(facts, decision, ahead=True)) is not Step.NEXT:
                     return step
                 if self._store.get(record.uid) is not None:
-                    self._memory.of(seen.ids[number]).amend = SendRecord.of(SendStage.PREPARED, request)
+                    session.memory.of(seen.ids[number]).amend = SendRecord.of(SendStage.PREPARED, request)
             case actions.Cancel(number=number):
                 await submitter.cancel(session, record, seen.ids[number])
             case actions.WriteAhead(number=number, request=request):
@@ -152,7 +152,7 @@ class OrderIntentReconciler:
                     return step
                 current = self._store.get(record.uid)
                 if current is not None and current.attempt_of(seen.ids[number]) is not None:
-                    known = self._memory.of(seen.ids[number])
+                    known = session.memory.of(seen.ids[number])
                     refusals = known.send.refusals if known.send is not None else 0
                     known.send = SendRecord.of(SendStage.PREPARED, request, refusals=refusals)
             case actions.Lookup(number=number):

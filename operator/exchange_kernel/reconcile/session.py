@@ -25,7 +25,7 @@ from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
 from exchange_kernel.reconcile.account_state import AccountStatePublisher
-from exchange_kernel.reconcile.admission import admit
+from exchange_kernel.reconcile.admission import admit, place_of
 from exchange_kernel.reconcile.background import Background, either
 from exchange_kernel.reconcile.exposure import AccountRisk
 from exchange_kernel.reconcile.figures import Counters
@@ -33,7 +33,7 @@ from exchange_kernel.reconcile.holdings import Holdings
 from exchange_kernel.reconcile.journaled import journaled_exchange
 from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.markets import MarketPublisher
-from exchange_kernel.reconcile.memory import Memory, OrderMemory
+from exchange_kernel.reconcile.memory import AccountMemory, Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.readings import Readings
 from exchange_kernel.reconcile.sweeper import Census, Sweeper
@@ -117,7 +117,9 @@ class AccountSession:
         rested: Callable[[], Awaitable[None]] | None = None,
         without_recovery: bool = False,
     ) -> None:
-        self.account, self.store, self.memory, self.clock, self.owner, self.wake = account, store, memory, clock, owner, wake
+        self.account, self.store, self.clock, self.owner, self.wake = account, store, clock, owner, wake
+        self._memory = memory
+        self.memory = self._remembered(account.status.fingerprint)  # of the account at the exchange: a recreated object goes on with it
         self.accounts, self.groups, self._rested = accounts, groups, rested
         self._events, self._journal = events or NoEvents(), journal or NoJournal()
         self.health = Health()
@@ -350,7 +352,11 @@ class AccountSession:
         pinned = self.account.status.fingerprint
         if pinned and pinned != fingerprint:
             return ANOTHER_ACCOUNT
+        self.memory = self._remembered(fingerprint)
         return Term(journaled_exchange(exchange, self._journal, self._identity(fingerprint), self.memory, self.store), fingerprint, markets)
+
+    def _remembered(self, fingerprint: str | None) -> AccountMemory:
+        return self._memory.at(place_of(self.account, fingerprint)) if fingerprint is not None else AccountMemory()
 
     def _identity(self, fingerprint: str | None) -> dict[str, str | None]:
         """The account, for the journal."""
