@@ -105,7 +105,7 @@ class ScriptedExchange:
     # ── What happens at the venue ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fill(self, client_order_id: str, quantity: str, *, tell: bool = True) -> None:
-        order = next(order for order in self.orders_by_id.values() if order.client_order_id == client_order_id and not order.status.ended)
+        order = next(order for order in self.named(client_order_id) if not order.status.ended)
         trade = Trade(trade_id=str(101 + sum(map(len, self.trades_of.values()))), symbol=order.symbol, exchange_order_id=order.exchange_order_id,
                       quantity=Decimal(quantity), price=order.price or Decimal(50000), time_ms=self.now_ms(), fee=Fee("USDT", Decimal("0.1")))
         self.trades_of[order.exchange_order_id].append(trade)

@@ -1,6 +1,7 @@
 """Whose order is it? Two intents can name one order: by the same idempotencyKey, or by a status that was copied with its object (rule 2).
 
-One of them has it, and the other only says so: it sends nothing, and deleting it cancels nothing.
+One of them has it, and the other only says so: it sends nothing, and deleting it cancels nothing. A key names one order of an account at an exchange,
+whichever of its markets that is on: the id made of it is the same on each.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Collection, Iterable
 
 from exchange_kernel.api import OrderState
 from exchange_kernel.core.identity import CODECS, member_order_id, order_id
-from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.order import Holder, OrderRecord
 
 
 def ids_of_its_own(order: OrderRecord, owner: str) -> bool:
@@ -17,19 +18,28 @@ def ids_of_its_own(order: OrderRecord, owner: str) -> bool:
     return all(_derived(order, attempt.number, attempt.client_order_id, owner) for attempt in order.attempts)
 
 
-def holder(order: OrderRecord, peers: Iterable[OrderRecord], owner: str) -> str | None:
-    """The name of the intent that has the order which `order` names too; None if that is `order` itself.
+def holder(order: OrderRecord, peers: Iterable[OrderRecord], owner: str) -> Holder | None:
+    """The intent that has the order which `order` names too; None if that is `order` itself.
 
-    `peers`: all intents on the same ExchangeAccount, `order` among them or not.
+    `peers`: the intents on the same account at the exchange, `order` among them or not. Those on another market of it count only while nothing was
+    written of `order`: what was sent there is another order than what was sent here.
     """
     key, ids = order.spec.idempotency_key, {attempt.client_order_id for attempt in order.attempts}
     best = _Claim(order, ids, owner)
     for peer in peers:
         if peer.uid == order.uid or _gave_up(peer):
             continue
-        if (key is not None and peer.spec.idempotency_key == key) or any(attempt.client_order_id in ids for attempt in peer.attempts):
+        same_key = key is not None and (peer.namespace, peer.spec.idempotency_key) == (order.namespace, key)
+        if same_key or any(attempt.client_order_id in ids for attempt in peer.attempts):
             best = min(best, _Claim(peer, ids, owner), key=lambda claim: claim.rank)
-    return best.order.name if best.order.uid != order.uid else None
+    if best.order.uid == order.uid:
+        return None
+    return Holder(best.order.name, best.order.spec.account_ref.name, agrees=_terms(best.order) == _terms(order))
+
+
+def _terms(order: OrderRecord) -> tuple[object, ...]:
+    spec = order.spec
+    return (spec.account_ref.name, spec.symbol, spec.side, spec.position_side, spec.type, spec.quantity, spec.quote_quantity)
 
 
 def _gave_up(peer: OrderRecord) -> bool:

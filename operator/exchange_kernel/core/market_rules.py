@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from decimal import Decimal
 
-from exchange_kernel.api import ExecutionPolicy, OrderIntentSpec, OrderTerms, PositionEffect, TrailingUnit, TriggerPriceType
+from exchange_kernel.api import ExecutionPolicy, MarketType, OrderIntentSpec, OrderTerms, PositionEffect, TrailingUnit, TriggerPriceType
 from exchange_kernel.core.money import is_whole, multiply, plain, quantise_price, quantise_quantity, quantise_trigger
 from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
 from exchange_kernel.schema import StandardOrder
@@ -15,6 +15,16 @@ STOPS = frozenset({"StopMarket", "StopLimit", "TrailingStop"})
 
 #: Types that wait for a price.
 TRIGGERED = frozenset({"StopMarket", "StopLimit", "TakeProfitMarket", "TakeProfitLimit", "TrailingStop"})
+
+
+def market_type_of(symbol: str) -> MarketType | None:
+    """The kind of market that a unified symbol names, where it is written as ccxt does: BASE/QUOTE, :SETTLE, -EXPIRY, -STRIKE-C."""
+    if "/" not in symbol:
+        return None
+    _, _, contract = symbol.partition(":")
+    if not contract:
+        return MarketType.SPOT
+    return (MarketType.SWAP, MarketType.FUTURE)[contract.count("-")] if contract.count("-") < 2 else MarketType.OPTION
 
 
 def request_for(spec: OrderIntentSpec | StandardOrder, client_order_id: str, market: MarketRules, *, quantity: Decimal | None) -> OrderRequest:

@@ -71,6 +71,15 @@ class Membership:
     exit: bool = False  # it closes what the group's entry opened
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The intent that has an order which another one names too."""
+
+    name: str
+    account: str  # the name of its ExchangeAccount
+    agrees: bool  # whether the other asks for this very order: on the same ExchangeAccount, and alike
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFacts:
     """What the account session knows that concerns any order of the account."""
@@ -114,7 +123,7 @@ class Seen:
     reads_in_vain: Mapping[int, int] = field(default_factory=dict)  # readings in a row that explained nothing new
     group: Membership | None = None  # None: no member of a group, or of one that is gone
     exposure: Exposure = field(default_factory=Exposure)  # what RiskLimits are held against
-    holder: str | None = None  # another intent that has the order which this one names
+    holder: Holder | None = None  # another intent that has the order which this one names
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class AbsencePasses:
         closed = await exchange.orders(symbol, since)
         if isinstance(closed, Unreachable):
             return
-        listed = {order.client_order_id: order for order in (*open_orders.items, *closed.items)}
+        listed = {order.client_order_id: order for order in (*open_orders.items, *closed.items) if not self._session.sweeper.elsewhere(order)}
         unlisted = [sought for sought in members if sought.client_order_id not in listed and self._asked_for_by_id(term, sought, began)]
         known, whole = {order.exchange_order_id for order in listed.values()}, open_orders.complete and closed.complete
         if vain := self._in_vain.get(symbol):

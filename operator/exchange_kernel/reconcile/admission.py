@@ -47,6 +47,18 @@ def same_account(account: AccountRecord, others: Iterable[AccountRecord]) -> lis
     return [other for other in others if other.uid != account.uid and place_of(other, other.status.fingerprint) == here]
 
 
+def other_markets(account: AccountRecord, others: Iterable[AccountRecord]) -> list[AccountRecord]:
+    """The objects of the same account at the exchange that trade another market type of it."""
+    fingerprint = account.status.fingerprint
+    if fingerprint is None:
+        return []
+    here = _exchange_account(account, fingerprint)
+    return [
+        other for other in others
+        if other.spec.market_type != account.spec.market_type and _exchange_account(other, other.status.fingerprint) == here
+    ]
+
+
 def another(rival: AccountRecord) -> NotConnectable:
     message = (
         f"ExchangeAccount {rival.namespace}/{rival.name} is on the same account at the exchange, and only one may trade on it: "
@@ -57,10 +69,14 @@ def another(rival: AccountRecord) -> NotConnectable:
 
 def place_of(account: AccountRecord, fingerprint: str | None) -> tuple[object, ...]:
     """Which account at which exchange an object is on, and which of its markets it trades: what one object at a time may act for."""
+    return (*_exchange_account(account, fingerprint), account.spec.market_type)
+
+
+def _exchange_account(account: AccountRecord, fingerprint: str | None) -> tuple[object, ...]:
     # Each simulated exchange numbers its accounts from one; a gateway in front of a real one does not make another exchange of it.
     spec = account.spec
     where = spec.endpoint.rest if spec.environment is Environment.SIMULATED and spec.endpoint is not None else None
-    return (spec.exchange, spec.environment, spec.market_type, where, fingerprint)
+    return (spec.exchange, spec.environment, where, fingerprint)
 
 
 def _older(one: AccountRecord, other: AccountRecord) -> bool:

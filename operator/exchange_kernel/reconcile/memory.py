@@ -41,6 +41,11 @@ class OrderMemory:
     reads_in_vain: int = 0  # readings in a row that explained nothing new
     reported_ms: int = 0  # venue time of our last report of it
 
+    def forget_reports(self) -> None:
+        """What was told of an order under this id was of another market: all that is ours of it is what was asked."""
+        self.order, self.others, self.trades, self.busts = None, {}, {}, {}
+        self.ended_ms = self.settle_read_ms = self.missing_ms = None
+
 
 class Memory:
     """All of it, for one process: what each account's sessions remember, whichever of its objects they are of."""
@@ -73,6 +78,7 @@ class AccountMemory:
         self._orders: dict[str, OrderMemory] = {}
         self._uid_of: dict[str, str] = {}  # client order id → intent
         self._account_of: dict[str, str] = {}  # client order id → ExchangeAccount
+        self._own: dict[str, tuple[str, str | None]] = {}  # client order id → the symbol and the exchange order id that it has with its intent
         self._client_id_of: dict[str, str] = {}  # exchange order id → client order id
         self._beyond: dict[str, int] = {}  # by intent: its newest attempt that was seen at the exchange, where its status lacks it
         self.let_go = LetGo()
@@ -94,10 +100,29 @@ class AccountMemory:
         known = self._orders.get(client_order_id)
         return known.order.filled_quantity if known is not None and known.order is not None else ZERO
 
-    def bind(self, client_order_id: str, uid: str, account: str) -> None:
-        """The intent `uid`, on the ExchangeAccount `account`, follows this id."""
+    def bind(self, client_order_id: str, uid: str, account: str, own: tuple[str, str | None] | None = None) -> None:
+        """The intent `uid`, on the ExchangeAccount `account`, follows this id.
+
+        `own`: the symbol, and the exchange order id where it is recorded, of an id that is this intent's alone. None for an order that is only looked for
+        by its key: whatever has the id is told, and is the intent's if it agrees.
+        """
         self._uid_of[client_order_id], self._account_of[client_order_id] = uid, account
         self.let_go.take_back(client_order_id)
+        if own is None:
+            self._own.pop(client_order_id, None)
+            return
+        self._own[client_order_id] = own
+        known = self._orders.get(client_order_id)
+        if known is not None and known.order is not None and self._of_another_market(known.order):
+            known.forget_reports()
+
+    def _of_another_market(self, order: ExchangeOrder) -> bool:
+        """Whether an order is not the one that its id is bound to. The exchange may have renamed a market: its own id for the order stays."""
+        symbol, exchange_order_id = self._own.get(order.client_order_id, (order.symbol, None))
+        if order.symbol == symbol or order.exchange_order_id == exchange_order_id:
+            return False
+        known = self._orders.get(order.client_order_id)
+        return known is None or known.order is None or known.order.symbol != symbol or known.order.exchange_order_id != order.exchange_order_id
 
     def reaches(self, uid: str, number: int) -> None:
         """Note that an order of this attempt was seen, of which the intent's status knows nothing."""
@@ -120,6 +145,7 @@ class AccountMemory:
         for client_order_id in [bound for bound, intent in self._uid_of.items() if intent == record.uid]:
             account = self._account_of.pop(client_order_id)
             self._uid_of.pop(client_order_id)
+            self._own.pop(client_order_id, None)
             known = self._orders.pop(client_order_id, None)
             if known is None or known.order is None:
                 continue
@@ -135,6 +161,8 @@ class AccountMemory:
         """Take in a report of an order, in any order of arrival. Returns the UID of the intent to wake, if something is new."""
         if order.client_order_id in self.let_go:
             self._note(order, trades)
+            return None
+        if self._of_another_market(order):
             return None
         known = self.of(order.client_order_id)
         if known.busts and (order.update_time_ms or 0) < max(bust.time_ms for bust in known.busts.values()):
@@ -185,7 +213,11 @@ class AccountMemory:
         """Take an execution back, once. Returns the UID of the intent to wake, if this is news."""
         if bust.client_order_id in self.let_go:
             return None
+        symbol, exchange_order_id = self._own.get(bust.client_order_id, (bust.trade.symbol, None))
         known = self.of(bust.client_order_id)
+        ours = (exchange_order_id, known.order.exchange_order_id if known.order is not None else None)
+        if bust.trade.symbol != symbol and bust.trade.exchange_order_id not in ours:
+            return None
         if bust.trade.trade_id in known.busts:
             return None
         known.busts[bust.trade.trade_id] = bust

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,12 +20,13 @@ from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
 from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, WARNING, Event
 from exchange_kernel.core.identity import encode, keyed_order_id, list_order_id
-from exchange_kernel.core.order import AccountFacts, Membership, Now, OrderRecord, Seen
+from exchange_kernel.core.order import AccountFacts, Holder, Membership, Now, OrderRecord, Seen
+from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.exchanges.port import ClockReading, Closed, Exchange
 from exchange_kernel.reconcile.absence_passes import AbsencePasses
 from exchange_kernel.reconcile.account_state import AccountStatePublisher
-from exchange_kernel.reconcile.admission import admit, place_of
+from exchange_kernel.reconcile.admission import admit, other_markets, place_of, same_account
 from exchange_kernel.reconcile.background import Background, either
 from exchange_kernel.reconcile.exposure import AccountRisk
 from exchange_kernel.reconcile.figures import Counters
@@ -228,10 +229,10 @@ class AccountSession:
         """The sight of one order for `decide`, with what its group wants of it; None while the account is not provably ours."""
         if (term := self.ours) is None or term.fence is None:
             return None
-        ids, holder = self._ids(record, term), self._holder(record)
-        known: dict[int, OrderMemory] = {}
+        ids = self._ids(record, term)
+        holder, known = self._holder(record, ids.values()), dict[int, OrderMemory]()
         for number, client_order_id in ids.items() if holder is None and not record.finished else ():
-            self.memory.bind(client_order_id, record.uid, self.account.uid)
+            self.memory.bind(client_order_id, record.uid, self.account.uid, _own(record, client_order_id))
             if (found := self.memory.peek(client_order_id)) is not None:
                 known[number] = found
         created = self.store.created_version(record.uid)
@@ -276,10 +277,25 @@ class AccountSession:
             if number > reach and (found is None or found.order is None):
                 return ids
 
-    def _holder(self, record: OrderRecord) -> str | None:
-        if record.spec.idempotency_key is None and claims.ids_of_its_own(record, self.owner):
+    def _holder(self, record: OrderRecord, ids: Collection[str]) -> Holder | None:
+        """2: the intent that has the order which this one names: of this account at the exchange, and by a key of any market of it."""
+        keyed = record.spec.idempotency_key is not None
+        if not keyed and claims.ids_of_its_own(record, self.owner):
             return None
-        return claims.holder(record, self.store.of_account(record.namespace, self.account.name), self.owner)
+        everyone = self.accounts.all()
+        accounts = [self.account, *same_account(self.account, everyone)]
+        if keyed and not record.attempts and not any(self._sent_here(record, client_order_id) for client_order_id in ids):
+            accounts += other_markets(self.account, everyone)
+        peers = [peer for account in accounts for peer in self.store.of_account(account.namespace, account.name)]
+        return claims.holder(record, peers, self.owner)
+
+    def _sent_here(self, record: OrderRecord, client_order_id: str) -> bool:
+        """Whether an order of this intent's market may be at the exchange under this id, whatever its status says."""
+        known = self.memory.peek(client_order_id)
+        if known is None:
+            return False
+        sent = known.send is not None and (known.send.open_ended or known.send.stage is SendStage.ACCEPTED)
+        return sent or (known.order is not None and known.order.symbol == record.spec.symbol)
 
     def _facts(self, term: Term) -> AccountFacts:
         spec = self.account.spec
@@ -430,13 +446,18 @@ class AccountSession:
         while not term.over.is_set():
             snapshot = await self.store.list_all(self.account.namespace)
             if not isinstance(snapshot, Unavailable):
-                self.memory.begin_term(self.sweeper.belongs, self.version_of)
+                self.memory.begin_term(self._may_be_ours, self.version_of)
                 mine = [record for record in snapshot.records if record.spec.account_ref.name == self.account.name]
                 self.risk.sends.take_over(mine, self.clock.wall_ms(), self.clock.monotonic())
                 term.fence = snapshot.version
                 return True
             await either(term.over.wait(), asyncio.sleep(0.5))
         return False
+
+    def _may_be_ours(self, client_order_id: str) -> bool:
+        """Whether an id is of this account object, or of one that is gone: whoever has this account may have sent it under either."""
+        account = self.memory.account_of(client_order_id)
+        return account in (None, self.account.uid) or self.accounts.get(account) is None
 
     def version_of(self, client_order_id: str) -> str | None:
         """The resourceVersion of the intent that follows this id, as far as it is known by now."""
@@ -542,3 +563,11 @@ class AccountSession:
 
     def _tell(self, event: Event) -> None:
         self._events.account_event(self.account, event.type, event.reason, event.note)
+
+
+def _own(record: OrderRecord, client_order_id: str) -> tuple[str, str | None] | None:
+    """The market and the exchange's id of an order that is this intent's by its id; None while only a key leads to it."""
+    if record.spec.idempotency_key is not None and not record.attempts:
+        return None
+    attempt = record.attempt_of(client_order_id)
+    return record.spec.symbol, attempt.exchange_order_id if attempt is not None else None

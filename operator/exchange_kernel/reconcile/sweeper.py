@@ -13,10 +13,11 @@ from exchange_kernel.api import OrphanPolicy
 from exchange_kernel.core import orphans
 from exchange_kernel.core.answers import Accepted, Bust, ExchangeOrder, Listing, TimeRefused, Unreachable
 from exchange_kernel.core.identity import is_ours
+from exchange_kernel.core.market_rules import market_type_of
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import Gap, OrderRef, OrderUpdate
 from exchange_kernel.reconcile import submitter
-from exchange_kernel.reconcile.admission import same_account
+from exchange_kernel.reconcile.admission import other_markets, same_account
 from exchange_kernel.reconcile.memory import told_of
 from exchange_kernel.stores.port import Unavailable
 
@@ -98,11 +99,12 @@ class Sweeper:
         if isinstance(listing, Unreachable):
             await session.ask_who_we_are(term)
             return False
+        listing = replace(listing, items=tuple(order for order in listing.items if not self.elsewhere(order)))
         snapshots = [await session.store.list_all(namespace) for namespace in self._namespaces()]
         if any(isinstance(snapshot, Unavailable) for snapshot in snapshots):
             return False
         lists = [snapshot for snapshot in snapshots if not isinstance(snapshot, Unavailable)]
-        records = [record for snapshot in lists for record in snapshot.records]
+        records = self._here([record for snapshot in lists for record in snapshot.records])
         for order in listing.items:
             session.memory.revive(order, began, term.exchange.capabilities.lookup_delay_ms)
         self._take_in(term, [OrderUpdate(order) for order in listing.items], records, began)
@@ -125,6 +127,23 @@ class Sweeper:
                 await asyncio.sleep(WAKES_APART_S)
             session.wake(uid)
         return listing.complete
+
+    def elsewhere(self, order: ExchangeOrder) -> bool:
+        """Whether an order of ours is on another market type of this account, for which there is another ExchangeAccount: lists may tell of both."""
+        session, kind = self._session, market_type_of(order.symbol)
+        if kind in (None, session.account.spec.market_type) or not is_ours(order.client_order_id, session.owner):
+            return False
+        if session.term is not None and order.symbol in session.term.markets:
+            return False
+        return any(other.spec.market_type == kind for other in other_markets(session.account, session.accounts.all()))
+
+    def _here(self, records: Sequence[OrderRecord]) -> list[OrderRecord]:
+        """Those that may explain an order of this account: not the ones on another account, or another market type of it, that there is an object for."""
+        session = self._session
+        accounts = session.accounts.all()
+        here = {(one.namespace, one.name) for one in (session.account, *same_account(session.account, accounts))}
+        others = {(one.namespace, one.name) for one in accounts} - here
+        return [record for record in records if (record.namespace, record.spec.account_ref.name) not in others]
 
     def _peers(self) -> list[OrderRecord]:
         """All intents that may explain an order of this account: every one, so only for an order that nobody follows."""
@@ -238,6 +257,8 @@ class Sweeper:
 
     def _hear(self, term: Term, update: OrderUpdate) -> None:
         session, client_order_id = self._session, update.order.client_order_id
+        if self.elsewhere(update.order):
+            return
         if self._followed(client_order_id):
             self._learn(update, session.venue_ms())
         elif self._swept is not term and not self._placed(client_order_id):

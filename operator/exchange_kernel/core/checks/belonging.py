@@ -27,12 +27,18 @@ def leave_it_to_its_holder(facts: Facts) -> Decision | None:
         return None
     if facts.order.deleting:
         return release(facts.order)
+    holder = facts.seen.holder
+    if facts.spec.idempotency_key is None:
+        why = f"This object's status was copied from OrderIntent {holder.name}, which holds its order: delete this one, and create it without status."
+        return Decision(waiting=Waiting("HeldByAnotherIntent", why, person=True))
+    if holder.agrees:
+        why = f"OrderIntent {holder.name} has the same idempotencyKey and holds its order: delete one of the two, or use another key."
+        return Decision(waiting=Waiting("HeldByAnotherIntent", why, person=True))
     why = (
-        f"OrderIntent {facts.seen.holder} has the same idempotencyKey and holds its order: delete one of the two, or use another key."
-        if facts.spec.idempotency_key is not None
-        else f"This object's status was copied from OrderIntent {facts.seen.holder}, which holds its order: delete this one, and create it without status."
+        f"OrderIntent {holder.name} on ExchangeAccount {holder.account} has this idempotencyKey for another order of the same account at the exchange, and "
+        "nothing is sent: delete this one, which cancels nothing, and use another key."
     )
-    return Decision(waiting=Waiting("HeldByAnotherIntent", why, person=True))
+    return Decision(waiting=Waiting("KeyInUse", why, person=True))
 
 
 def adopt_only_what_agrees(facts: Facts) -> Decision | None:
