@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.kube.client import Answer
-from exchange_kernel.kube.lease import LeaseOwnership
+from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
 from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore
 from exchange_kernel.stores.port import Conflict, CreateOutcome, Gone, GroupWritten, Snapshot, Unavailable, WriteOutcome, Written
 from tests.scripted import Desk, LoopClock, OneAccount, ScriptedExchange, an_account_record
@@ -208,49 +208,52 @@ class StoreView:
 
 
 class LeaseServer:
-    """The API server as far as Leases go: one of them."""
+    """The API server as far as Leases go."""
 
     def __init__(self) -> None:
-        self._lease: dict | None = None
+        self._leases: dict[str, dict] = {}         # by name: the account's is "main"
         self._version = 0
         self._down = False
 
     @property
     def holder(self) -> str | None:
-        return self._lease["spec"]["holderIdentity"] if self._lease is not None else None
+        return self._leases["main"]["spec"]["holderIdentity"] if "main" in self._leases else None
 
     def suffer(self, what: str) -> None:
-        """seized: someone else takes the Lease, and does nothing with it. deleted: by hand. down, up: the API server."""
-        if what == "seized" and self._lease is not None:
-            self._put({**self._lease, "spec": {**self._lease["spec"], "holderIdentity": "stranger"}})
+        """seized: someone else takes the account's Lease, and does nothing with it. deleted: by hand. down, up: the API server."""
+        if what == "seized" and "main" in self._leases:
+            self._put({**self._leases["main"], "spec": {**self._leases["main"]["spec"], "holderIdentity": "stranger"}})
         elif what == "deleted":
-            self._lease = None
+            self._leases.pop("main", None)
         else:
             self._down = what == "down"
 
     async def get(self, path: str) -> Answer:
         if self._down:
             return Answer(0, {})
-        return Answer(404, {}) if self._lease is None else Answer(200, copy.deepcopy(self._lease))
+        lease = self._leases.get(path.rsplit("/", 1)[-1])
+        return Answer(404, {}) if lease is None else Answer(200, copy.deepcopy(lease))
 
     async def create(self, path: str, body: dict) -> Answer:
-        return Answer(0, {}) if self._down else Answer(409, {}) if self._lease is not None else self._put(body)
+        return Answer(0, {}) if self._down else Answer(409, {}) if body["metadata"]["name"] in self._leases else self._put(body)
 
     async def replace(self, path: str, body: dict) -> Answer:
-        return Answer(0, {}) if self._down else self._put(body) if self._current(body) else Answer(409, {})
+        return Answer(0, {}) if self._down else self._put(body) if self._current(path, body) else Answer(409, {})
 
     async def patch(self, path: str, patch: dict) -> Answer:
-        if self._down or not self._current(patch):
+        if self._down or not self._current(path, patch):
             return Answer(0 if self._down else 409, {})
-        return self._put({**self._lease, "spec": {**self._lease["spec"], **patch["spec"]}})
+        lease = self._leases[path.rsplit("/", 1)[-1]]
+        return self._put({**lease, "spec": {**lease["spec"], **patch["spec"]}})
 
-    def _current(self, body: dict) -> bool:
-        return self._lease is not None and body["metadata"]["resourceVersion"] == self._lease["metadata"]["resourceVersion"]
+    def _current(self, path: str, body: dict) -> bool:
+        lease = self._leases.get(path.rsplit("/", 1)[-1])
+        return lease is not None and body["metadata"]["resourceVersion"] == lease["metadata"]["resourceVersion"]
 
     def _put(self, body: dict) -> Answer:
         self._version += 1
-        self._lease = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
-        return Answer(200, copy.deepcopy(self._lease))
+        lease = self._leases[body["metadata"]["name"]] = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
+        return Answer(200, copy.deepcopy(lease))
 
 
 class Replica:
@@ -261,7 +264,10 @@ class Replica:
         self.view = StoreView(world.store, self.process, lambda uid: self.desk.wake_intent(uid))
         self.groups = StoreView(world.groups, self.process, lambda uid: self.desk.groups.wake(uid))
         lease = LeaseOwnership(through(world.leases), namespace="system", name="main", identity=name, monotonic=LoopClock().monotonic)
-        self.desk = Desk(through(world.exchange), through(self.view), through(world.accounts), lease, groups=through(self.groups))
+        spokesman = Spokesman(
+            LeaseOwnership(through(world.leases), namespace="system", name="spokesman", identity=name, monotonic=LoopClock().monotonic), monotonic=LoopClock().monotonic,
+        )
+        self.desk = Desk(through(world.exchange), through(self.view), through(world.accounts), lease, groups=through(self.groups), speaks=spokesman.speaks)
 
     def boot(self) -> None:
         self.process.run(self.desk.boot)

@@ -36,6 +36,7 @@ from exchange_kernel.core.answers import (
     Unreachable,
 )
 from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdate
+from exchange_kernel.reconcile.exchange_account import Speaks, alone
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import NoEvents, NoJournal, Ownership
 from exchange_kernel.reconcile.reconcilers import Reconcilers
@@ -490,7 +491,7 @@ class Desk:
     """One life of the operator process."""
 
     def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None, exchanges: dict[str, ScriptedExchange] | None = None,
-                 groups: MemoryGroupStore | None = None, limits: MemoryLimitStore | None = None) -> None:
+                 groups: MemoryGroupStore | None = None, limits: MemoryLimitStore | None = None, speaks: Speaks = alone) -> None:
         events, journal = events or NoEvents(), journal or NoJournal()
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         self.group_store = groups or MemoryGroupStore(lambda uid: None, LoopClock().wall_ms)
@@ -501,7 +502,7 @@ class Desk:
                                   wake=self.reconcilers.wake_intent, changed=changed, events=events, journal=journal, limits=limits,
                                   groups=self.group_store, rested=lambda: self.reconcilers.rested(account))
 
-        self.reconcilers = Reconcilers(accounts=accounts, groups=self.group_store, intents=store, memory=self.memory, clock=clock, new_session=new_session, events=events, journal=journal)
+        self.reconcilers = Reconcilers(accounts=accounts, groups=self.group_store, intents=store, memory=self.memory, clock=clock, new_session=new_session, events=events, journal=journal, speaks=speaks)
         self.account_keys, self.groups, self.intents = self.reconcilers.account_wakeups, self.reconcilers.group_wakeups, self.reconcilers.intent_wakeups
         self.account_reconciler, self.group_reconciler, self.intent_reconciler = self.reconcilers.account_reconciler, self.reconcilers.group_reconciler, self.reconcilers.intent_reconciler
         self.wake_intent = self.reconcilers.wake_intent

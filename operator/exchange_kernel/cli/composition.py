@@ -24,7 +24,7 @@ from exchange_kernel.handlers import account_states, exchange_accounts, order_gr
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
-from exchange_kernel.kube.lease import LeaseOwnership
+from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
 from exchange_kernel.reconcile.reconcilers import Reconcilers
@@ -155,6 +155,7 @@ class _Rooms:
         self._journal = FileJournal(operator.journal, self._identity)
         self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
         self.groups, self.limits, self._states = KubernetesGroupStore(api), KubernetesLimitStore(api), KubernetesAccountStateStore(api)
+        self._spokesman = Spokesman(self._lease("exchange-accounts-spokesman"))
         self.reconcilers = Reconcilers(
             accounts=self.accounts,
             groups=self.groups,
@@ -164,22 +165,20 @@ class _Rooms:
             new_session=self._new_session,
             events=self.events,
             journal=self._journal,
+            speaks=self._spokesman.speaks,
+        )
+
+    def _lease(self, name: str) -> LeaseOwnership:
+        term = self._operator.lease_seconds
+        return LeaseOwnership(
+            self._leases, namespace=self._operator.lease_namespace, name=name, identity=self._identity, duration=term, renew_every=term / 4
         )
 
     def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
-        term = self._operator.lease_seconds
-        lease = LeaseOwnership(
-            self._leases,
-            namespace=self._operator.lease_namespace,
-            name=f"exchange-account-{account.uid}",
-            identity=self._identity,
-            duration=term,
-            renew_every=term / 4,
-        )
         return AccountSession(
             account,
             opener=_Opener(self._api),
-            ownership=lease,
+            ownership=self._lease(f"exchange-account-{account.uid}"),
             store=self.intents,
             accounts=self.accounts,
             memory=self._memory,
@@ -233,6 +232,7 @@ class _Rooms:
     async def close(self) -> None:
         """Begin nothing new, let what is under way be answered, and give the Leases back."""
         await self.reconcilers.close(drain=DRAIN_S / 2)
+        await self._spokesman.release()
         await self.events.close(within=LAST_EVENTS_S)
 
 

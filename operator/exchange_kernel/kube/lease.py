@@ -18,6 +18,8 @@ from exchange_kernel.kube.client import LEASES, Answer, ApiClient, Body
 
 log = structlog.get_logger(__name__)
 
+SILENT_S = 1.0  # how long a no to whether this process speaks is believed
+
 
 class LeaseOwnership:
     """One Lease, sought and held by one process. `identity` is unique to the process, not to the pod or its name."""
@@ -75,6 +77,24 @@ class LeaseOwnership:
             else:
                 log.warning("lease not readable", lease=self._name, reason=lease.message)
             await asyncio.sleep(min(1.0, self._duration / 6))
+
+    async def take(self) -> bool:
+        """Take it, or go on with it, unless another process has it. No predecessor is waited out: for what does no harm if two do it for a moment."""
+        if self._monotonic() < self.held_until - self._duration / 2:
+            return True
+        if self._renewed_at is not None and await self.renew(lambda _: None, lambda _: None):
+            return True
+        self._renewed_at = None
+        lease, now = await self._look()
+        if lease.status == 404:
+            taken = await self._api.create(LEASES.path(self._namespace), self._body(None))
+        elif lease.ok and not self._elsewhere:
+            taken = await self._api.replace(self._path, self._body(lease.body))
+        else:
+            return False
+        if taken.ok:
+            self._taken(taken, now)
+        return taken.ok
 
     async def look(self) -> None:
         """Find out whether another process holds it, without seeking it."""
@@ -158,6 +178,27 @@ class LeaseOwnership:
         if old is not None:
             metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+class Spokesman:
+    """Which of several processes speaks of what none of them holds: the one that has this Lease, taken when there is something to say."""
+
+    def __init__(self, lease: LeaseOwnership, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._lease, self._monotonic = lease, monotonic
+        self._asking, self._silent_until = asyncio.Lock(), 0.0
+
+    async def speaks(self) -> bool:
+        """Whether this process does. One question serves all who ask within a moment."""
+        async with self._asking:
+            if self._monotonic() < self._silent_until:
+                return False
+            if await self._lease.take():
+                return True
+            self._silent_until = self._monotonic() + SILENT_S
+            return False
+
+    async def release(self) -> None:
+        await self._lease.release()
 
 
 def _micro_time() -> str:

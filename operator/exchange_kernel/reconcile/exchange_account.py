@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,11 +27,26 @@ log = structlog.get_logger(__name__)
 
 WRITE_RETRY_S = 1.0
 DRAIN_CHECK_S = 1.0
+SPOKEN_S = 2.0  # how often the process that spoke of an account goes on as the one that does
+SILENT_S = 5.0  # after which a process that may not speak looks again whether what there is to say was said
 
 DELETING = (
     "The account is being deleted and nothing is sent any more; it goes once none of its OrderIntents is unfinished. Two ways out: finish, cancel or "
     "delete them, or set their spec.deletionPolicy: Orphan and delete them, which leaves their orders at the exchange."
 )
+
+
+NOT_FOUND = Waiting(
+    "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
+)
+NOT_READY = Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+
+Speaks = Callable[[], Awaitable[bool]]
+
+
+async def alone() -> bool:
+    """Of a process that has no others beside it."""
+    return True
 
 
 @dataclass(slots=True)
@@ -62,7 +77,11 @@ class ExchangeAccountReconciler:
         wake_intents: Callable[[AccountRecord], None],
         wall_ms: Callable[[], int],
         events: Events | None = None,
+        speaks: Speaks = alone,
+        wake_record_after: Callable[[OrderRecord | GroupRecord, float], None] = lambda record, seconds: None,
     ) -> None:
+        """`speaks`: whether this process, of all there are, is the one that tells of accounts which nobody holds."""
+        self._speaks_of_unheld, self._wake_record_after = speaks, wake_record_after
         self._store, self._new_session, self._wake, self._wake_intents, self._wall_ms = store, new_session, wake, wake_intents, wall_ms
         self._wake_after, self._intents, self._memory = wake_after, intents, memory
         self._events = events or NoEvents()
@@ -99,7 +118,7 @@ class ExchangeAccountReconciler:
         session = running.session
         session.account, session.trading_mode = account, account.spec.trading_mode
         self._make_room(session)
-        if self._speaks(running, account):
+        if await self._speaks(running, account):
             await self._say(running, account)
         if account.deleting:
             # No timer ticks for an object that is being deleted.
@@ -110,16 +129,24 @@ class ExchangeAccountReconciler:
             running.told = news
             self._wake_intents(account)
 
-    @staticmethod
-    def _speaks(running: _Running, account: AccountRecord) -> bool:
-        """Whether this process may write the account's status: the holder always, and while there is none each says once what it has to say."""
-        if running.session.held_elsewhere:
-            return False
+    async def _speaks(self, running: _Running, account: AccountRecord) -> bool:
+        """Whether this process may write the account's status: the holder always, and while there is none one says once what it has to say."""
         news = (running.session.health, account.generation)
-        if running.session.term is None and running.said == news:
+        if running.session.holds:
+            running.said = news
+            return True
+        if running.said == news and not running.session.held_elsewhere and await self._speaks_of_unheld():
+            self._wake_after(account.uid, SPOKEN_S)  # nobody says it otherwise while this process is there
             return False
-        running.said = news
-        return True
+        running.said = news if await self._may_speak(running.session) else None
+        self._wake_after(account.uid, SILENT_S if running.said is None else SPOKEN_S)
+        return running.said is not None
+
+    async def _may_speak(self, session: AccountSession | None) -> bool:
+        """7: whoever holds no Lease contradicts nobody who does. Of several that see no holder, one speaks."""
+        if session is not None and await session.look_who_holds():
+            return False
+        return await self._speaks_of_unheld()
 
     async def _say(self, running: _Running, account: AccountRecord) -> None:
         """Write the account's status, and once it is committed tell what is new in it."""
@@ -172,17 +199,22 @@ class ExchangeAccountReconciler:
         namespace, name = record.namespace, record.spec.account_ref.name
         account = self._store.named(namespace, name)
         if account is None:
-            if not await self._store.missing(namespace, name):
-                return None
-            return Waiting(
-                "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
-            )
+            return await self._told_by_one(record, NOT_FOUND, None) if await self._store.missing(namespace, name) else None
         session = self.running_session(account.uid)
         if session is None or session.held_elsewhere:
             return None
         if session.term is None and session.health.problem is not None:
-            return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+            return await self._told_by_one(record, NOT_READY, session)
         return session
+
+    async def _told_by_one(self, record: OrderRecord | GroupRecord, waiting: Waiting, session: AccountSession | None) -> Waiting | None:
+        """Why there is no session, for the one process that may say so. The others look again until it is said."""
+        if await self._may_speak(session):
+            return waiting
+        said = any((one.reason, one.observed_generation) == (waiting.reason, record.generation) for one in record.status.conditions)
+        if not said or (record.finalizer and (record.deleting or record.finished)):
+            self._wake_record_after(record, SILENT_S)
+        return None
 
     def session_at_hand(self, record: OrderRecord) -> AccountSession | None:
         """The session of an intent's account if there is one, ready or not: for who does nothing without a term."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
-from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler
+from exchange_kernel.reconcile.exchange_account import ExchangeAccountReconciler, Speaks, alone
 from exchange_kernel.reconcile.journaled import journaled_store
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.order_group import CANCELS_FIRST_S, OrderGroupReconciler
@@ -31,6 +32,7 @@ class Reconcilers:
         new_session: Callable[[AccountRecord, Callable[[], None]], AccountSession],
         events: Events | None = None,
         journal: Journal | None = None,
+        speaks: Speaks = alone,
     ) -> None:
         self._accounts, self._groups, self._intents = accounts, groups, intents
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
@@ -44,6 +46,10 @@ class Reconcilers:
             wake=self.account_wakeups.wake,
             wake_after=self.account_wakeups.wake_after,
             wake_intents=self.wake_all_of,
+            speaks=speaks,
+            wake_record_after=lambda record, seconds: (
+                self.group_wakeups if isinstance(record, GroupRecord) else self.intent_wakeups
+            ).wake_after(record.uid, seconds),
             wall_ms=clock.wall_ms,
             events=events,
         )

@@ -137,6 +137,7 @@ class AccountSession:
         self._venue = VenueClock(clock)
         self.clock_offset_s = 0.0  # the venue's clock against our wall clock, where they differ by more than requests could explain
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._looking, self._looks = asyncio.Lock(), 0
         self._without_recovery = without_recovery  # a test hook: see cli/composition.py
 
     @property
@@ -148,6 +149,20 @@ class AccountSession:
     def held_elsewhere(self) -> bool:
         """Whether the account is another process's to speak for."""
         return self.term is None and self._ownership.elsewhere
+
+    @property
+    def holds(self) -> bool:
+        """Whether this process has the account's Lease now."""
+        return self.term is not None and not self.term.over.is_set() and self.clock.monotonic() < self._ownership.held_until
+
+    async def look_who_holds(self) -> bool:
+        """Whether another process holds the account, asked afresh: one question serves all who came before it began."""
+        begun = self._looks
+        async with self._looking:
+            if self._looks == begun:
+                self._looks += 1
+                await self._ownership.look()
+        return self._ownership.elsewhere
 
     @property
     def label(self) -> str:
