@@ -203,7 +203,7 @@ class AccountSnapshot(Status):
 
 
 class MarketSnapshot(Status):
-    """The market's rules that the order was made by."""
+    """The market's rules that the order was last asked for by: it is compared on these steps until its terms in spec change."""
 
     base: Asset = field("Asset that is traded.")
     quote: Asset = field("Asset that prices are in.")
@@ -211,6 +211,14 @@ class MarketSnapshot(Status):
     price_step: NonNegativeDecimal | None = field("Prices are multiples of this.", default=None)
     min_notional: NonNegativeDecimal | None = field("Smallest quantity times price, in the quote currency.", default=None)
     contract_size: NonNegativeDecimal | None = field("Base units of one contract; absent on spot.", default=None)
+
+
+class AskedTerms(Status):
+    """What spec said of the terms that can be changed, as written there."""
+
+    quantity: NonNegativeDecimal | None = field("spec.quantity.", default=None)
+    price: NonNegativeDecimal | None = field("spec.price.", default=None)
+    trigger_price: NonNegativeDecimal | None = field("spec.triggerPrice.", default=None)
 
 
 class OrderIntentStatus(Status):
@@ -236,7 +244,9 @@ class OrderIntentStatus(Status):
         "The orders made at the exchange for this intent, oldest first: the current one and the last before it.", max_items=MAX_ATTEMPTS, key="number")
     earlier_attempts: EarlierAttempts | None = field("Attempts that are no longer listed, summed up.", default=None)
     account: AccountSnapshot | None = field("The account this order is on.", default=None)
-    market: MarketSnapshot | None = field("The market's rules that the order was made by.", default=None)
+    market: MarketSnapshot | None = field("The market's rules that the order was last asked for by.", default=None)
+    asked_terms: AskedTerms | None = field(
+        "What spec said when the order was last asked for. While it says the same, the order is compared on the steps of status.market.", default=None)
     submit_time: Time | None = field("When it was first sent, by the exchange's clock.", default=None)
     acknowledge_time: Time | None = field("When the exchange took it.", default=None)
     trigger_time: Time | None = field("When its trigger fired.", default=None)

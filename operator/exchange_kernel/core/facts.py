@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from functools import cached_property
 
@@ -14,7 +15,7 @@ from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import Resolution
 from exchange_kernel.core.risk import Proposal, Refusal, refused
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
-from exchange_kernel.core.venue import OrderRequest
+from exchange_kernel.core.venue import MarketRules, OrderRequest
 
 FORGOTTEN_AFTER_MS = 5_000  # apart are two answers by which the exchange does not know a live order any more
 REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
@@ -335,16 +336,41 @@ class Facts:
         return refused(proposal, self.seen.exposure, self.seen.market)
 
     def wanted(self, number: int) -> OrderRequest | None:
-        """What spec asks of this attempt's order, on the market's grid; None where nothing of it can be changed: an order by quote quantity."""
+        """What spec asks of this attempt's order, on the grid that it is compared on; None where nothing of it can be changed: by quote quantity."""
         if number not in self._wanted:
-            self._wanted[number] = self._want(number)
+            self._wanted[number] = self._want(number, self.grid)
         return self._wanted[number]
 
-    def _want(self, number: int) -> OrderRequest | None:
-        if self.seen.market is None or self.spec.quantity is None:
+    def changed_to(self, number: int) -> OrderRequest | None:
+        """As `wanted`, on the market's grid as it is now: what is sent for it, if it is to be changed."""
+        return self._want(number, self.seen.market)
+
+    def _want(self, number: int, market: MarketRules | None) -> OrderRequest | None:
+        if market is None or self.spec.quantity is None:
             return None
         earlier = subtract(self.filled_total(), self.filled(number).quantity)
-        return request_for(self.spec, self.seen.ids[number], self.seen.market, quantity=subtract(self.spec.quantity, earlier))
+        return request_for(self.spec, self.seen.ids[number], market, quantity=subtract(self.spec.quantity, earlier))
+
+    @cached_property
+    def grid(self) -> MarketRules | None:
+        """10: the market with the steps that spec was last asked for on, until its terms are edited: a new grid alone changes no order."""
+        return self.seen.market if self.edited else self._snapshot
+
+    @property
+    def _snapshot(self) -> MarketRules | None:
+        market, taken = self.seen.market, self.order.status.market
+        return replace(market, quantity_step=taken.quantity_step, price_step=taken.price_step) if market is not None and taken is not None else market
+
+    @cached_property
+    def edited(self) -> bool:
+        """10: whether spec's terms are others than those that the exchange was last asked for."""
+        if (asked := self.order.status.asked_terms) is not None:
+            return Terms.of(asked) != Terms.of(self.spec)
+        # A status from before they were written: what its last attempt asked for tells.
+        if not self.numbers or (number := self.numbers[-1]) not in self.seen.orders:
+            return False
+        wanted = self._want(number, self._snapshot)
+        return wanted is not None and Terms.of(wanted) != self.asked(number)
 
     def asked(self, number: int) -> Terms:
         """What we last asked of this attempt's order, and what it has where that is not known."""

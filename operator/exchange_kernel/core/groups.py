@@ -188,10 +188,22 @@ def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRule
 def want_of(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules], *, native: bool = False) -> Want:
     """What is wanted of one member."""
     by_mode = _listed if native and group.entry is not None else _MODES[group.spec.mode]
-    want = by_mode(group, member, members, markets)
+    before = _asked_on(member, markets)
+    want = by_mode(group, member, members, before)
+    if before is not markets and (member.order is None or want.quantity not in (None, member.order.spec.quantity)):
+        want = by_mode(group, member, members, markets)  # another size than was asked for, so it is reckoned on the market's steps as they are now
     if native and group.entry is None and _broken(member, members):
         want = replace(want, unwanted=True)
     return _held(group, member, members, _unwanted(group, member, want))
+
+
+def _asked_on(member: Member, markets: Mapping[str, MarketRules]) -> Mapping[str, MarketRules]:
+    """10: this member's market with the step that its size was reckoned on, where that is another now: a new step alone changes no size."""
+    taken = member.order.status.market if member.order is not None and not member.order.finished else None
+    market = markets.get(member.spec.symbol)
+    if taken is None or market is None or market.quantity_step == taken.quantity_step:
+        return markets
+    return {member.spec.symbol: replace(market, quantity_step=taken.quantity_step)}
 
 
 def _unwanted(group: GroupRecord, member: Member, want: Want) -> Want:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from exchange_kernel.api import (
     AccountSnapshot,
     AmendTarget,
+    AskedTerms,
     Attempt,
     AttemptStage,
     EarlierAttempts,
@@ -70,6 +71,7 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
     matches = ahead is None and not (facts.numbers and facts.live(facts.numbers[-1]) and not facts.matches(facts.numbers[-1]))
     outlook = Outlook(state=state, settled=verdict is not None, decision=decision, matches=matches, generation=order.generation)
     target = order.spec.quantity
+    market, asked_terms = _asked_on(facts, attempts, anew=ahead is not None or amend is not None)
     sent = any(attempt.stage is not AttemptStage.PREPARED for attempt in attempts)
     return OrderIntentStatus(
         observed_generation=order.generation,
@@ -88,7 +90,8 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
         earlier_attempts=earlier,
         account=old.account
         or (AccountSnapshot(uid=seen.account.uid, fingerprint=seen.account.fingerprint, exchange=seen.account.exchange) if attempts else None),
-        market=old.market or (_market(seen) if attempts else None),
+        market=market,
+        asked_terms=asked_terms,
         submit_time=old.submit_time or (_first_send(seen, live, now) if sent else None),
         acknowledge_time=old.acknowledge_time or (_time(live.created_time_ms or now.venue_ms) if live is not None else None),
         trigger_time=old.trigger_time or (_time(live.trigger_time_ms) if live is not None and live.trigger_time_ms is not None else None),
@@ -289,6 +292,16 @@ def _entry(trade: Trade) -> FillEntry:
 
 def _last(entries: Iterable[FillEntry]) -> list[FillEntry]:
     return sorted(entries, key=lambda entry: (entry.inferred, entry.time, entry.trade_id))[-MAX_FILLS:]
+
+
+def _asked_on(facts: Facts, attempts: list[Attempt], *, anew: bool) -> tuple[MarketSnapshot | None, AskedTerms | None]:
+    """10: the market's steps, and what spec said, when the exchange was last asked for this order; or when an edit turned out to be how it is."""
+    old, spec = facts.order.status, facts.spec
+    last = facts.numbers[-1] if facts.numbers else None
+    as_it_is = last is not None and last in facts.seen.orders and facts.live(last) and facts.edited and facts.matches(last)
+    if not attempts or not (anew or as_it_is or old.market is None) or facts.seen.market is None:
+        return old.market, old.asked_terms
+    return _market(facts.seen), AskedTerms(quantity=spec.quantity, price=spec.price, trigger_price=spec.trigger_price)
 
 
 def _market(seen: Seen) -> MarketSnapshot | None:

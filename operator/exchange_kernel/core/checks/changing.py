@@ -73,7 +73,7 @@ def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decis
 
 def _amend(facts: Facts, number: int) -> Decision | None:
     """The change made in place, where quantity means the order's total there; None: it must be replaced."""
-    wanted, record = facts.wanted(number), facts.seen.amends.get(number)
+    wanted, record = facts.changed_to(number), facts.seen.amends.get(number)
     only = facts.spec.modify_policy is ModifyPolicy.AMEND_ONLY
     kind = facts.seen.account.capabilities.amend
     if wanted is None or kind not in (AmendQuantity.TOTAL, AmendQuantity.DECREASE):

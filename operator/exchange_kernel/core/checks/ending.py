@@ -165,9 +165,9 @@ def finish_when_settled(facts: Facts) -> Decision | None:
 
 
 def _only_dust(facts: Facts, remaining: Decimal) -> bool:
-    """Whether what is left after fills can't be ordered: less than one step of the market."""
-    market = facts.seen.market
-    step = market.quantity_step if market is not None else facts.order.status.market.quantity_step if facts.order.status.market is not None else None
+    """Whether what is left after fills can't be ordered: less than one step of the market, as it was when the order was asked for."""
+    recorded = facts.order.status.market
+    step = facts.grid.quantity_step if facts.grid is not None else recorded.quantity_step if recorded is not None else None
     return step is not None and remaining < step and facts.filled_total() > 0
 
 
