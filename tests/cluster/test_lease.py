@@ -9,7 +9,7 @@ import pytest
 
 from exchange_kernel.kube.client import LEASES, ApiClient
 from exchange_kernel.kube.config import access
-from exchange_kernel.kube.lease import LeaseOwnership
+from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
 
 TERM = 2.0
 
@@ -87,3 +87,18 @@ async def test_rule_7_belief_starts_before_the_request_is_sent(api, namespace):
     sent: list[float] = []
     await lease.renew(sent.append, lambda _: None)
     assert lease.held_until == pytest.approx(sent[0] + TERM)
+
+
+@pytest.mark.proves("rule 7")
+async def test_of_several_that_could_speak_one_does_and_another_takes_over_when_it_is_gone(api, namespace):
+    first, second = (Spokesman(a_lease(api, namespace, identity)) for identity in "ab")
+    assert [await first.speaks(), await second.speaks(), await first.speaks()] == [True, False, True]
+    await first.release()
+    await asyncio.sleep(1.1)  # so long a no is believed
+    assert await second.speaks()
+    assert not await first.speaks()
+    third, asked = Spokesman(a_lease(api, namespace, "c")), time.monotonic()
+    while not await third.speaks():  # the second is gone without a word
+        assert time.monotonic() < asked + 4 * TERM + 10
+        await asyncio.sleep(0.2)
+    assert time.monotonic() - asked >= TERM
