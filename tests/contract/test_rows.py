@@ -31,7 +31,7 @@ from exchange_kernel.core.answers import (
 )
 from exchange_kernel.core.identity import encode
 from exchange_kernel.core.venue import OrderRequest
-from exchange_kernel.exchanges.ccxt import dialect_of, open_exchange
+from exchange_kernel.exchanges.ccxt import dialect_of, open_venue
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.dialect import AllowList, Call
 from exchange_kernel.exchanges.ccxt.probe import ID, SYMBOLS, Arrival, find_id, find_number, find_side, invented_markets, probe
@@ -226,8 +226,8 @@ def speech_of(row: Row) -> Speech:
 
 
 def open_account(venue: FakeVenue, exchange_id: str, market_type: str) -> Any:
-    return open_exchange(
-        exchange_id, market_type=market_type, environment="Simulated", rest=venue.rest, websocket=None, ca_pem=None, requests_per_second=None,
+    return open_venue(
+        dialect_of(exchange_id, market_type), environment="Simulated", rest=venue.rest, websocket=None, ca_pem=None, requests_per_second=None,
         cancel_reserve_percent=10,
         credentials=Credentials({"apiKey": "key", "secret": "c2VjcmV0IG9mIDMyIGJ5dGVzIG9mIHRoZSB0ZXN0cy4=", "password": "password",
                                  "walletAddress": "0x" + "22" * 20, "privateKey": "0x" + "11" * 32}),

@@ -225,8 +225,8 @@ class ExchangeAccountStatus(Status):
     external_orders: StrictInt | None = field(
         "Open orders that somebody else placed on this account. They are left alone.", default=None, minimum=0, maximum=INT32_MAX)
     conditions: list[Condition] = field(
-        "Ready (orders are sent), Connected (the exchange answers), CredentialsValid, ClockSynced (its time is known), Synced (the last sweep read "
-        "everything) and OrphanOrders (there are open orders of ours that no OrderIntent explains).",
+        "Ready (orders are sent), Stalled (it can't be opened as spec has it), Connected (the exchange answers), CredentialsValid, ClockSynced (its time is "
+        "known), Synced (the last sweep read everything) and OrphanOrders (there are open orders of ours that no OrderIntent explains).",
         max_items=MAX_CONDITIONS, key="type")
 
 

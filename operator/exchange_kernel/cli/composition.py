@@ -292,7 +292,7 @@ class _Opener:
                 cancel_reserve_percent=limit.cancel_reserve_percent if limit is not None else DEFAULT_CANCEL_RESERVE,
             )
         except CannotOpen as error:
-            return NotConnectable("CredentialsValid" if error.reason == "CredentialsIncomplete" else "Connected", error.reason, str(error))
+            return NotConnectable("CredentialsValid" if error.by_credentials else "Connected", error.reason, str(error), person=not error.by_credentials)
 
 
 async def _secret(api: ApiClient, namespace: str, name: str) -> dict[str, str] | str:

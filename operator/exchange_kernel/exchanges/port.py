@@ -43,9 +43,10 @@ class Credentials:
 class CannotOpen(ValueError):
     """An account can't be opened as it is described: a condition's reason, and a sentence that tells its owner what to do."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, *, by_credentials: bool = False) -> None:
+        """`by_credentials`: another Secret would do; else another spec is needed."""
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.by_credentials = reason, by_credentials
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ class _Opener:
         try:
             return self._open_exchange()
         except ValueError as error:
-            return NotConnectable("Connected", "NotUsable", str(error))
+            return NotConnectable("Connected", "NotUsable", str(error), person=True)
 
     async def outdated(self, account: AccountRecord) -> bool:
         return False

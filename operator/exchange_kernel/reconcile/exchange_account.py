@@ -204,7 +204,7 @@ class ExchangeAccountReconciler:
         if session is None or session.held_elsewhere:
             return None
         if session.term is None and session.health.problem is not None:
-            return await self._told_by_one(record, NOT_READY, session)
+            return await self._told_by_one(record, replace(NOT_READY, person=session.health.problem.person), session)
         return session
 
     async def _told_by_one(self, record: OrderRecord | GroupRecord, waiting: Waiting, session: AccountSession | None) -> Waiting | None:
@@ -260,6 +260,7 @@ class ExchangeAccountReconciler:
             if term is None
             else ("Sweeping", "Orders are being read from the exchange.")
         )
+        stalled = problem is not None and problem.person
         return old.model_copy(
             update={
                 "observed_generation": account.generation,
@@ -273,6 +274,7 @@ class ExchangeAccountReconciler:
                 "capabilities": _capabilities(term.exchange.capabilities) if term is not None else old.capabilities,
                 "conditions": [
                     condition("Ready", ready, "Ready" if ready else why[0], "" if ready else why[1]),
+                    condition("Stalled", stalled, why[0] if stalled else "Progressing", why[1] if stalled else ""),
                     condition("Connected", health.connected, "Connected" if health.connected else why[0], "" if health.connected else why[1]),
                     condition(
                         "CredentialsValid",

@@ -74,6 +74,7 @@ class NotConnectable:
     reason: str
     message: str
     retry_after_s: float | None = field(default=None, compare=False)  # the venue asked us to stay away for so long
+    person: bool = False  # it stays so until the account's spec is another, or the operator is
 
 
 class Opener(Protocol):

@@ -44,6 +44,7 @@ from exchange_kernel.stores.port import AccountRecord, AccountStateStore, Accoun
 log = structlog.get_logger(__name__)
 
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+LOOK_AGAIN_S = 300.0  # at who holds an account that can't be opened here until its spec is another
 ADMISSION_RETRY_S = 2.0
 OFFSET_TOLD_S = 5.0  # the two clocks are told to differ beyond this; orders are signed with the venue's time in any case
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
@@ -342,7 +343,8 @@ class AccountSession:
                 if elsewhere != self.held_elsewhere:
                     self._changed()
                 self.report(Health(problem=term, connected=refused, credentials_valid=False if refused else None))
-                await asyncio.sleep(max(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1], term.retry_after_s or 0.0))
+                again_s = LOOK_AGAIN_S if term.person else BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
+                await asyncio.sleep(max(again_s, term.retry_after_s or 0.0))
                 continue
             failures = 0
             self.report(replace(self.health, problem=None, connected=True, credentials_valid=True, clock_synced=True))

@@ -9,7 +9,10 @@ import pytest
 
 from exchange_kernel.core.answers import Unreachable
 from exchange_kernel.reconcile.background import BEGUN_ANEW_S
-from tests.scripted import a_world, until
+from exchange_kernel.reconcile.ports import NotConnectable
+from tests import scripted
+from tests.builders import a_spec
+from tests.scripted import Keys, a_world, until
 from tests.unit.interleavings.stories import open_order
 from tests.virtual_time import run
 
@@ -64,6 +67,47 @@ def test_it_is_asked_more_and_more_seldom_and_not_at_all_while_it_wants_to_be_le
         world.boot()
         await asyncio.sleep(70)
         assert len(asked) in times
+
+    story(tell)
+
+
+NOT_USABLE = NotConnectable("Connected", "NotUsable", "hyperliquid swap is not usable in this release.", person=True)
+
+
+def test_an_account_that_can_not_be_opened_as_it_is_described_says_so_and_is_not_tried_for_ever():
+    """Nothing but another spec helps: a person sees it on the account and on its orders, and nobody hammers."""
+
+    async def tell(world):
+        tried: list[float] = []
+
+        class Refusing(Keys):
+            async def open(self, account):
+                tried.append(asyncio.get_running_loop().time())
+                return NOT_USABLE
+
+        keys = scripted.Keys
+        scripted.Keys = Refusing
+        try:
+            world.boot()
+            world.store.create("a", a_spec())
+            await until(lambda: condition(world, "Stalled") is not None and condition(world, "Stalled").status == "True")
+        finally:
+            scripted.Keys = keys
+        assert (condition(world, "Stalled").reason, condition(world, "Ready").reason) == ("NotUsable", "NotUsable")
+        assert condition(world, "Ready").message == NOT_USABLE.message
+        await until(lambda: any(one.type == "Stalled" and one.status == "True" for one in world.status("a").conditions))
+        writes, before = world.accounts.writes, len(tried)
+        await asyncio.sleep(3600)
+        assert len(tried) - before <= 12, "every five minutes another replica may have found a way"
+        assert world.accounts.writes == writes
+
+    story(tell)
+
+
+def test_an_account_that_works_is_not_stalled():
+    async def tell(world):
+        await world.start()
+        assert (condition(world, "Stalled").status, condition(world, "Stalled").reason) == ("False", "Progressing")
 
     story(tell)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 from urllib.parse import urlsplit
 
 from exchange_kernel.exchanges.ccxt.adapter import CcxtExchange
 from exchange_kernel.exchanges.ccxt.dialect import Dialect
-from exchange_kernel.exchanges.ccxt.dialects import dialect_of
+from exchange_kernel.exchanges.ccxt.dialects import INSTEAD, dialect_of
 from exchange_kernel.exchanges.ccxt.row import Row
+from exchange_kernel.exchanges.ccxt.sandbox import enter_sandbox, refuse_if_live
 from exchange_kernel.exchanges.ccxt.spoken import spoken
 from exchange_kernel.exchanges.ccxt.wire import rebase, wired
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
 
-__all__ = ["Dialect", "Row", "dialect_of", "open_exchange"]
+__all__ = ["Dialect", "Row", "dialect_of", "open_exchange", "open_venue"]
 
 #: As ccxt names them; nothing else in a credentials Secret reaches it.
 CREDENTIALS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress")
@@ -29,6 +31,19 @@ def open_exchange(
     Raises CannotOpen where the account can't be opened as it is described.
     """
     venue = dialect_of(exchange_id, market_type)
+    if isinstance(venue, Row) and venue.not_usable:
+        raise CannotOpen("NotUsable", f"{exchange_id} {market_type} is not usable in this release: {venue.not_usable}. {INSTEAD}")
+    return open_venue(
+        venue, environment=environment, credentials=credentials, rest=rest, websocket=websocket, ca_pem=ca_pem, requests_per_second=requests_per_second,
+        cancel_reserve_percent=cancel_reserve_percent,
+    )
+
+
+def open_venue(
+    venue: Dialect | Row, *, environment: str, credentials: Credentials, rest: str | None, websocket: str | None, ca_pem: bytes | None,
+    requests_per_second: float | None, cancel_reserve_percent: int,
+) -> Exchange:
+    """As `open_exchange`, of a venue by its row, usable or not."""
     if environment == "Simulated" and rest is None:
         raise CannotOpen("NoEndpoint", "A simulated account needs spec.endpoint.rest: the address of the simulated exchange.")
     if rest is not None and websocket is None:
@@ -36,17 +51,21 @@ def open_exchange(
     for address in (rest, websocket):
         if address is not None and not _encrypted(address) and environment != "Simulated" and not _is_inside(address):
             raise CannotOpen("NotEncrypted", "Plain http is for simulated, loopback and cluster-internal endpoints only: use https and wss.")
-    ccxt = wired(exchange_id)({
+    ccxt = wired(venue.exchange_id)({
         **{name: credentials.values[name] for name in CREDENTIALS if name in credentials.values},
         "enableRateLimit": False, "options": dict(venue.options),
     })
     if missing := [name for name, required in ccxt.requiredCredentials.items() if required and not getattr(ccxt, name)]:
-        raise CannotOpen("CredentialsIncomplete", f"The credentials Secret lacks {' and '.join(missing)}.")
-    if environment == "Sandbox" and rest is None:
-        if not ccxt.urls.get("test"):            # ccxt's own answer is a TypeError
-            raise CannotOpen("NoSandbox", f"{exchange_id} has no sandbox: use environment Live, or name a gateway in spec.endpoint.")
-        ccxt.set_sandbox_mode(True)
-    ccxt.urls["api"] = rebase(ccxt.urls["api"], rest, websocket)
+        raise CannotOpen("CredentialsIncomplete", f"The credentials Secret lacks {' and '.join(missing)}.", by_credentials=True)
+
+    def addressed(instance: Any, environment: str) -> None:
+        if environment == "Sandbox":
+            enter_sandbox(instance)
+        instance.urls["api"] = rebase(instance.urls["api"], rest, websocket)
+
+    if environment == "Sandbox":
+        refuse_if_live(venue, addressed, own_address=rest is not None)
+    addressed(ccxt, environment)
     dialect = spoken(venue, ccxt) if isinstance(venue, Row) else venue
     return CcxtExchange(dialect, ccxt, ca_pem=ca_pem, requests_per_second=requests_per_second, cancel_reserve_percent=cancel_reserve_percent)
 

@@ -61,6 +61,7 @@ class Triggers:
 class Row:
     exchange_id: str                                                   # ccxt's
     market_type: str                                                   # spot | swap
+    not_usable: str = ""                                               # why no account is opened in this release; the sentence goes on after ": "
     options: Mapping[str, Any] = field(default_factory=dict)           # ccxt's options: among them those without which it asks something else first
     skips: tuple[str, ...] = ()                                        # ccxt's methods that would ask something else first: nothing is asked
     without: tuple[str, ...] = ()                                      # parameters of ccxt's that are left out: the code of its broker

@@ -172,6 +172,7 @@ def wired(ccxt_id: str) -> Any:
         increasing_nonce = False
         last_nonce = 0
         without_headers: tuple[str, ...] = ()  # unsigned ones, with which ccxt names itself as the broker
+        sandbox_headers: Mapping[str, str] = {}        # what says to the venue that a request is none of live trading
 
         def __init__(self, config: Mapping[str, Any]) -> None:
             super().__init__(config)
@@ -195,9 +196,10 @@ def wired(ccxt_id: str) -> Any:
 
         def sign(self, *arguments: Any, **named: Any) -> Any:
             signed = super().sign(*arguments, **named)
-            if not self.without_headers:
+            if not self.without_headers and not self.sandbox_headers:
                 return signed
-            return {**signed, "headers": {name: value for name, value in (signed["headers"] or {}).items() if name not in self.without_headers}}
+            kept = {name: value for name, value in (signed["headers"] or {}).items() if name not in self.without_headers}
+            return {**signed, "headers": {**kept, **self.sandbox_headers}}
 
         def safe_order(self, order: Any, market: Any = None) -> Any:
             """What the exchange said, and nothing that ccxt would add: it makes up what is filled, and what it cost."""

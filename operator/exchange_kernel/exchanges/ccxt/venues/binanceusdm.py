@@ -10,6 +10,7 @@ from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, WINDOW_MS, Row
 ROWS = (Row(
     # No triggers: since 2025-12-09 they are a service of their own, with other ids, lists and cancels [change log, 2025-11-06; algoOrder].
     exchange_id="binanceusdm", market_type="swap", trades_by="orderId",
+    skips=("load_leverage_brackets",),                         # asked for before the positions, for figures that are not read here [ccxt]
     options={"recvWindow": WINDOW_MS, "fetchMarkets": {"types": ["linear"]}, "fetchCurrencies": False, "fetchMargins": False, "defaultType": "swap",
              "timeDifference": 0, "adjustForTimeDifference": False, "warnOnFetchOpenOrdersWithoutSymbol": False},
     market_params={}, cancel_by=cancel_by_ours, lookup_by=lookup_by_ours,      # origClientOrderId [Cancel Order; Query Order]

@@ -24,6 +24,7 @@ KEYS = {"status", "assetPositions", "balances", "time"}
 
 ROWS = (Row(
     exchange_id="hyperliquid", market_type="swap", options={"defaultType": "swap"},
+    not_usable="what its account holds is asked for in two requests, of which the adapter makes one",      # userAbstraction, then the balance [ccxt]
     skips=("initialize_client",),                              # which would approve a fee for ccxt's builder, and set its referrer
     id_written=lambda ours: f"0x{ours}", id_read=lambda theirs: theirs.removeprefix("0x"),        # cloid: 128 bits in hex [Place an order]
     id_pattern="[0-9a-f]{32}",                                 # after 0x

@@ -25,6 +25,7 @@ WORDS = words(
     refusals=(
         codes("50014", meaning="a parameter is empty"),
         codes("50027", meaning="the account is restricted from trading"),
+        codes("50101", meaning="the key is one of demo trading and the request is not, or the other way: before anything is done"),
         codes("50105", "50111", "50113", meaning="passphrase, key or signature: before anything is done"),
         codes("50110", meaning="the address is not on the key's list"),
         codes("51000", "51001", meaning="a parameter's value; no such instrument"),
