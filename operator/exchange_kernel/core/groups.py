@@ -32,7 +32,7 @@ from exchange_kernel.api import (
 )
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
+from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small, unsent_parameters
 from exchange_kernel.core.money import ZERO, add, quantise_quantity, share_of, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendStage
@@ -369,7 +369,12 @@ def list_request(group: GroupRecord, members: Members, markets: Mapping[str, Mar
 
 def denial(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> Waiting | None:
     """Why the group can't be placed as it stands; asked only before anything of it is made."""
-    if any(member.made for member in members) or goes_native(group, members, markets, venue):
+    if any(member.made for member in members):
+        return None
+    for member in members:
+        if (unsent := unsent_parameters(member.spec)) is not None:
+            return Waiting("ExchangeParameters", f"Member {member.name}: {unsent}")
+    if goes_native(group, members, markets, venue):
         return None
     if group.spec.native_policy is NativePolicy.REQUIRE:
         why = not_listed(group, members, markets, venue) or ""

@@ -79,6 +79,13 @@ def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities
     return breaks_rules(request, market)
 
 
+def unsent_parameters(terms: OrderTerms | StandardOrder) -> str | None:
+    """Why an order with exchangeParameters is not sent, as a sentence: no adapter sends any yet, and none is dropped in silence."""
+    if not terms.exchange_parameters:
+        return None
+    return f"This exchange's adapter sends no exchangeParameters, and {', '.join(sorted(terms.exchange_parameters))} would be lost: remove them."
+
+
 def not_offered(order_type: str, offered: Collection[str]) -> str | None:
     """As `unacceptable`, of an order's type alone."""
     return None if order_type in offered else f"This exchange's adapter has no orders of type {order_type}: use one of {', '.join(sorted(offered))}."

@@ -69,6 +69,7 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
     current = _current(attempts)
     live = next((seen.orders[number] for number in reversed(numbers) if number in seen.orders), None)
     matches = ahead is None and not (facts.numbers and facts.live(facts.numbers[-1]) and not facts.matches(facts.numbers[-1]))
+    matches = matches and not facts.spec.exchange_parameters  # none is at the exchange
     outlook = Outlook(state=state, settled=verdict is not None, decision=decision, matches=matches, generation=order.generation)
     target = order.spec.quantity
     market, asked_terms = _asked_on(facts, attempts, anew=ahead is not None or amend is not None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exchange_kernel.api import AssetBalance, HeldPosition, HeldSide, MarketSpec, MarketType, OrderType, PositionSide
-from exchange_kernel.core.market_rules import breaks_rules, not_offered, request_for
+from exchange_kernel.core.market_rules import breaks_rules, not_offered, request_for, unsent_parameters
 from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.kernel.models import AccountState, AssetMetadata, Balance, Position
 from exchange_kernel.schema import StandardOrder, SymbolMetadata
@@ -40,7 +40,9 @@ def market_of(spec: MarketSpec) -> KnownMarket:
 
 def market_problem(order: StandardOrder, market: KnownMarket) -> str | None:
     """The first of its market's rules that an order breaks, as a sentence. What it breaks between its own fields is told by whoever checks those."""
-    problem = not_offered(order.type, market.order_types) if market.order_types else None
+    problem = unsent_parameters(order)
+    if problem is None and market.order_types:
+        problem = not_offered(order.type, market.order_types)
     if problem is None:
         problem = breaks_rules(request_for(order, "", market.rules, quantity=order.quantity), market.rules)
     return problem if problem is None or not order.problems() else None

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from exchange_kernel.api import ExchangeAccountSpec, ReconciliationMetrics, RiskLimitSpec, TradingMode
 from exchange_kernel.core.answers import Unreachable
-from exchange_kernel.core.market_rules import request_for, unacceptable
+from exchange_kernel.core.market_rules import request_for, unacceptable, unsent_parameters
 from exchange_kernel.core.risk import LimitRecord
 from exchange_kernel.exchanges.port import Credentials, Exchange
 from exchange_kernel.kernel import holdings
@@ -123,7 +123,7 @@ class LocalKernel(AccountKernel):
         if (market := term.markets.get(order.symbol_id)) is None:
             return [f"there is no market {order.symbol_id!r} on this account: list_symbols names them"]
         request = request_for(order, "", market, quantity=order.quantity)
-        problem = unacceptable(request, market, term.exchange.capabilities)
+        problem = unsent_parameters(order) or unacceptable(request, market, term.exchange.capabilities)
         return [problem] if problem is not None else []
 
     async def _market(self, symbol_id: str) -> holdings.KnownMarket | None:

@@ -84,6 +84,28 @@ def test_rule_3_unsettled_orders_are_only_looked_up(case):
     check(case)
 
 
+PARAMETERS = a_spec(exchangeParameters={"selfTradePrevention": "ExpireMaker"})
+
+
+@table(
+    Case("parameters that no adapter sends are not dropped: the order is Denied", order=an_order(spec=PARAMETERS, finalizer=True), seen=a_sight(new=True),
+         verdict="ExchangeParameters"),
+    Case("an empty map asks for nothing", order=an_order(spec=a_spec(exchangeParameters={}), finalizer=True), seen=a_sight(new=True), action=Submit),
+    Case("added to an order that lives: the change is refused, and the order stays", order=an_order(spec=PARAMETERS, attempts=LIVE),
+         seen=a_sight(orders={1: a_report(1)}), waiting="ChangeRefused"),
+    Case("with another price: nothing of the change is made", order=an_order(spec=a_spec(price="49000", exchangeParameters={"a": "b"}), attempts=LIVE),
+         seen=a_sight(orders={1: a_report(1)}), waiting="ChangeRefused"),
+    Case("a cancel is not held back by them", order=an_order(spec=a_spec(desiredState="Canceled", exchangeParameters={"a": "b"}), attempts=LIVE),
+         seen=a_sight(orders={1: a_report(1)}), action=Cancel),
+    Case("one that ended without its rest sends nothing more with them",
+         order=an_order(spec=PARAMETERS, attempts=[an_attempt(1, "Ended", outcome="Canceled", filledQuantity="0", exchangeOrderId="1001"), an_attempt(2, "Prepared")]),
+         seen=a_sight(orders={1: a_report(1, OrderStatus.CANCELED)}, ended_ms={1: T0}, settle_read_ms={1: T0 + 2000}, sends={2: a_send(SendStage.PREPARED)}),
+         after_ms=3000, waiting="ExchangeParameters"),
+)
+def test_exchange_parameters_are_never_left_out_in_silence(case):
+    check(case)
+
+
 UNKNOWN = {1: a_send(SendStage.UNKNOWN, last_stamp_ms=T0 + 2000)}     # E = stamp + 1000 ahead + 3000 window + 1000 delay = T0 + 7000
 
 

@@ -521,3 +521,30 @@ async def test_a_member_that_is_cancelled_before_it_is_made_has_ended_and_is_nev
         world.fill("entry", "10")
         await world.finished()
         assert world.intent("then") is None
+
+
+# ── Parameters of the exchange's own ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@scenario
+async def test_a_bracket_whose_stop_has_parameters_that_are_not_sent_opens_nothing():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_group("Bracket", a_member("entry", "Entry"), a_member("stop", "StopLoss", exchangeParameters={"workingType": "MARK_PRICE"})))
+        await world.finished()
+        assert world.exchange.calls.count("submit") == 0, "its stop could not be placed as it is asked for"
+        assert world.condition("Succeeded") == ("False", "ExchangeParameters")
+
+
+@scenario
+async def test_parameters_that_are_added_to_a_stop_later_leave_the_stop_where_it_is():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_bracket())
+        await world.settle(entry="Open")
+        world.fill("entry", "10")
+        await world.settle(stop="Open")
+        world.groups.edit("pair", a_group("Bracket", a_member("entry", "Entry"), a_member("take", "TakeProfit"),
+                                          a_member("stop", "StopLoss", exchangeParameters={"workingType": "MARK_PRICE"})))
+        await until(lambda: any(one.reason == "ChangeRefused" for one in world.intent("stop").status.conditions))
+        assert not world.order("stop").status.ended
+        assert next(one.status for one in world.intent("stop").status.conditions if one.type == "Ready") == "False", "spec asks for more than is there"

@@ -111,6 +111,7 @@ def test_an_exchange_that_does_not_answer_is_told_by_health_and_not_by_start(pat
 @pytest.mark.parametrize(("change", "says"), [
     ({"quantity": Decimal("0.0000001")}, "smallest order"),
     ({"symbol_id": "NO/SUCH"}, "list_symbols names them"),
+    ({"exchange_parameters": {"selfTradePrevention": "ExpireMaker"}}, "selfTradePrevention would be lost"),
     ({"type": OrderType.TRAILING_STOP, "price": None, "trailing": {"offset": "1", "unit": "Price"}}, "has no orders of type TrailingStop"),
 ])
 def test_an_order_that_its_market_does_not_take_is_not_placed(path, change, says):

@@ -11,7 +11,7 @@ from exchange_kernel.core.checks.finding import prove_the_tail
 from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import request_for, unacceptable
+from exchange_kernel.core.market_rules import request_for, unacceptable, unsent_parameters
 from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.sending import SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
@@ -45,7 +45,11 @@ def change_if_different(facts: Facts) -> Decision | None:
     if not facts.numbers or facts.nothing_at_exchange(facts.numbers[-1]):
         return None
     number, market = facts.numbers[-1], facts.seen.market
-    if market is None or number not in facts.seen.orders or facts.matches(number):
+    if market is None or number not in facts.seen.orders:
+        return None
+    if facts.live(number) and (unsent := unsent_parameters(facts.spec)) is not None:
+        return Decision(waiting=Waiting("ChangeRefused", f"{unsent} The order at the exchange stays as it was."))
+    if facts.matches(number):
         return None
     if facts.drifted(number) and facts.spec.drift_policy is DriftPolicy.REPORT and not facts.late(number):
         return Decision(waiting=Waiting("Drifted", DRIFTED, person=True))

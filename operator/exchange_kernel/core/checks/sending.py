@@ -8,7 +8,7 @@ from exchange_kernel.core.actions import AddFinalizer, Decision, Submit, Verdict
 from exchange_kernel.core.checks.pace import FUNDS_FREE_MS, RETRY_MS, due
 from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import request_for, unacceptable
+from exchange_kernel.core.market_rules import request_for, unacceptable, unsent_parameters
 from exchange_kernel.core.sending import SendStage, Terms
 
 SENT_AS_LIST = Waiting("SentAsList", "It is sent with the other members of its group, as one list of the exchange's.")
@@ -32,6 +32,8 @@ def may_not_send(facts: Facts) -> Waiting | None:
         return Waiting("TradingModeCancelOnly", "The account's tradingMode is CancelOnly: nothing is sent until it is Enabled.")
     if account.trading_mode is TradingMode.REDUCE_ONLY and facts.spec.position_effect != "ReduceOnly":
         return Waiting("TradingModeReduceOnly", "The account's tradingMode is ReduceOnly: only orders with positionEffect ReduceOnly are sent.")
+    if (unsent := unsent_parameters(facts.spec)) is not None:
+        return Waiting("ExchangeParameters", unsent, person=True)
     if not account.ready:
         return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
     return None
@@ -45,6 +47,8 @@ def deny_unsent(facts: Facts) -> Decision | None:
         return Decision(verdict=missed)
     if facts.spec.expire_time is not None and facts.now.wall_ms >= facts.spec.expire_time.timestamp() * 1000:
         return _denied("ExpireTimePassed", "spec.expireTime passed before the order could be sent: create a new intent.")
+    if facts.spec.group_ref is None and (unsent := unsent_parameters(facts.spec)) is not None:
+        return _denied("ExchangeParameters", unsent)  # a group is denied whole, before anything of it is made
     account, market = facts.seen.account, facts.seen.market
     if account.symbols and facts.spec.symbol not in account.symbols:
         return _denied("SymbolNotAllowed", "The account's spec.symbols does not list this symbol: add it there, or use another account.")
