@@ -186,11 +186,20 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """An entry of a listing that could not be read."""
+
+    texts: frozenset[str] | None  # every text in it, ours as we write it; None if it has none: then whose it is can't be said
+
+
+@dataclass(frozen=True, slots=True)
 class Listing(Generic[Item]):
     """A list answer. What is missing from an incomplete one is not missing from the venue (rule 12)."""
 
     items: tuple[Item, ...]
     complete: bool  # False when truncated, or when an entry could not be read
+    unread: tuple[Unread, ...] = ()
+    lack: str = ""  # why it is truncated, where that is known: the end of a sentence, stable text
 
 
 SubmitOutcome: TypeAlias = Accepted | Refused | Duplicate | TimeRefused | NotSent | Unknown

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from exchange_kernel.core.answers import ExchangeOrder
+from exchange_kernel.core.answers import ExchangeOrder, Listing
 from exchange_kernel.core.claims import own_id
 from exchange_kernel.core.identity import CODECS, is_ours, keyed_order_id
 from exchange_kernel.core.order import OrderRecord
 
 REACH = 32  # so many attempts beyond those in status are thought of
+MAY_BE_OURS = "an order on it that may be of this installation can't be read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,18 @@ class Sorted:
 
     unexplained: tuple[ExchangeOrder, ...]  # ours by their id, and of no intent
     external: int  # placed by somebody else: left alone
+
+
+def set_aside(listing: Listing[ExchangeOrder], owner: str) -> tuple[Listing[ExchangeOrder], int]:
+    """The listing without the unread entries that are somebody else's, and their number.
+
+    An entry of which every text can be read and none is an id of ours says nothing about our orders, so the list is whole without it.
+    """
+    ours = tuple(entry for entry in listing.unread if entry.texts is None or any(is_ours(text, owner) for text in entry.texts))
+    others = len(listing.unread) - len(ours)
+    whole = listing.complete or (others > 0 and not ours and not listing.lack)
+    lack = listing.lack or ("" if whole else MAY_BE_OURS if ours else "not all of it came")
+    return Listing(listing.items, whole, ours, lack), others
 
 
 def sort(listed: Iterable[ExchangeOrder], owner: str, explained: Collection[str]) -> Sorted:

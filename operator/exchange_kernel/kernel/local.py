@@ -103,7 +103,7 @@ class LocalKernel(AccountKernel):
             return [session.health.problem.message]
         if session.term is None or not session.term.ready:
             return ["The account's orders are being read from the exchange."]
-        return [] if session.health.synced else ["The last reading of the account's orders at the exchange was not complete."]
+        return [] if session.health.synced else [session.health.lack or "The account's orders are being read from the exchange."]
 
     # ── What the exchange says ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,7 +158,11 @@ class LocalKernel(AccountKernel):
         session, _ = self._connected()
         assert self._desk is not None
         desk = self._desk
-        if not await session.sweeper.sweep():
+        began = self._clock.monotonic()
+        await session.sweeper.asked()
+        await session.sweeper.sweep()
+        await session.sweeper.asked()
+        if not session.sweeper.read_since(began):
             raise ExchangeError("The account's orders could not be read from the exchange. They are read again by themselves.")
         desk.wake_all()
         await desk.idle()

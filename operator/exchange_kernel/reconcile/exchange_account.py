@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -258,6 +258,8 @@ class ExchangeAccountReconciler:
             if problem is not None
             else ("WaitingForLease", "Another holder's term, or a new Lease's first one, is being waited out.")
             if term is None
+            else ("ListNotReadable", health.lack)
+            if health.lack
             else ("Sweeping", "Orders are being read from the exchange.")
         )
         stalled = problem is not None and problem.person
@@ -286,12 +288,12 @@ class ExchangeAccountReconciler:
                     condition(
                         "Synced",
                         health.synced,
-                        "Swept" if health.synced else "NotSwept",
-                        "" if health.synced else "The last reading of the account's orders was not complete.",
+                        "Swept" if health.synced else "ListIncomplete" if health.cut else "ListNotReadable" if health.lack else "NotSwept",
+                        "" if health.synced else health.lack or "The account's orders are not read yet.",
                     ),
-                    condition("OrphanOrders", bool(census.orphans), *_orphans(census.orphans, account.spec.orphan_policy))
-                    if census is not None
-                    else condition("OrphanOrders", None, "NotSwept"),
+                    condition("OrphanOrders", None, "ListIncomplete" if health.cut else "NotSwept")
+                    if census is None or health.cut
+                    else condition("OrphanOrders", bool(census.orphans), *_orphans(census.orphans, account.spec.orphan_policy)),
                 ],
             }
         )

@@ -37,7 +37,7 @@ from exchange_kernel.reconcile.markets import MarketPublisher
 from exchange_kernel.reconcile.memory import AccountMemory, Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
 from exchange_kernel.reconcile.readings import Readings
-from exchange_kernel.reconcile.sweeper import Census, Sweeper
+from exchange_kernel.reconcile.sweeper import Census, Reading, Sweeper
 from exchange_kernel.reconcile.venue_clock import VenueClock
 from exchange_kernel.stores.port import AccountRecord, AccountStateStore, AccountStore, GroupStore, IntentStore, LimitStore, MarketStore, NoLimits, Unavailable
 
@@ -76,6 +76,8 @@ class Health:
     credentials_valid: bool | None = None
     clock_synced: bool = False
     synced: bool = False  # the last sweep read everything
+    lack: str = ""  # what it could not read, as a sentence
+    cut: bool = False  # it read a list that is not whole
     stream_live: bool = False
 
 
@@ -417,7 +419,7 @@ class AccountSession:
                 background.start(lambda: markets.keep(term))
             if (state := self._state) is not None:
                 background.start(lambda: state.keep(term))
-            while not term.over.is_set() and not await self.sweeper.sweep():
+            while not term.over.is_set() and await self.sweeper.sweep() is Reading.UNREADABLE:
                 await either(term.over.wait(), asyncio.sleep(1.0))
             while not term.over.is_set() and problem is not None:
                 # Nothing is sent; what its intents have at the exchange can be cancelled and goes on being followed.
@@ -503,8 +505,9 @@ class AccountSession:
         self.end_term("closed")
         self.absence.close()
         self.readings.close()
+        self.sweeper.close()
         self.term = None
-        self.report(replace(self.health, synced=False, stream_live=False))
+        self.report(replace(self.health, synced=False, lack="", cut=False, stream_live=False))
         if self._under_way:
             # Their outcomes are recorded in memory, whatever becomes of this session.
             await asyncio.wait(set(self._under_way), timeout=ANSWERS_WITHIN_S)

@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from exchange_kernel.api import OrphanPolicy
 from exchange_kernel.core import orphans
-from exchange_kernel.core.answers import Accepted, Bust, ExchangeOrder, Listing, TimeRefused, Unreachable
+from exchange_kernel.core.answers import Accepted, Bust, ExchangeOrder, Found, Listing, TimeRefused, Unreachable
 from exchange_kernel.core.identity import is_ours
 from exchange_kernel.core.market_rules import market_type_of
 from exchange_kernel.core.order import OrderRecord
@@ -26,6 +27,25 @@ if TYPE_CHECKING:
 
 WAKES_AT_ONCE, WAKES_APART_S = 8, 0.004
 RETRY_S = 2.0  # after a sweep that could not read everything, and before a suspected orphan is looked at again
+ASKED_AT_ONCE = 8  # questions by id about what an incomplete list does not show
+WITHOUT_A_LIST_S = 15.0  # how often at most they are asked while the list can't be read at all
+
+
+class Reading(StrEnum):
+    """What one sweep could read. An account is ready with one that is not Unreadable; what a list lacks is not missing from the venue (rule 12)."""
+
+    UNREADABLE = "Unreadable"
+    INCOMPLETE = "Incomplete"
+    WHOLE = "Whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a sweep went, for the account's conditions."""
+
+    reading: Reading
+    lack: str = ""  # what could not be read, as a sentence: stable text
+    connected: bool = True  # the exchange answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +62,15 @@ class Sweeper:
 
     def __init__(self, session: AccountSession) -> None:
         self._session = session
-        self.answers_since_ms = 0  # venue time of the first whole sweep after one that was not
+        self.answers_since_ms = 0  # venue time of the first readable sweep after one that was not
         self._lock = asyncio.Lock()
         self._due = 0.0
-        self._done = True  # whether the last sweep could read everything
+        self._reading = Reading.WHOLE  # of the last sweep
+        self._cut = 0  # sweeps in a row that found the list incomplete
+        self._asked_at = -math.inf  # when the last of them were begun
+        self._asking: asyncio.Task[None] | None = None  # questions by id about what an incomplete list does not show
         self._read_since = -math.inf  # when the last sweep began that read everything
-        self._swept: Term | None = None  # the term in which everything was read at least once
+        self._swept: Term | None = None  # the term in which the lists were read at least once
         self._early: list[OrderUpdate] = []  # told by the stream before that, of orders that the first sweep may explain
         self._suspected: dict[str, int] = {}
         self._reported: set[str] = set()  # orphans, by exchange order id
@@ -59,50 +82,60 @@ class Sweeper:
             await self._session.notice_new_credentials()
             await self.sweep()
 
-    async def sweep(self) -> bool:
-        """The venue's list first, then a consistent list of intents: an intent always precedes its order. True if everything could be read."""
+    async def sweep(self) -> Reading:
+        """The venue's list first, then a consistent list of intents: an intent always precedes its order."""
         session = self._session
         term = session.term
         if term is None or term.over.is_set():
-            return False
+            return Reading.UNREADABLE
         async with self._lock:
             counters, began = session.counters, session.clock.monotonic()
-            done = await self._sweep(term)
-            self._done = done
+            sight = await self._sweep(term, began)
+            self._reading, whole = sight.reading, sight.reading is Reading.WHOLE
+            self._cut = self._cut + 1 if sight.reading is Reading.INCOMPLETE else 0
             counters.sweeps += 1
-            counters.failed_sweeps += not done
+            counters.failed_sweeps += not whole
             counters.sweep_took_ms = int((session.clock.monotonic() - began) * 1000)
-            if done:
+            if whole:
                 counters.last_sweep_ms, self._read_since = session.venue_ms(), began
+        self._due = session.clock.monotonic() + self._pause_s()
+        session.report(replace(session.health, synced=whole, connected=sight.connected, lack=sight.lack, cut=sight.reading is Reading.INCOMPLETE))
+        return sight.reading
+
+    def _pause_s(self) -> float:
+        """How long to wait for the next sweep: soon after one that read nothing, and ever less soon while the list stays incomplete."""
+        account = self._session.account
         # Spread by account, so that many accounts never sweep in step.
-        spread = 0.9 + (int(session.account.uid.replace("-", "")[:4] or "0", 16) % 200) / 1000
-        soon = not done or set(self._suspected) - self._reported
-        resync_s = session.account.spec.resync_seconds * spread
-        self._due = session.clock.monotonic() + (min(RETRY_S, resync_s) if soon else resync_s)
-        session.report(replace(session.health, synced=done, connected=done))
-        return done
+        resync_s = account.spec.resync_seconds * (0.9 + (int(account.uid.replace("-", "")[:4] or "0", 16) % 200) / 1000)
+        if self._reading is Reading.INCOMPLETE:
+            return min(RETRY_S * 2.0 ** min(self._cut - 1, 10), resync_s)
+        soon = self._reading is Reading.UNREADABLE or set(self._suspected) - self._reported
+        return min(RETRY_S, resync_s) if soon else resync_s
 
     def read_since(self, at: float) -> bool:
-        """Whether everything was read by a sweep that began no earlier than `at`, by our monotonic clock."""
+        """Whether all we believe open was read, by a sweep that began no earlier than `at` (monotonic) or by id after it."""
         return self._read_since >= at
 
-    async def _sweep(self, term: Term) -> bool:
+    async def _sweep(self, term: Term, began_at: float) -> Sight:
         session = self._session
         if not await session.measure_clock(term.exchange):
-            return False
+            return Sight(Reading.UNREADABLE, "The exchange's time can't be read: it is asked again.", connected=False)
         markets = await term.exchange.markets()  # the adapter knows how old they may become
         if not isinstance(markets, Unreachable):
             term.markets = markets
         await session.risk.read_limits()
         began = session.venue_ms()
-        listing = await term.exchange.open_orders()
-        if isinstance(listing, Unreachable):
+        answer = await term.exchange.open_orders()
+        if isinstance(answer, Unreachable):
             await session.ask_who_we_are(term)
-            return False
+            if session.clock.monotonic() >= self._asked_at + WITHOUT_A_LIST_S:
+                self._ask_for_unlisted(term, (), began, began_at)
+            return Sight(Reading.UNREADABLE, f"The exchange's list of open orders can't be read: {answer.reason}. It is asked for again.", connected=False)
+        listing, others = orphans.set_aside(answer, session.owner)
         listing = replace(listing, items=tuple(order for order in listing.items if not self.elsewhere(order)))
         snapshots = [await session.store.list_all(namespace) for namespace in self._namespaces()]
         if any(isinstance(snapshot, Unavailable) for snapshot in snapshots):
-            return False
+            return Sight(Reading.UNREADABLE, "The account's OrderIntents can't be listed: they are asked for again.")
         lists = [snapshot for snapshot in snapshots if not isinstance(snapshot, Unavailable)]
         records = self._here([record for snapshot in lists for record in snapshot.records])
         for order in listing.items:
@@ -112,13 +145,16 @@ class Sweeper:
         if listing.complete:
             self._mark_missing(listing, began)
             if all(snapshot.complete for snapshot in lists) and term.admitted:
-                found = self._judge(term, listing, records, began)
-                session.count(Census(sum(not record.finished for record in mine), *found))
-            self._swept = term
-            early, self._early = self._early, []
-            self._take_in(term, early, records, began)
+                orphaned, external = self._judge(term, listing, records, began)
+                session.count(Census(sum(not record.finished for record in mine), orphaned, external + others))
+        else:
+            self._ask_for_unlisted(term, listing.items, began, began_at)
+        # What the stream told before waits for the intents, which are listed by now, and not for a whole list of orders.
+        self._swept = term
+        early, self._early = self._early, []
+        self._take_in(term, early, records, began)
         session.tell_unattributed()
-        if listing.complete and not self._done:
+        if self._reading is Reading.UNREADABLE:
             self.answers_since_ms = session.venue_ms()
         unfinished = [record.uid for record in mine if record.finalizer or not record.finished]
         for number, uid in enumerate(unfinished):
@@ -126,7 +162,7 @@ class Sweeper:
             if number % WAKES_AT_ONCE == WAKES_AT_ONCE - 1:
                 await asyncio.sleep(WAKES_APART_S)
             session.wake(uid)
-        return listing.complete
+        return Sight(Reading.WHOLE) if listing.complete else Sight(Reading.INCOMPLETE, incomplete(listing.lack))
 
     def elsewhere(self, order: ExchangeOrder) -> bool:
         """Whether an order of ours is on another market type of this account, for which there is another ExchangeAccount: lists may tell of both."""
@@ -163,6 +199,44 @@ class Sweeper:
             if client_order_id not in listed:
                 known = self._session.memory.of(client_order_id)
                 known.missing_ms = known.missing_ms if known.missing_ms is not None else began
+
+    def _ask_for_unlisted(self, term: Term, shown: Sequence[ExchangeOrder], began: int, began_at: float) -> None:
+        """Begin to ask by id for each order that we believe open and the list does not show. It holds up neither sweeps nor keys."""
+        if term.over.is_set() or (self._asking is not None and not self._asking.done()):
+            return
+        self._asked_at = began_at
+        listed = {order.client_order_id for order in shown}
+        unlisted = [client_order_id for client_order_id in self._session.memory.believed_open(self.belongs, began) if client_order_id not in listed]
+        self._asking = self._session.track(self._ask(term, unlisted, began_at))
+
+    async def _ask(self, term: Term, client_order_ids: Sequence[str], began_at: float) -> None:
+        """Until one is not answered: then none of the others would be."""
+        memory, left, answered = self._session.memory, list(reversed(client_order_ids)), True
+
+        async def ask() -> None:
+            nonlocal answered
+            while left and answered and not term.over.is_set():
+                known = memory.peek(client_order_id := left.pop())
+                if known is None or known.order is None or known.order.status.ended:
+                    continue
+                answer = await term.exchange.lookup(OrderRef(known.order.symbol, client_order_id, known.order.exchange_order_id))
+                if isinstance(answer, Found):
+                    self._learn(OrderUpdate(answer.order), self._session.venue_ms())
+                answered = answered and not isinstance(answer, Unreachable)
+
+        await asyncio.gather(*(ask() for _ in range(ASKED_AT_ONCE)))
+        if answered and not left:
+            self._read_since = max(self._read_since, began_at)
+
+    def close(self) -> None:
+        """Ask no more: the next term asks for itself."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def asked(self) -> None:
+        """Return once what the last sweeps asked for by id is answered."""
+        while self._asking is not None and not self._asking.done():
+            await asyncio.wait([self._asking])
 
     def _judge(self, term: Term, listing: Listing[ExchangeOrder], records: Sequence[OrderRecord], began: int) -> tuple[int, int]:
         """12: the numbers of orphans and of others' orders, with what the account's policy wants done about orphans begun."""
@@ -268,3 +342,11 @@ class Sweeper:
             known = self._placed(client_order_id) or not is_ours(client_order_id, session.owner)
             self._take_in(term, [update], () if known else self._peers(), session.venue_ms())
         session.tell_unattributed()
+
+
+def incomplete(lack: str) -> str:
+    """What a list that lacks something suspends, as a sentence for a condition."""
+    return (
+        f"The exchange's list of open orders is not whole: {lack}. Orders are sent and cancelled as ever, and those it does not show are asked for by their "
+        "ids; orphans and others' orders are not counted meanwhile."
+    )

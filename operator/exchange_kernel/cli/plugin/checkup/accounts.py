@@ -16,7 +16,7 @@ MENDS = {
     "CredentialsValid": "Check that the Secret of spec.credentialsSecretRef is in the same namespace and has the keys that the exchange asks for, that they "
                         "are of this environment, and that the exchange allows the operator's address.",
     "ClockSynced": "Check the operator's way to the exchange, and the node's clock (NTP).",
-    "Synced": "Wait for the next sweep; if it stays, see the operator's log for the list that can't be read.",
+    "Synced": "Wait for the next sweep; if it stays, its message names what is not whole, and the operator's log why.",
     "Ready": "See the other conditions: kubectl describe xa NAME.",
 }
 
