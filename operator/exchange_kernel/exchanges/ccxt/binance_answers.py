@@ -184,9 +184,9 @@ def read_trade(document: Any, markets: Markets) -> Trade:
 
 
 def _market(source: Mapping[str, Any], key: str, markets: Markets) -> Market:
-    market = markets.get(text(source, key))
+    market = markets.get(name := text(source, key))
     if market is None:
-        raise UnknownMarket("the market is not among those loaded")
+        raise UnknownMarket(name)
     return market
 
 

@@ -33,7 +33,7 @@ def read_position(entry: Any, markets: Markets) -> Position:
     """A position without its side is flat. One of a market that has one position is Net, whatever ccxt calls its sign."""
     source = record(entry)
     if source.get("symbol") not in markets:
-        raise UnknownMarket("the market is not among those loaded")
+        raise UnknownMarket(source.get("symbol"))
     contracts, side = said.amount(source, "contracts"), {"long": "Long", "short": "Short"}.get(source.get("side") or "")
     if contracts is None or (side is None and contracts):
         raise Unreadable("a position without its size or its side")

@@ -37,6 +37,7 @@ class VenueMarkets(Link):
         super().__init__(dialect, ccxt, http, budget)
         self._by_symbol: Mapping[str, Market] = {}
         self._by_id: Mapping[str, Market] = {}
+        self._not_there: frozenset[str] = frozenset()    # markets that entries name and the last new list did not have
         self._markets_at = 0.0                           # when they were loaded (monotonic, s)
         self._loading = asyncio.Lock()
 
@@ -70,7 +71,7 @@ class VenueMarkets(Link):
         except Unreadable:
             return unreachable(answer)
         markets, problems = await parsed(found, self._dialect.read_market, self._ccxt.safe_currency_code)
-        for problem in problems:
+        for _, problem in problems:
             self._count_unreadable("the markets", problem)
         if not markets:
             return Unreachable(GARBAGE)
@@ -97,7 +98,7 @@ class VenueMarkets(Link):
         finally:
             CALL.reset(token)
         markets, problems = await parsed(self._dialect.read_markets(listed), self._dialect.read_market, self._ccxt.safe_currency_code)
-        for problem in problems:
+        for _, problem in problems:
             self._count_unreadable("the markets", problem)
         if not markets:
             return Unreachable(GARBAGE)
@@ -128,15 +129,15 @@ class VenueMarkets(Link):
         return self._by_symbol.get(symbol) or Unreachable("the venue has no such market")
 
 
-async def parsed(page: Iterable[Any], read: Callable[[Any, Context], Read], context: Context) -> tuple[list[Read], list[Unreadable]]:
-    """Entry by entry. Others keep their turn: a page may have thousands."""
+async def parsed(page: Iterable[Any], read: Callable[[Any, Context], Read], context: Context) -> tuple[list[Read], list[tuple[Any, Unreadable]]]:
+    """Entry by entry, and each that can't be read with its problem. Others keep their turn: a page may have thousands."""
     items: list[Read] = []
-    problems: list[Unreadable] = []
+    problems: list[tuple[Any, Unreadable]] = []
     for number, entry in enumerate(page):
         if number % 100 == 99:
             await asyncio.sleep(0)
         try:
             items.append(read(entry, context))
         except Unreadable as problem:
-            problems.append(problem)
+            problems.append((entry, problem))
     return items, problems

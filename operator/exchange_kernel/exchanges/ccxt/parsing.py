@@ -12,7 +12,18 @@ class Unreadable(ValueError):
 
 
 class UnknownMarket(Unreadable):
-    """An entry names a market that the loaded list doesn't have: perhaps it is newer than the list."""
+    """An entry names a market that the loaded list doesn't have: perhaps it is newer than the list, or not one of the account's kind."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__("the market is not among those loaded")
+        self.name = str(name)
+
+
+class GoesOn(Unreadable):
+    """A list is longer than what of it was asked for. What was read of it counts."""
+
+    def __init__(self) -> None:
+        super().__init__("the list may go on")
 
 
 def record(value: Any) -> Mapping[str, Any]:

@@ -18,12 +18,14 @@ from exchange_kernel.core.answers import (
     Refused,
     Trade,
     Unreachable,
+    Unread,
 )
 from exchange_kernel.exchanges.ccxt.budget import Priority
+from exchange_kernel.exchanges.ccxt.carried import inside
 from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.markets import VenueMarkets, parsed
 from exchange_kernel.exchanges.ccxt.outcomes import GARBAGE, Answered, account_refusal, group_lookup_outcome, lookup_outcome, unreachable
-from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries
+from exchange_kernel.exchanges.ccxt.parsing import GoesOn, UnknownMarket, Unreadable, entries
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt
 from exchange_kernel.exchanges.port import OrderRef
 
@@ -31,6 +33,11 @@ Item = TypeVar("Item", ExchangeOrder, Trade, Balance, Position)
 
 #: A listing that is longer is marked incomplete: 200 pages of Binance are 200,000 orders of one market.
 MAX_PAGES = 200
+
+#: Names of markets that a new list did not have either, kept at once: they are not asked for again.
+MAX_NAMES = 1000
+
+CUT = "the exchange has more of them than it lists"
 
 
 class Reads(VenueMarkets):
@@ -76,7 +83,8 @@ class Reads(VenueMarkets):
         if isinstance(listed, Unreachable):
             return listed
         limit = self.capabilities.max_open_orders_listed
-        return listed if limit is None or len(listed.items) < limit else Listing(listed.items, complete=False)
+        cut = limit is not None and len(listed.items) + len(listed.unread) >= limit
+        return replace(listed, complete=False, lack=listed.lack or CUT) if cut else listed
 
     async def orders(self, symbol: str, since_ms: int) -> Listing[ExchangeOrder] | Unreachable:
         market = await self._market(symbol)
@@ -144,9 +152,10 @@ class Reads(VenueMarkets):
         self._dialect = replace(self._dialect, capabilities=replace(self._dialect.capabilities, hedge_mode=on))
 
     async def _listed(self, pages: Pages, read: Callable[[Any, Markets], Item]) -> Listing[Item] | Unreachable:
-        """All pages of a listing. What can't be read is counted, logged, and makes it incomplete; the rest is kept (rule 12)."""
+        """All pages of a listing. What can't be read makes it incomplete, and is handed on by its texts; the rest is kept (rule 12)."""
         items: list[Item] = []
-        complete = True
+        unread: list[Unread] = []
+        lack = ""
         try:
             call = next(pages)
             for _ in range(MAX_PAGES):
@@ -154,29 +163,42 @@ class Reads(VenueMarkets):
                 if not isinstance(answer, Answered):
                     return unreachable(answer)
                 page = entries(answer.document)
-                found, readable = await self._entries(page, read)
+                found, not_read = await self._entries(page, read)
                 items += found
-                complete = complete and readable
+                unread += not_read
                 call = pages.send(page)
-            complete = False
+            lack = CUT
         except StopIteration:
             pass
         except NotBuilt as problem:
             return Unreachable(str(problem))
+        except GoesOn:
+            lack = CUT
         except Unreadable as problem:
-            if not items:
+            if not items and not unread:
                 return Unreachable(GARBAGE)
             self._count_unreadable("a page", problem)
-            complete = False
+            lack = "a page of it can't be read"
         finally:
             pages.close()
-        return Listing(tuple(items), complete)
+        return Listing(tuple(items), complete=not lack and not unread, unread=tuple(unread), lack=lack)
 
-    async def _entries(self, page: list[Any], read: Callable[[Any, Markets], Item]) -> tuple[list[Item], bool]:
-        """What a page's entries say, and whether all of them could be read."""
+    async def _entries(self, page: list[Any], read: Callable[[Any, Markets], Item]) -> tuple[list[Item], list[Unread]]:
+        """What a page's entries say, and those that can't be read. A market that the list lacks is looked for in a new list once."""
         items, problems = await parsed(page, read, self._by_id)
-        if any(isinstance(one, UnknownMarket) for one in problems) and await self._reloaded():
+        if _unknown(problems) - self._not_there and await self._reloaded():
             items, problems = await parsed(page, read, self._by_id)
-        for one in problems:
-            self._count_unreadable("a listing", one)
-        return items, not problems
+            self._not_there = (self._not_there if len(self._not_there) < MAX_NAMES else frozenset()) | _unknown(problems)
+        for _, problem in problems:
+            if not isinstance(problem, UnknownMarket):
+                self._count_unreadable("a listing", problem)
+        return items, [Unread(self._texts(entry)) for entry, _ in problems]
+
+    def _texts(self, entry: Any) -> frozenset[str] | None:
+        """Every text in an entry, with our ids as we write them."""
+        texts = inside(entry) if isinstance(entry, dict) else ()
+        return frozenset(self._dialect.read_id(text) for text in texts if isinstance(text, str) and text) or None
+
+
+def _unknown(problems: list[tuple[Any, Unreadable]]) -> frozenset[str]:
+    return frozenset(problem.name for _, problem in problems if isinstance(problem, UnknownMarket))

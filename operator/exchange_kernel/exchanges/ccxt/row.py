@@ -80,6 +80,7 @@ class Row:
     lookup_by: Callable[[str, str], Asked] | None = None               # (our id as written, symbol); None: by going through lists
     lookup_by_theirs: bool = True                                      # whether ccxt's fetch_order takes the venue's id
     listed_by: str | None = None                                       # the parameter that narrows those lists to our id
+    open_params: Mapping[str, Any] = field(default_factory=dict)       # of the list of open orders: what narrows it to the row's kind of market
     open_symbols: tuple[str, tuple[str, ...]] | None = None            # where no list has all: ccxt's implicit method for the markets that have some
     trades_by: str | None = None                                       # the parameter that narrows own trades to an order; None: ccxt's method for it
     settle: str | None = None                                          # only markets settled in this: the list of open orders has no others

@@ -17,7 +17,7 @@ from exchange_kernel.exchanges.ccxt import holdings, said
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.carried import carries, inside, within
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Holdings, Market, Markets, Pages
-from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, entries, record
+from exchange_kernel.exchanges.ccxt.parsing import GoesOn, UnknownMarket, Unreadable, entries, record
 from exchange_kernel.exchanges.ccxt.row import Asked, Row
 from exchange_kernel.exchanges.ccxt.terms import position_params, trigger_of, trigger_params, type_of
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built, read
@@ -57,7 +57,7 @@ class _Spoken:
             order_pages=self.order_pages, trade_pages=self.trade_pages, clock=self.clock(), account=self.account, markets=None,
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
             read_trade=self.read_trade, read_clock=said.read_clock, read_account=self.read_account,
-            read_hedge_mode=self.read_hedge_mode if row.hedge_mode_in else None,
+            read_hedge_mode=self.read_hedge_mode if row.hedge_mode_in else None, read_id=row.id_read,
             read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
             one_at_a_time=row.increasing_nonce,
@@ -171,7 +171,8 @@ class _Spoken:
 
     def open_orders(self, market: Market | None) -> Pages:
         if market is not None or self.row.open_symbols is None:
-            yield self.call("fetch_open_orders", (None if market is None else market.rules.symbol,))
+            symbol = None if market is None else market.rules.symbol
+            yield self.call("fetch_open_orders", (symbol, None, None, dict(self.row.open_params)) if self.row.open_params else (symbol,))
             return
         symbols: list[str] = []
 
@@ -184,7 +185,7 @@ class _Spoken:
         for symbol in symbols:
             page = yield self.call("fetch_open_orders", (symbol,))
             if len(page) >= self.row.open_page:
-                raise Unreadable("the list may go on")
+                raise GoesOn
 
     def find_pages(self, ref: OrderRef, market: Market, now: int) -> Pages:
         """Open, then ended: an order moves in this direction only."""
@@ -201,7 +202,7 @@ class _Spoken:
             page = yield self.call(method, (market.rules.symbol, since, None, dict(params)))
             whole = whole and len(page) < self.row.ended_page
         if not whole:
-            raise Unreadable("the list may go on")
+            raise GoesOn
 
     def trade_pages(self, market: Market, since: int | None, exchange_order_id: str | None, now: int) -> Pages:
         if exchange_order_id is not None and self.row.trades_by is None and self.ccxt.has.get("fetchOrderTrades") is True:
@@ -213,7 +214,7 @@ class _Spoken:
         else:
             page = yield self.call("fetch_my_trades", (market.rules.symbol, since))
         if len(page) >= self.row.ended_page:
-            raise Unreadable("the list may go on")
+            raise GoesOn
 
     def _only(self, exchange_order_id: str, call: Call) -> Call:
         """Of the trades of all orders, those of one. A full page, of whomever, may go on."""
@@ -221,7 +222,7 @@ class _Spoken:
             assert call.extract is not None
             trades = entries(call.extract(answer))
             if len(trades) >= self.row.ended_page:
-                raise Unreadable("the list may go on")
+                raise GoesOn
             return [trade for trade in trades if str(record(trade).get("order")) == exchange_order_id]
 
         return _replaced(call, extract)
@@ -281,11 +282,13 @@ class _Spoken:
         return self._order(self._asked_for(source), market.rules.symbol)
 
     def read_order(self, document: Any, markets: Markets) -> ExchangeOrder:
+        if "unread" in record(document):
+            raise Unreadable(f"ccxt can't read it ({document['unread']})")
         source = self._named(document)
         if "asked" in source:
             source = self._asked_for(source)
         if source.get("symbol") not in markets:
-            raise UnknownMarket("the market is not among those loaded")
+            raise UnknownMarket(source.get("symbol"))
         return self._order(source, source["symbol"])
 
     def _named(self, document: Any) -> Mapping[str, Any]:
@@ -330,7 +333,7 @@ class _Spoken:
     def read_trade(self, document: Any, markets: Markets) -> Trade:
         source = record(document)
         if source.get("symbol") not in markets:
-            raise UnknownMarket("the market is not among those loaded")
+            raise UnknownMarket(source.get("symbol"))
         quantity, price, time_ms = said.amount(source, "amount"), said.amount(source, "price"), said.time_ms(source, "timestamp")
         if not quantity or not price or time_ms is None:
             raise Unreadable("a trade without its quantity, price or time")

@@ -208,6 +208,17 @@ def wired(ccxt_id: str) -> Any:
         def safe_trade(self, trade: Any, market: Any = None) -> Any:
             return trade
 
+        def parse_orders(self, orders: Any, market: Any = None, since: Any = None, limit: Any = None, params: Any = None) -> Any:
+            """Entry by entry: one that ccxt can't read is handed on as it came, and takes no other with it."""
+            named = [{"id": name, **order} for name, order in orders.items()] if isinstance(orders, dict) else orders or []
+            read, unread = [], []
+            for order in named:
+                try:
+                    read += super().parse_orders([order], market, since, limit, params or {})
+                except Exception as problem:       # whatever the interpreter makes of what ccxt did not expect
+                    unread.append({"unread": type(problem).__name__, "info": order})
+            return self.filter_by_limit(self.sort_by(read, "timestamp"), limit) + unread
+
         async def load_markets(self, reload: bool = False, params: Any = None) -> Any:
             """Those the adapter loaded: ccxt's own way makes a task of it even where there is nothing to wait for."""
             return self.markets if self.markets and not reload else await super().load_markets(reload, params or {})

@@ -62,6 +62,7 @@ def _row(market_type: str) -> Row:
         hedge={"Long": {"posSide": "long"}, "Short": {"posSide": "short"}} if derivative else {},       # [Place order, posSide]
         hedge_takes_reduce_only=False,                                              # "FUTURES/SWAP orders in net mode" only [Place order, reduceOnly]
         cancel_by=cancel_by_ours, lookup_by=lookup_by_ours,                         # clOrdId [Cancel order; Order details]
+        open_params={"instType": market_type.upper()},                              # else those of all kinds [Order list, instType]
         ended=("fetch_closed_orders", "fetch_canceled_orders"),
         account_method="privateGetAccountConfig", account_number=("data", 0, "uid"),        # [Account configuration]
         read_error=read_error, errors_in_200=True,
