@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 WAKES_AT_ONCE, WAKES_APART_S = 8, 0.004
 RETRY_S = 2.0  # after a sweep that could not read everything, and before a suspected orphan is looked at again
 ASKED_AT_ONCE = 8  # questions by id about what an incomplete list does not show
+TOLD_APART_S = 30.0  # between two causes of a list that stays incomplete or unreadable
 WITHOUT_A_LIST_S = 15.0  # how often at most they are asked while the list can't be read at all
 
 
@@ -66,6 +67,7 @@ class Sweeper:
         self._lock = asyncio.Lock()
         self._due = 0.0
         self._reading = Reading.WHOLE  # of the last sweep
+        self._told_at = -math.inf  # when the cause of an incomplete or unreadable list was last told anew
         self._cut = 0  # sweeps in a row that found the list incomplete
         self._asked_at = -math.inf  # when the last of them were begun
         self._asking: asyncio.Task[None] | None = None  # questions by id about what an incomplete list does not show
@@ -99,8 +101,18 @@ class Sweeper:
             if whole:
                 counters.last_sweep_ms, self._read_since = session.venue_ms(), began
         self._due = session.clock.monotonic() + self._pause_s()
-        session.report(replace(session.health, synced=whole, connected=sight.connected, lack=sight.lack, cut=sight.reading is Reading.INCOMPLETE))
+        cut = sight.reading is Reading.INCOMPLETE
+        session.report(replace(session.health, synced=whole, connected=sight.connected, lack=self._told(sight.lack, cut), cut=cut))
         return sight.reading
+
+    def _told(self, lack: str, cut: bool) -> str:
+        """The cause to tell. One that keeps changing is not written at each sweep."""
+        health, now = self._session.health, self._session.clock.monotonic()
+        if lack and health.lack and health.cut is cut and now < self._told_at + TOLD_APART_S:
+            return health.lack
+        if lack != health.lack:
+            self._told_at = now
+        return lack
 
     def _pause_s(self) -> float:
         """How long to wait for the next sweep: soon after one that read nothing, and ever less soon while the list stays incomplete."""

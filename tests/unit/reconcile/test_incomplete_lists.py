@@ -223,6 +223,25 @@ def test_a_list_that_can_not_be_read_any_more_hides_no_fill_while_its_order_can(
     story(tell)
 
 
+def test_an_exchange_that_fails_in_another_way_each_time_does_not_have_the_account_written_each_time():
+    async def tell(world):
+        await world.start()
+        number = 0
+
+        async def fails(symbol=None):
+            nonlocal number
+            number += 1
+            return Unreachable("no answer came in time" if number % 2 else "the venue's answer can't be read")
+
+        world.exchange.open_orders = fails
+        await asyncio.sleep(10)
+        before = world.accounts.writes
+        await asyncio.sleep(600)
+        assert world.accounts.writes - before <= 10 * 10
+
+    story(tell)
+
+
 def test_an_exchange_that_answers_nothing_is_not_asked_for_each_of_many_orders():
     async def tell(world):
         await world.start()
