@@ -109,16 +109,14 @@ class Facts:
     def _tail_absent(self, number: int) -> bool:
         """Whether an attempt that status does not have was looked for in vain.
 
-        The passes of rule 5 prove it where they can. Elsewhere one answer by id has to do: the attempt would have been written before it was sent, so
-        only a status that was restored can lack it, and what is open of it is found in the lists by its id.
+        An attempt is written before it is sent, so only a restored status can lack one. Two answers by id after E, lookupDelay apart, are enough for
+        that, and need no list, which may never be whole. What is open of it is found in the lists by its id. After a key, rule 5 decides.
         """
         send, venue = self.send(number), self.seen.account.capabilities
-        if (send is not None and send.stage is SendStage.ABSENT) or venue.lookup is LookupAuthority.NONE:
+        if (send is not None and send.stage is SendStage.ABSENT) or (venue.lookup is LookupAuthority.NONE and not self.adopting):
             return True
-        if venue.proves_absence and not absence.beyond_retention(self.now.venue_ms, self.order.created_ms, venue):
-            return False
-        asked = self.seen.not_found.get(number)
-        return asked is not None and asked[1] >= self.quiet_from(number)
+        first, last = self.seen.not_found.get(number, (0, 0))
+        return not self.adopting and first >= self.quiet_from(number) and last - first >= venue.lookup_delay_ms
 
     @property
     def adopting(self) -> bool:

@@ -279,7 +279,7 @@ class AccountMemory:
                 known.send = None
             if known.amend is not None and not known.amend.open_ended:
                 known.amend = None
-            known.evidence = Evidence()
+            known.evidence, known.not_found = Evidence(), None
 
     def unsettled(self, account: str) -> bool:
         """Whether something of this account may be live: an order not seen ended, or a send of which the outcome is not known."""

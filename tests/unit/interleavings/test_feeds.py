@@ -104,7 +104,7 @@ def test_a_truncated_list_of_open_orders_takes_nothing_for_gone():
         world.exchange.open_orders = truncated
         for _ in range(60):
             await asyncio.sleep(1)
-            assert world.desk.memory.missing(world.accounts.record.uid) == 0
+            assert world.desk.session.memory.missing(world.accounts.record.uid) == 0
         assert world.status("a").state is OrderState.OPEN
         assert "lookup" in world.exchange.calls
 

@@ -133,7 +133,7 @@ def test_nothing_is_missing_or_an_orphan_by_a_list_that_is_cut_off():
         await open_order(world)
         for _ in range(30):
             await asyncio.sleep(2)
-            assert world.desk.memory.missing(world.accounts.record.uid) == 0
+            assert world.desk.session.memory.missing(world.accounts.record.uid) == 0
         assert world.exchange.calls.count("cancel") == 0
         assert not world.accounts.record.status.orphan_orders
         assert says(world, "OrphanOrders") == ("Unknown", "ListIncomplete")

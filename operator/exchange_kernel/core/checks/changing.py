@@ -7,7 +7,7 @@ from decimal import Decimal
 from exchange_kernel.api import AmendQuantity, DriftPolicy, ModifyPolicy, ReplaceKind
 from exchange_kernel.core import risk
 from exchange_kernel.core.actions import Amend, Decision, Lookup, Replace, Settle, Waiting, WriteAhead, WriteAmend
-from exchange_kernel.core.checks.finding import prove_the_tail
+from exchange_kernel.core.checks.finding import look_for_the_tail
 from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
 from exchange_kernel.core.facts import Facts
@@ -61,7 +61,7 @@ def change_if_different(facts: Facts) -> Decision | None:
     if rest > 0 and (amend := _amend(facts, number)) is not None:
         return amend
     request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
-    return _change_refused(facts, request, rest) or prove_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
+    return _change_refused(facts, request, rest) or look_for_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
 
 
 def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decision | None:

@@ -9,7 +9,7 @@ from exchange_kernel.core.actions import Cancel, Decision, Delete, Lookup, Relea
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.checks.belonging import release
 from exchange_kernel.core.checks.changing import replace_in_one_request
-from exchange_kernel.core.checks.finding import prove_the_tail
+from exchange_kernel.core.checks.finding import look_for_the_tail
 from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, ask_at, cancel_retry_ms, due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import OrderRecord
@@ -135,7 +135,7 @@ def finish_when_settled(facts: Facts) -> Decision | None:
             if facts.now.venue_ms >= read_at:
                 return Decision(Settle(number), operation=facts.operation)
             return Decision(operation=facts.operation, again_ms=read_at - facts.now.venue_ms)
-    if (tail := prove_the_tail(facts)) is not None:
+    if (tail := look_for_the_tail(facts)) is not None:
         return tail
     last = facts.numbers[-1]
     remaining = facts.remaining()

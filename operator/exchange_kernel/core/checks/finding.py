@@ -29,16 +29,13 @@ def settle_first(facts: Facts) -> Decision | None:
         if send is not None and send.stage is SendStage.IN_FLIGHT:
             return Decision()  # its answer wakes us
         return _locate(facts, number, send)
-    return prove_the_tail(facts) if facts.adopting else None
+    return _locate(facts, tail, None) if facts.adopting and (tail := facts.unproved_tail) is not None else None
 
 
-def prove_the_tail(facts: Facts) -> Decision | None:
+def look_for_the_tail(facts: Facts) -> Decision | None:
     """2, 10: before an end, and before another attempt, look for one that status does not have."""
     if (tail := facts.unproved_tail) is None:
         return None
-    venue = facts.seen.account.capabilities
-    if venue.proves_absence and not absence.beyond_retention(facts.now.venue_ms, facts.order.created_ms, venue):
-        return _locate(facts, tail, None)
     return _ask(tail, ask_at(facts, tail, facts.quiet_from(tail)), facts.now.venue_ms, TAIL)
 
 
