@@ -108,12 +108,14 @@ def tell(story: Story, exchange: str) -> None:
 
     say("A limit order far from the market rests in the book")
     story.kubectl("apply", "-f", str(EXAMPLES / "limit-order.yaml"))
-    story.kubectl("wait", "--for=jsonpath={.status.state}=Open", "oi/limit-order", "--timeout=30s")
+    story.kubectl("wait", "--for=condition=Ready", "oi/limit-order", "--timeout=30s")
 
     say("Its price is changed: the old order is cancelled, proved final, and the rest is sent at the new price")
     story.kubectl("patch", "oi", "limit-order", "--type=merge", "-p", '{"spec":{"price":"41000"}}')
-    story.until("the exchange has the order at 41000", lambda: any(order["status"] == "NEW" and Decimal(order["price"]) == 41000 for order in story.ledger()))
+    # A condition carries the generation it is about, and `kubectl wait` takes none of an earlier one: no answer to the old price ends this wait.
     story.kubectl("wait", "--for=condition=Ready", "oi/limit-order", "--timeout=30s")
+    if not any(order["status"] == "NEW" and Decimal(order["price"]) == 41000 for order in story.ledger()):
+        raise DemoFailed("the intent is Ready and the exchange has no order at 41000")
     story.kubectl("get", "oi", "limit-order", "-o", "wide")
 
     say("It is cancelled, declaratively")
@@ -122,7 +124,7 @@ def tell(story: Story, exchange: str) -> None:
 
     say("A deleted intent is cancelled at the exchange before it disappears")
     story.kubectl("apply", "-f", str(EXAMPLES / "deleted-order.yaml"))
-    story.kubectl("wait", "--for=jsonpath={.status.state}=Open", "oi/deleted-order", "--timeout=30s")
+    story.kubectl("wait", "--for=condition=Ready", "oi/deleted-order", "--timeout=30s")
     story.kubectl("delete", "oi", "deleted-order", "--timeout=30s")
     if any(order["status"] in ("NEW", "PARTIALLY_FILLED") for order in story.ledger()):
         raise DemoFailed("the intent is gone and its order lives on")
@@ -150,11 +152,15 @@ def bracket(story: Story) -> None:
 def _open(story: Story, *names: str, quantity: str = "0.01") -> bool:
     """Whether these work at the exchange, each as large as spec says."""
     found = {intent["metadata"]["name"]: intent for intent in story.intents()}
-    return all(name in found and found[name]["spec"]["quantity"] == quantity and _ready(found[name]["status"]) for name in names)
+    return all(name in found and found[name]["spec"]["quantity"] == quantity and _works(found[name]) for name in names)
 
 
-def _ready(status: dict[str, Any]) -> bool:
-    return status["state"] == "Open" and any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
+def _works(intent: dict[str, Any]) -> bool:
+    """Whether the exchange has it as this spec says: a Ready that is about an earlier spec is no answer yet."""
+    status, generation = intent["status"], intent["metadata"]["generation"]
+    return status["state"] == "Open" and any(
+        one["type"] == "Ready" and one["status"] == "True" and one["observedGeneration"] >= generation for one in status.get("conditions", [])
+    )
 
 
 def compare(story: Story) -> None:

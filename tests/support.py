@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -47,6 +47,26 @@ async def aeventually(check: Callable[[], T | Awaitable[T]], *, within: float, e
         if time.monotonic() >= deadline:
             raise AssertionError(_too_late(what, within, seen))
         await asyncio.sleep(every)
+
+
+# ── What an object's status says of its spec ────────────────────────────────────────────────────────────────────────────────────────────────
+# `kubectl wait --for=condition=…` compares the generations in the same way (since 1.21) and needs no help; `--for=jsonpath=…` compares nothing.
+
+
+def answered(thing: Mapping[str, Any]) -> bool:
+    """Return whether the status is about this spec. A finished object's is for good: it is not written again."""
+    status = thing.get("status") or {}
+    return "completionTime" in status or bool(status.get("observedGeneration", -1) >= thing["metadata"]["generation"])
+
+
+def condition(thing: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the condition as it stands for this spec; empty while it stands for an earlier one."""
+    status = thing.get("status") or {}
+    found = next((dict(one) for one in status.get("conditions", []) if one["type"] == kind), None)
+    if found is None:
+        return {}
+    observed = found.get("observedGeneration", status.get("observedGeneration", -1))
+    return found if "completionTime" in status or observed >= thing["metadata"]["generation"] else {}
 
 
 def _too_late(what: str, within: float, seen: object) -> str:

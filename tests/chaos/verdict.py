@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from tests import support
+
 ZERO = Decimal(0)
 LIVE = ("NEW", "PARTIALLY_FILLED")
 VERDICTS = ("duplicates", "overexposed", "lost fills", "false terminals", "unconverged")
@@ -66,8 +68,9 @@ def filled_of(orders: list[Order]) -> Decimal:
 
 
 def condition(one: Object, kind: str) -> tuple[str, str]:
-    """Its status and reason."""
-    return next(((each["status"], each.get("reason", "")) for each in (one.get("status") or {}).get("conditions", []) if each["type"] == kind), ("", ""))
+    """Its status and reason; empty while it is of an earlier spec."""
+    found = support.condition(one, kind)
+    return found.get("status", ""), found.get("reason", "")
 
 
 def finished(one: Object) -> bool:

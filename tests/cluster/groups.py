@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tests.cluster.operating import Exchange, Trading
-from tests.support import eventually
+from tests.support import condition, eventually
 
 ENTRY = {"name": "entry", "role": "Entry", "symbol": "BTC/USDT", "side": "Buy", "type": "Limit", "quantity": "0.01", "price": "40000"}
 TAKE = {"name": "take", "role": "TakeProfit", "symbol": "BTC/USDT", "side": "Sell", "type": "Limit", "quantity": "0.01", "price": "90000"}
@@ -57,8 +57,8 @@ class Group:
     def delete(self, *options: str) -> None:
         self.trading.run("delete", "og", self.name, *options)
 
-    def wait(self, condition: str, within: int = 30) -> None:
-        self.trading.run("wait", f"--for=condition={condition}", f"og/{self.name}", f"--timeout={within}s")
+    def wait(self, kind: str, within: int = 30) -> None:
+        self.trading.run("wait", f"--for=condition={kind}", f"og/{self.name}", f"--timeout={within}s")
 
     def fill(self, member: str, quantity: str) -> None:
         self.exchange.fill(self.client_order_id(member), quantity)
@@ -75,7 +75,9 @@ class Group:
         return next((dict(member) for member in self.status().get("members", []) if member["name"] == name), {})
 
     def condition(self, kind: str) -> tuple[str, str]:
-        return next(((one["status"], one["reason"]) for one in self.status().get("conditions", []) if one["type"] == kind), ("", ""))
+        """Empty while it is of an earlier spec."""
+        found = condition(self.get(), kind)
+        return found.get("status", ""), found.get("reason", "")
 
     def intent(self, member: str) -> dict[str, Any]:
         return self.trading.get(f"{self.name}-{member}")

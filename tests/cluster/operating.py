@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange_kernel.cli.children import Child
-from tests.support import eventually
+from tests.support import answered, condition, eventually
 
 API_KEY, API_SECRET = "sim-test-key-3141592653589793", "sim-test-secret-2718281828459045"
 
@@ -130,18 +130,20 @@ class Trading:
         return dict(self.get(name).get("status") or {})
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
-        return next((dict(condition) for condition in self.status(name).get("conditions", []) if condition["type"] == kind), {})
+        """Empty while it is of an earlier spec."""
+        return condition(self.get(name), kind)
 
     def await_state(self, name: str, *states: str, within: float = 20.0) -> dict[str, Any]:
         def reached() -> dict[str, Any] | None:
-            status = self.status(name)
-            return status if status.get("state") in states else None
+            found = self.get(name)
+            status = dict(found.get("status") or {})
+            return status if answered(found) and status.get("state") in states else None
 
         return eventually(reached, within=within, what=f"{name} is {' or '.join(states)}: {self.status(name)}")
 
-    def wait(self, name: str, condition: str, within: int = 20) -> float:
+    def wait(self, name: str, kind: str, within: int = 20) -> float:
         """kubectl wait; the wall time (s since the epoch) at which it returned."""
-        self.run("wait", f"--for=condition={condition}", f"oi/{name}", f"--timeout={within}s")
+        self.run("wait", f"--for=condition={kind}", f"oi/{name}", f"--timeout={within}s")
         return time.time()
 
     def await_gone(self, name: str, within: float = 20.0) -> None:

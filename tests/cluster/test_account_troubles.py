@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.operating import API_KEY, API_SECRET, Exchange, status_writes
-from tests.support import eventually
+from tests.support import condition, eventually
 
 WATCHED_S = 12.0
 REQUESTS = 12           # an attempt asks for the time, and then for the account and the markets: at most four attempts in this time, of two or three
@@ -67,9 +67,9 @@ def secret(name: str, **values: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{name}-keys"}, "stringData": values})
 
 
-def conditions(trading: Any, name: str) -> dict[str, dict[str, Any]]:
+def conditions(trading: Any, name: str, *kinds: str) -> list[dict[str, Any]]:
     account = json.loads(trading.run("get", "xa", name, "-o", "json"))
-    return {one["type"]: one for one in account.get("status", {}).get("conditions", [])}
+    return [condition(account, kind) for kind in kinds]
 
 
 @pytest.mark.timeout(300)       # eight accounts are watched for a while, and then for being well again
@@ -87,12 +87,11 @@ def test_each_trouble_has_its_condition_asks_little_and_is_over_when_it_is_mende
 
     for trouble in TROUBLES:
         def told(trouble: Trouble = trouble) -> bool:
-            found = conditions(trading, trouble.name)
-            said, ready = found[trouble.condition], found["Ready"]
-            assert (said["status"], said["reason"]) == ("False", trouble.reason), found
+            said, ready = conditions(trading, trouble.name, trouble.condition, "Ready")
+            assert (said.get("status"), said.get("reason")) == ("False", trouble.reason), said
             assert trouble.words in said["message"]
-            assert ready["status"] == ("True" if trouble.ready else "False")
-            assert ready["reason"] == ("Ready" if trouble.ready else trouble.reason)
+            assert ready.get("status") == ("True" if trouble.ready else "False")
+            assert ready.get("reason") == ("Ready" if trouble.ready else trouble.reason)
             return True
 
         eventually(told, within=30, what=f"{trouble.name} says {trouble.reason}")
@@ -116,8 +115,7 @@ def test_each_trouble_has_its_condition_asks_little_and_is_over_when_it_is_mende
     for trouble in TROUBLES:
         if not trouble.spec:            # another venue is another account
             def mended(trouble: Trouble = trouble) -> bool:
-                found = conditions(trading, trouble.name)
-                return found["Ready"]["status"] == found[trouble.condition]["status"] == "True"
+                return all(said.get("status") == "True" for said in conditions(trading, trouble.name, "Ready", trouble.condition))
 
             eventually(mended, within=60, what=f"{trouble.name} is ready")
     for trouble in TROUBLES:

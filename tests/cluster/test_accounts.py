@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.support import eventually
+from tests.support import condition, eventually
 
 RESTS = {"type": "Limit", "price": "20000", "quantity": "0.01"}
 FINALIZER = "exchange-kernel.io/account"
@@ -17,7 +17,7 @@ def account(trading, name: str = "main"):
 
 
 def ready(trading, name: str = "main"):
-    return next((one for one in account(trading, name).get("status", {}).get("conditions", []) if one["type"] == "Ready"), {})
+    return condition(account(trading, name), "Ready")
 
 
 def gone(trading, *what: str) -> bool:

@@ -29,7 +29,7 @@ def test_the_readmes_commands_fill_an_order(release):
 
 def test_an_example_rests_and_is_cancelled(release):
     release.kubectl("apply", "-f", str(EXAMPLES / "limit-order.yaml"))
-    release.kubectl("wait", "--for=jsonpath={.status.state}=Open", "oi/limit-order", "--timeout=60s")
+    release.kubectl("wait", "--for=condition=Ready", "oi/limit-order", "--timeout=60s")
     release.kubectl("delete", "oi", "limit-order", "--timeout=60s")
     assert [order["status"] for order in release.orders() if order["type"] == "LIMIT"] == ["CANCELED"]
 
