@@ -132,7 +132,7 @@ def tell(story: Story, exchange: str) -> None:
     bracket(story)
 
     say("A bad one is refused with a sentence, before anything is sent")
-    story.refused("apply", "-f", str(EXAMPLES / "bad-order.yaml"))
+    story.refused("apply", "-f", str(EXAMPLES / "refused" / "01-limit-without-price.yaml"))
 
 
 def bracket(story: Story) -> None:

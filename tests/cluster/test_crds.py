@@ -35,7 +35,7 @@ from exchange_kernel.api import (
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 REFUSED = sorted((EXAMPLES / "refused").glob("*.yaml"))
-ACCEPTED = sorted(set(EXAMPLES.glob("*.yaml")) - {EXAMPLES / "bad-order.yaml"})
+ACCEPTED = sorted([*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("limits/*.yaml")])
 FINALIZER = "exchange-kernel.io/order"
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 
@@ -124,9 +124,9 @@ def test_a_bad_manifest_is_refused_with_its_sentence(kube, path):
 
 
 def test_a_bad_order_is_refused_by_its_one_broken_rule_alone(kube):
-    done = kube.kubectl("apply", "--dry-run=server", "-f", str(EXAMPLES / "bad-order.yaml"), check=False)
+    done = kube.kubectl("apply", "--dry-run=server", "-f", str(EXAMPLES / "refused" / "01-limit-without-price.yaml"), check=False)
     assert done.stderr.strip() == (
-        'The OrderIntent "bad-order" is invalid: spec.price: Required value: price is required for limit types: set spec.price, or use type: Market'
+        'The OrderIntent "refused" is invalid: spec.price: Required value: price is required for limit types: set spec.price, or use type: Market'
     )
 
 
