@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from exchange_kernel.cli.children import Child
 from tests.cluster.operating import Exchange, Trading, operator_arguments
 
 OPERATOR_USER = "system:serviceaccount:exchange-kernel-system:exchange-kernel"
+#: For kubectl, to write a status in the operator's name: the API server takes it from nobody else. The group, since kubectl reads before it patches.
+AS_OPERATOR = (f"--as={OPERATOR_USER}", "--as-group=system:masters")
 
 
 @pytest.fixture
@@ -24,10 +27,21 @@ def audit_log(kube) -> Path:
 
 @pytest.fixture(scope="session")
 def operator_kubeconfig(kube, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The operator's own identity, with no more than its Role; for a cluster that is not ours, the kubeconfig that was named."""
+    """The operator's own identity, with no more than its Role."""
+    path = tmp_path_factory.mktemp("operator") / "kubeconfig"
     if kube.control_plane is None:
-        return kube.kubeconfig
-    return kube.control_plane.kubeconfig_for(OPERATOR_USER, ["system:serviceaccounts"], tmp_path_factory.mktemp("operator") / "kubeconfig")
+        return with_token(kube, ("exchange-kernel-system", "exchange-kernel"), path)
+    return kube.control_plane.kubeconfig_for(OPERATOR_USER, ["system:serviceaccounts"], path)
+
+
+def with_token(kube, service_account: tuple[str, str], path: Path) -> Path:
+    """The cluster's kubeconfig, with a token of this ServiceAccount (namespace and name) in the place of its user."""
+    namespace, name = service_account
+    token = kube.kubectl("--namespace", namespace, "create", "token", name, "--duration=24h").stdout.strip()
+    config = json.loads(kube.kubectl("config", "view", "--raw", "--flatten", "-o", "json").stdout)
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    path.write_text(json.dumps(config))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ from exchange_kernel.api import (
     OrderState,
     status_patch,
 )
+from tests.cluster.desks import AS_OPERATOR
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 REFUSED = sorted((EXAMPLES / "refused").glob("*.yaml"))
@@ -61,7 +62,7 @@ class Orders:
         return self.run("patch", "oi", name or self.name, "--type=merge", "-p", json.dumps(patch), *options, check=False)
 
     def patch_status(self, status: dict[str, Any], name: str | None = None) -> None:
-        done = self.patch({"status": status}, name, "--subresource=status")
+        done = self.patch({"status": status}, name, "--subresource=status", *AS_OPERATOR)
         assert done.returncode == 0, done.stderr
 
     def finish(self) -> None:

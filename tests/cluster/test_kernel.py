@@ -45,7 +45,7 @@ REJECTED = a_status(State.REJECTED, end="RejectedByExchange", message="The excha
 
 
 class Operator:
-    """Its part, played by the administrator."""
+    """Its part, played in its name."""
 
     def __init__(self, api: ApiClient, namespace: str) -> None:
         self._api, self._path, self._namespace = api, ORDER_INTENTS.path(namespace), namespace
@@ -89,8 +89,8 @@ class Operator:
 
 
 @pytest.fixture
-async def operator(kube, namespace: str) -> AsyncIterator[Operator]:
-    async with ApiClient(access(kube.kubeconfig)) as api:
+async def operator(operator_kubeconfig: Path, namespace: str) -> AsyncIterator[Operator]:
+    async with ApiClient(access(operator_kubeconfig)) as api:
         yield Operator(api, namespace)
 
 

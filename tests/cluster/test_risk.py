@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.desks import AS_OPERATOR
 from tests.cluster.operating import Trading, intent
 from tests.support import eventually
 
@@ -81,7 +82,7 @@ def test_only_changes_of_what_is_traded_are_judged(judged):
     assert patch("oi", "order", {"metadata": {"labels": {"desk": "7"}}}) == ""
     assert patch("oi", "order", {"spec": {"suspend": True}}) == ""
     assert patch("og", "basket", {"spec": {"suspend": True}}) == ""
-    assert patch("oi", "order", {"status": {"state": "Open"}}, "--subresource=status") == ""
+    assert patch("oi", "order", {"status": {"state": "Open"}}, "--subresource=status", *AS_OPERATOR) == ""
     assert patch("oi", "order", {"spec": {"desiredState": "Canceled", "price": "21000"}}) == "", "a cancel is never in the way"
     assert patch("og", "basket", {"spec": {"desiredState": "Canceled"}}) == ""
     judged.run("delete", "oi", "order", "--wait=false")

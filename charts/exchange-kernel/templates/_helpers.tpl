@@ -102,7 +102,7 @@ capabilities:
   verbs: [create, patch]
 {{- end }}
 
-{{- /* An admission policy and its binding, which holds in the watched namespaces only. */ -}}
+{{- /* An admission policy and its binding, which holds in the watched namespaces only; `operators` are the user names that a status is taken from. */ -}}
 {{- define "exchange-kernel.policy" -}}
 {{- $namespaces := .root.Values.watch.namespaces }}
 {{- range .root.Files.Get .file | splitList "\n---\n" }}
@@ -110,6 +110,13 @@ capabilities:
 {{- if and $namespaces (hasSuffix "Binding" $document.kind) }}
 {{- $names := dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" $namespaces }}
 {{- $_ := set $document.spec "matchResources" (dict "namespaceSelector" (dict "matchExpressions" (list $names))) }}
+{{- end }}
+{{- if and $.operators (eq $document.kind "ValidatingAdmissionPolicy") }}
+{{- range $variable := $document.spec.variables }}
+{{- if eq $variable.name "operators" }}
+{{- $_ := set $variable "expression" (toJson $.operators) }}
+{{- end }}
+{{- end }}
 {{- end }}
 ---
 {{ toYaml $document }}

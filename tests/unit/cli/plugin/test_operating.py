@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[4]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 POLICY = "exchange-kernel-order-finalizer"
+STATUS_POLICY = "exchange-kernel-status"
 POD = {"metadata": {"name": "operator-0", "namespace": "exchange-kernel-system"}, "spec": {"containers": [{"name": "operator", "image": "i", "env": [{"name": "X", "value": "hunter2"}]}]},
        "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"restartCount": 1}]}}
 
@@ -43,6 +44,8 @@ def healthy(server):
         server.answers[f"{CRDS}/{kind.resource.crd_name}"] = (200, stored)
     for plural in ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"):
         server.answers[f"{ADMISSION}/{plural}/{POLICY}"] = (200, {"metadata": {}})
+    for plural in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
+        server.answers[f"{ADMISSION}/{plural}/{STATUS_POLICY}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel"))
     for path in (REVIEWS, SELF_REVIEWS):
         server.answers[path] = (201, {"status": {"allowed": True}})
     server.objects["/api/v1/namespaces/exchange-kernel-system/pods/operator-0"] = POD
@@ -67,6 +70,10 @@ def test_of_a_healthy_installation_nothing_bad_is_said(exchange, healthy):
     assert "whether its key may withdraw" in unchecked[0]
 
 
+def status_policy(*users):
+    return {"metadata": {}, "spec": {"variables": [{"name": "operators", "expression": json.dumps(users)}]}}
+
+
 def _changed_kind():
     stored = copy.deepcopy(crd(OrderIntent))
     del stored["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["price"]
@@ -78,6 +85,10 @@ def _changed_kind():
     ("no kinds", f"{CRDS}/orderintents.exchange-kernel.io", (404, {"message": "not found"}), "wrong", "Kinds", "is not installed"),
     ("another version's kinds", f"{CRDS}/orderintents.exchange-kernel.io", (200, _changed_kind()), "wrong", "Kinds", "differs at spec.price"),
     ("no policy", f"{ADMISSION}/mutatingadmissionpolicies/{POLICY}", (404, {"message": "not found"}), "warning", "Admission", "is not installed"),
+    ("a status that anybody may write", f"{ADMISSION}/validatingadmissionpolicies/{STATUS_POLICY}", (404, {"message": "not found"}), "warning", "Status writers",
+     "is not installed"),
+    ("an operator that may not write it", f"{ADMISSION}/validatingadmissionpolicies/{STATUS_POLICY}",
+     (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel-2")), "warning", "Status writers", "No status is taken from"),
     ("an operator without its rights", REVIEWS, (201, {"status": {"allowed": False}}), "wrong", "Operator's rights", "may not get orderintents"),
     ("somebody without rights", SELF_REVIEWS, (201, {"status": {"allowed": False}}), "warning", "Your rights", "You may not see orders"),
 ], ids=lambda value: value if isinstance(value, str) and " " in value else None)
@@ -123,6 +134,7 @@ def test_a_clock_that_is_off_is_told(exchange, healthy):
 
 def test_the_rights_asked_about_are_those_of_the_account_that_the_pods_run_under(exchange, healthy):
     pod = {**POD, "spec": {"serviceAccountName": "my-release-exchange-kernel", "containers": []}}
+    healthy.answers[f"{ADMISSION}/validatingadmissionpolicies/{STATUS_POLICY}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:my-release-exchange-kernel"))
     healthy.objects["/api/v1/namespaces/exchange-kernel-system/pods/operator-0"] = pod
     assert bad(exchange, code=0) == []
     users = {body["spec"]["user"] for _, path, _, body in healthy.asked if path == REVIEWS}

@@ -1,4 +1,4 @@
-"""The API server, our kinds in it, the admission policy, and whether an operator runs."""
+"""The API server, our kinds in it, the admission policies, and whether an operator runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exchange_kernel.api import KINDS, VERSION, ExchangeAccount, Kind
 from exchange_kernel.api.crd import crd
 from exchange_kernel.cli.plugin.checkup.findings import Finding, Level
 from exchange_kernel.cli.plugin.cluster import Body, Cluster, Forbidden, NotFound
-from exchange_kernel.cli.plugin.operator_pods import operator_pods
+from exchange_kernel.cli.plugin.operator_pods import operator_pods, operator_user
 from exchange_kernel.cli.plugin.reading import models
 from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, Resource
 
@@ -21,6 +21,8 @@ CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 POLICY = "exchange-kernel-order-finalizer"
 ADMISSION = "admissionregistration.k8s.io"
 POLICIES = (Resource(ADMISSION, "v1", "mutatingadmissionpolicies"), Resource(ADMISSION, "v1", "mutatingadmissionpolicybindings"))
+STATUS_POLICY = "exchange-kernel-status"
+STATUS_POLICIES = (Resource(ADMISSION, "v1", "validatingadmissionpolicies"), Resource(ADMISSION, "v1", "validatingadmissionpolicybindings"))
 
 
 def cluster(cluster: Cluster, _: str) -> Iterator[Finding]:
@@ -89,6 +91,22 @@ def admission(cluster: Cluster, _: str) -> Iterator[Finding]:
                           "lives, where something takes the finalizer off.", "Apply manifests/admission/, or set finalizerPolicy.enabled in the chart.")
             return
     yield Finding(Level.OK, "Admission", "The policy that keeps the finalizer on orders is in force.")
+
+
+def status_writers(cluster: Cluster, namespace: str) -> Iterator[Finding]:
+    try:
+        policy, _ = [cluster.one_everywhere(resource, STATUS_POLICY) for resource in STATUS_POLICIES]
+    except NotFound:
+        yield Finding(Level.WARNING, "Status writers", f"{STATUS_POLICY} is not installed: whoever may patch a status may end an order that is still open.",
+                      "Apply manifests/admission/, or set statusPolicy.enabled in the chart.")
+        return
+    user = operator_user(cluster, namespace)
+    named = " ".join(variable["expression"] for variable in policy["spec"].get("variables", ()))
+    if re.search(rf"""['"]{re.escape(user)}['"]""", named):
+        yield Finding(Level.OK, "Status writers", f"A status is taken from {user} alone.")
+    else:
+        yield Finding(Level.WARNING, "Status writers", f"No status is taken from {user}: if the operator runs as that, it can record nothing.",
+                      "Add it to statusPolicy.users in the chart, or to the variable `operators` of the policy.")
 
 
 def operator(cluster: Cluster, namespace: str) -> Iterator[Finding]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from exchange_kernel.cli.plugin.checkup.findings import Finding, Level
 from exchange_kernel.cli.plugin.cluster import Body, Cluster, Forbidden
-from exchange_kernel.cli.plugin.operator_pods import operator_pods
+from exchange_kernel.cli.plugin.operator_pods import operator_user
 from exchange_kernel.kube.client import GROUP
 
 SELF_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-SERVICE_ACCOUNT = "exchange-kernel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ PEOPLE = {
 
 
 def operators_rights(cluster: Cluster, namespace: str) -> Iterator[Finding]:
-    user = f"system:serviceaccount:{namespace}:{_service_account(cluster, namespace)}"
+    user = operator_user(cluster, namespace)
     wanted = [(right, cluster.namespace) for right in OPERATORS] + [(right, namespace) for right in OPERATORS_LEASES]
     try:
         missing = [right for right, where in wanted if not _allowed(cluster, REVIEWS, right, where, user)]
@@ -67,15 +66,6 @@ def operators_rights(cluster: Cluster, namespace: str) -> Iterator[Finding]:
                       "Apply manifests/rbac/, or upgrade the chart; where the operator watches some namespaces only, ask about one of them with -n.")
     else:
         yield Finding(Level.OK, "Operator's rights", f"{user} may do in {cluster.namespace} what it needs to.")
-
-
-def _service_account(cluster: Cluster, namespace: str) -> str:
-    """That of the pods that run; where there are none to be seen, that of the manifests."""
-    try:
-        pods = operator_pods(cluster, namespace)
-    except Forbidden:
-        pods = []
-    return str(pods[0]["spec"].get("serviceAccountName", SERVICE_ACCOUNT)) if pods else SERVICE_ACCOUNT
 
 
 def own_rights(cluster: Cluster, _: str) -> Iterator[Finding]:
