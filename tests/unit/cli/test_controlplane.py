@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from exchange_kernel.cli.controlplane import Binaries, ControlPlane, ControlPlaneError, Progress, cache_dir, find_binaries, find_target
 from exchange_kernel.cli.controlplane.binaries import _advice, content_hash, link_flags
 from exchange_kernel.cli.controlplane.certificates import Authority
+from exchange_kernel.cli.controlplane.compiling import Packages
 from exchange_kernel.cli.controlplane.kubectl import Kubectl
 from exchange_kernel.cli.controlplane.paths import SOURCE, write_private
 from exchange_kernel.cli.controlplane.processes import Server, command_line
@@ -135,6 +136,8 @@ def test_outside_of_a_checkout_it_says_what_to_do(tmp_path: Path) -> None:
 
 FAKE_GO = """
 case "$1" in
+env) echo "$MODULES" ;;
+mod) shift 2; echo "$GOMAXPROCS $*" >> "$BUILDS.fetched"; {fetch} ;;
 version) echo "go version go99.1 linux/amd64" ;;
 build)
   echo one >> "$BUILDS"
@@ -149,9 +152,9 @@ esac
 @pytest.fixture
 def building(source: Path, tmp_path: Path) -> dict[str, str]:
     """An environment whose Go builds a program in no time, and counts its builds in the file $BUILDS."""
-    a_program(tmp_path / "bin" / "go", FAKE_GO.format(then="true"))
+    a_program(tmp_path / "bin" / "go", FAKE_GO.format(then="true", fetch="true"))
     path = f"{tmp_path / 'bin'}:/usr/bin:/bin"
-    return {"PATH": path, "BUILDS": str(tmp_path / "builds"), "EXCHANGE_KERNEL_CACHE": str(tmp_path / "cache")}
+    return {"PATH": path, "BUILDS": str(tmp_path / "builds"), "MODULES": str(tmp_path / "modules"), "EXCHANGE_KERNEL_CACHE": str(tmp_path / "cache")}
 
 
 def test_a_build_has_every_program_and_leaves_nothing_else_behind(source: Path, building: dict[str, str]) -> None:
@@ -169,7 +172,7 @@ def test_two_builders_build_once(source: Path, building: dict[str, str]) -> None
 
 
 def test_a_failed_build_shows_what_go_said_and_what_to_do(source: Path, building: dict[str, str], tmp_path: Path) -> None:
-    a_program(tmp_path / "bin" / "go", FAKE_GO.format(then='echo "dial tcp: lookup proxy.golang.org: no such host" >&2; exit 1'))
+    a_program(tmp_path / "bin" / "go", FAKE_GO.format(then='echo "dial tcp: lookup proxy.golang.org: no such host" >&2; exit 1', fetch="exit 1"))
     with pytest.raises(ControlPlaneError, match=r"(?s)no such host.*check that the Go module proxy .* can be reached"):
         find_binaries(environ=building, source=source)
     assert not (cache_dir(building) / "controlplane" / content_hash(source)).exists()
@@ -183,6 +186,92 @@ def test_a_failed_build_shows_what_go_said_and_what_to_do(source: Path, building
 ])
 def test_advice_fits_what_go_said(said: str, want: str) -> None:
     assert want in _advice(said, SOURCE)
+
+
+# --- how long it takes -------------------------------------------------------------------------------------------------------
+
+
+def test_modules_that_are_not_there_are_fetched_many_at_a_time_before_the_build(source: Path, building: dict[str, str], tmp_path: Path) -> None:
+    (source / "go.sum").write_text("example.com/A v1.0.0 h1:x=\nexample.com/A v1.0.0/go.mod h1:x=\nexample.com/b v2.0.0 h1:x=\nexample.com/c v0.1.0/go.mod h1:x=\n")
+    here = tmp_path / "modules" / "cache" / "download" / "example.com" / "!a" / "@v" / "v1.0.0.zip"
+    here.parent.mkdir(parents=True)
+    here.write_text("")
+    said = io.StringIO()
+    find_binaries(Progress(said), building, source)
+    assert Path(building["BUILDS"] + ".fetched").read_text() == "16 example.com/b@v2.0.0\n", "not what is there, and not what only go.mod files are needed of"
+    assert said.getvalue().splitlines() == [
+        "fetching the control plane's modules: about 200 MB", "building the control plane: about six minutes on two idle cores, once"]
+
+
+def test_a_fetch_that_fails_leaves_the_last_word_to_the_build(source: Path, building: dict[str, str], tmp_path: Path) -> None:
+    a_program(tmp_path / "bin" / "go", FAKE_GO.format(then="true", fetch="exit 1"))
+    assert find_binaries(environ=building, source=source).kubectl.exists()
+
+
+@pytest.mark.parametrize(("reason", "named", "elapsed", "want"), [
+    ("nothing is known yet", [], 5, "0 of 4 packages"),
+    ("too early to say", ["small"], 5, "1 of 4 packages"),
+    ("a small package says little of the large ones", ["small"], 60, "1 of 4 packages"),
+    ("half of the source in a minute: the other half and linking", ["small", "middle", "half"], 60, "3 of 4 packages, about 1 minute left"),
+    ("what is named twice, or is not asked about, is not counted", ["middle", "middle", "other"], 30, "1 of 4 packages, about 2 minutes left"),
+    ("all are named", ["small", "middle", "half", "rest"], 200, "all 4 packages, linking"),
+], ids=lambda value: value if isinstance(value, str) and " " in value and "packages" not in value else None)
+def test_how_much_is_done_and_left_goes_by_the_size_of_the_source(reason: str, named: list[str], elapsed: float, want: str) -> None:
+    assert Packages({"small": 10, "middle": 200, "half": 290, "rest": 500}).told(named, elapsed) == want
+
+
+def test_without_a_plan_it_counts() -> None:
+    assert (Packages().told(["a", "b"], 60), Packages().told([], 60)) == ("2 packages", "")
+
+
+# --- what the PATH has -------------------------------------------------------------------------------------------------------
+
+
+def on_path(home: Path, *, kubernetes: str = "v1.36.1", etcd: str = "3.6.4") -> dict[str, str]:
+    """Two folders of programs that say their versions, as those of a distribution may lie."""
+    a_program(home / "one" / "etcd", f'echo "etcd Version: {etcd}"; echo "Go Version: go1.24.0"')
+    a_program(home / "one" / "kube-apiserver", f'echo "Kubernetes {kubernetes}"')
+    a_program(home / "two" / "kube-controller-manager", f'echo "Kubernetes {kubernetes}"')
+    a_program(home / "two" / "kubectl", f'[ -z "$KUBECONFIG" ] && echo "Client Version: {kubernetes}"; echo "Kustomize Version: v5.7.1"')
+    return {"PATH": f"{home / 'one'}:{home / 'two'}:/usr/bin:/bin", "EXCHANGE_KERNEL_CACHE": str(home / "cache"), "KUBECONFIG": "/somebody/elses"}
+
+
+def test_programs_of_the_right_version_on_the_path_spare_the_build_and_are_named(source: Path, tmp_path: Path) -> None:
+    said = io.StringIO()
+    found = find_binaries(Progress(said), on_path(tmp_path), source)
+    assert found.has_controller_manager
+    assert {name: (found.home / name).resolve().parent.name for name in names_in(found.home)} == {
+        "etcd": "one", "kube-apiserver": "one", "kube-controller-manager": "two", "kubectl": "two"}
+    assert f"using {tmp_path}/one/etcd 3.6.4" in said.getvalue()
+    assert find_binaries(environ=on_path(tmp_path), source=source) == found
+
+
+@pytest.mark.parametrize(("reason", "programs", "says"), [
+    ("another minor version of Kubernetes has other flags", {"kubernetes": "v1.35.2"}, "kube-apiserver is 1.35.2 and 1.36 is needed"),
+    ("and so has another etcd", {"etcd": "3.4.30"}, "etcd is 3.4.30 and 3.6 is needed"),
+    ("who says no version is not trusted", {"etcd": "?"}, "etcd is of no version that could be read"),
+], ids=lambda value: value if isinstance(value, str) and " " in value else None)
+def test_programs_of_another_version_are_not_used_and_that_is_said(reason: str, programs: dict[str, str], says: str, source: Path, tmp_path: Path,
+                                                                   building: dict[str, str]) -> None:
+    said, environ = io.StringIO(), on_path(tmp_path / "path", **programs)
+    found = find_binaries(Progress(said), building | {"PATH": f"{tmp_path / 'bin'}:{environ['PATH']}"}, source)
+    assert says in said.getvalue()
+    assert (found.home / "controlplane").exists(), "it is built"
+
+
+def test_three_of_the_four_on_the_path_are_no_control_plane(source: Path, tmp_path: Path, building: dict[str, str]) -> None:
+    environ = on_path(tmp_path / "path")
+    (tmp_path / "path" / "two" / "kube-controller-manager").unlink()
+    said = io.StringIO()
+    found = find_binaries(Progress(said), building | {"PATH": f"{tmp_path / 'bin'}:{environ['PATH']}"}, source)
+    assert (found.home / "controlplane").exists()
+    assert "PATH" not in said.getvalue()
+
+
+def test_what_was_built_goes_before_the_path(source: Path, tmp_path: Path) -> None:
+    environ = on_path(tmp_path)
+    assert find_binaries(environ=environ, source=source).home.name.startswith("path-")
+    assert find_binaries(environ=environ, source=source).home != a_build(environ, source) == find_binaries(environ=environ, source=source).home
 
 
 # --- which Go ----------------------------------------------------------------------------------------------------------------
@@ -413,10 +502,12 @@ def test_a_port_taken_meanwhile_is_replaced() -> None:
 def test_without_a_terminal_a_line_comes_now_and_then() -> None:
     said = io.StringIO()
     with Progress(said, every=0.0).step("building the control plane", expect="about six minutes the first time") as tick:
-        tick("812 packages compiled")
+        tick("")
+        tick("812 of 2710 packages, about 4 minutes left")
     assert said.getvalue().splitlines() == [
         "building the control plane: about six minutes the first time",
-        "building the control plane: 0s, 812 packages compiled, about six minutes the first time",
+        "building the control plane: 0s, about six minutes the first time",
+        "building the control plane: 0s, 812 of 2710 packages, about 4 minutes left",
     ]
 
 

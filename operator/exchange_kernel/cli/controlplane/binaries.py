@@ -1,4 +1,7 @@
-"""Where etcd, kube-apiserver, kube-controller-manager and kubectl come from: KUBEBUILDER_ASSETS, else one build of hack/controlplane."""
+"""Where etcd, kube-apiserver, kube-controller-manager and kubectl come from.
+
+In this order: KUBEBUILDER_ASSETS, an earlier build, the PATH, and a build of hack/controlplane.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,21 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from exchange_kernel.cli.controlplane.compiling import Modules, Packages, fetching
 from exchange_kernel.cli.controlplane.errors import USE_ASSETS, ControlPlaneError
+from exchange_kernel.cli.controlplane.onpath import programs_on_path
 from exchange_kernel.cli.controlplane.paths import SOURCE, cache_dir
 from exchange_kernel.cli.controlplane.progress import Progress
-from exchange_kernel.cli.controlplane.toolchain import find_toolchain
+from exchange_kernel.cli.controlplane.toolchain import Toolchain, find_toolchain
 from exchange_kernel.cli.controlplane.waiting import locked, tail, wait_for_exit
 
 REQUIRED = ("etcd", "kube-apiserver", "kubectl")
 CONTROLLER_MANAGER = "kube-controller-manager"
-FETCHED = "go: downloading "
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ def find_binaries(progress: Progress | None = None, environ: Mapping[str, str] =
     if not (source / "go.mod").exists():
         raise ControlPlaneError(
             f"the control plane is built from {source}, which is not there: run this from a source checkout, or {USE_ASSETS}")
+    if (ready_made := programs_on_path(source, cache_dir(environ), progress, environ)) is not None:
+        return Binaries(ready_made, has_controller_manager=True)
     return Binaries(_build(source, progress, environ), has_controller_manager=True)
 
 
@@ -63,6 +70,7 @@ def _assets(home: Path, progress: Progress) -> Binaries:
             f"KUBEBUILDER_ASSETS is {home}, which has no {' and no '.join(missing)}: "
             "point it to a directory that has, or unset it to build them")
     has_controller_manager = os.access(home / CONTROLLER_MANAGER, os.X_OK)
+    progress.note(f"nothing has to be built: using the programs in {home}, which KUBEBUILDER_ASSETS names")
     if not has_controller_manager:
         progress.note(f"{home} has no {CONTROLLER_MANAGER}: running without, so owned objects are not collected and namespaces do not end")
     return Binaries(home, has_controller_manager)
@@ -117,22 +125,35 @@ def _build(source: Path, progress: Progress, environ: Mapping[str, str]) -> Path
 def _compile(source: Path, output: Path, progress: Progress, environ: Mapping[str, str]) -> None:
     go = find_toolchain(source, progress, environ)
     log = output.with_name("build.log")
-    command = [str(go.program), "build", "-v", "-trimpath", "-ldflags", link_flags(source), "-o", str(output), "."]
+    _fetch(source, go, log, progress, environ)
+    flags = ("-trimpath", "-ldflags", link_flags(source))
+    with progress.step("building the control plane", expect="about six minutes on two idle cores, once") as tick, log.open("wb") as sink:
+        packages, began = Packages.of(source, go, environ, flags), time.monotonic()
 
-    def compiled() -> str:
-        lines = log.read_text(errors="replace").splitlines()
-        packages = sum(1 for line in lines if not line.startswith("go: "))
-        if packages:
-            return f"{packages} packages compiled"
-        return f"{sum(1 for line in lines if line.startswith(FETCHED))} modules fetched"
+        def compiled() -> str:
+            lines = log.read_text(errors="replace").splitlines()
+            return packages.told((line for line in lines if not line.startswith("go: ")), time.monotonic() - began)
 
-    with progress.step("building the control plane", expect="about six minutes the first time") as tick, log.open("wb") as sink:
-        process = subprocess.Popen(command, cwd=source, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
-                                   env=go.environ(environ), start_new_session=True)
+        process = subprocess.Popen([str(go.program), "build", "-v", *flags, "-o", str(output), "."], cwd=source, stdin=subprocess.DEVNULL,
+                                   stdout=sink, stderr=subprocess.STDOUT, env=go.environ(environ), start_new_session=True)
         if wait_for_exit(process, tick, compiled) != 0:
             said = tail(log)
             raise ControlPlaneError(f"{said}\nGo could not build the control plane: {_advice(said, source)}")
     log.unlink()
+
+
+def _fetch(source: Path, go: Toolchain, log: Path, progress: Progress, environ: Mapping[str, str]) -> None:
+    """All modules at once and before anything is compiled: a build finds out one after the other what it needs.
+
+    What can't be fetched the build may not miss, or it says why: it has the last word.
+    """
+    modules = Modules.of(source, go, environ)
+    if modules is None or not (missing := modules.missing()):
+        return
+    with progress.step("fetching the control plane's modules", expect="about 200 MB") as tick, log.open("wb") as sink:
+        process = subprocess.Popen([str(go.program), "mod", "download", *missing], cwd=source, stdin=subprocess.DEVNULL,
+                                   stdout=sink, stderr=subprocess.STDOUT, env=fetching(go, environ), start_new_session=True)
+        wait_for_exit(process, tick, lambda: f"{len(missing) - len(modules.missing())} of {len(missing)}")
 
 
 #: What Go says → what to do about it. The first that fits is given.

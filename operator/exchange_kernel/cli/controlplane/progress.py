@@ -11,7 +11,7 @@ from typing import TextIO, TypeAlias
 from rich.console import Console
 from rich.markup import escape
 
-#: Called often while a step lasts, with what is known just now ("812 packages compiled"); it decides itself whether to show it.
+#: Called often while a step lasts, with what is known just now ("812 of 2710 packages"); it decides itself whether to show it.
 Tick: TypeAlias = Callable[[str], None]
 
 
@@ -35,7 +35,7 @@ class Progress:
 
     @contextmanager
     def step(self, what: str, *, expect: str = "") -> Iterator[Tick]:
-        """`expect` is what to be prepared for: "about six minutes the first time"."""
+        """`expect` is what to be prepared for, until more is known: "about six minutes the first time"."""
         began = time.monotonic()
         if self.on_terminal:
             with self._console.status(escape(_line(what, expect=expect))) as status:
@@ -68,7 +68,7 @@ class _Silent(Progress):
 
 
 def _line(what: str, elapsed: float | None = None, detail: str = "", expect: str = "") -> str:
-    said = ", ".join(part for part in ("" if elapsed is None else spell(elapsed), detail, expect) if part)
+    said = ", ".join(part for part in ("" if elapsed is None else spell(elapsed), detail or expect) if part)
     return f"{what}: {said}" if said else what
 
 
