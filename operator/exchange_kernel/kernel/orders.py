@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from exchange_kernel.api import DesiredState
@@ -201,7 +202,8 @@ class ObjectsKernel(ExchangeKernel):
         elif not await self._intents.edit(intent_id, lambda raw: changed_spec(raw, new_order), intent_id=intent_id):
             raise self._not_found(intent_id)
         if self._acknowledge_timeout > 0 and isinstance(found, IntentObject):
-            verdicts.raise_if_change_refused(intent_id, await self._wait(intent_id, verdicts.change_has_verdict))
+            enough = verdicts.change_has_verdict if member is None else partial(verdicts.members_change_has_verdict, member, new_order)
+            verdicts.raise_if_change_refused(intent_id, await self._wait(intent_id, enough))
 
     async def cancel_order(self, intent_id: str) -> None:
         found = await self._find(intent_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exchange_kernel.api import DesiredState
+from exchange_kernel.api import DesiredState, GroupMode, MemberRole
 from exchange_kernel.kernel.errors import ExchangeError, ValidationError
 from exchange_kernel.kernel.groups import GroupObject, MemberOf, member_terms
 from exchange_kernel.kernel.models import State
@@ -56,6 +56,15 @@ def change_has_verdict(intent: IntentObject) -> bool:
         return has_verdict(intent)
     ready = next((condition.status == "True" for condition in intent.status.conditions if condition.type == "Ready"), False)
     return intent.answered and (_reason(intent) in NOT_PERMITTED | NOT_TAKEN or (ready and intent.status.operation is None))
+
+
+def members_change_has_verdict(member: MemberOf, new_order: StandardOrder, intent: IntentObject) -> bool:
+    """As `change_has_verdict`, once the group has passed the terms on: until then the intent's own generation is answered, and is that of the old terms."""
+    # Elsewhere the size follows from what the others of the group filled.
+    as_written = member.spec.role is MemberRole.ENTRY or member.group.spec.mode is GroupMode.BASKET
+    terms = ("price", "trigger_price", "quantity") if as_written else ("price", "trigger_price")
+    passed_on = all(getattr(intent.spec, name) == getattr(new_order, name) for name in terms)
+    return (passed_on or ended(intent)) and change_has_verdict(intent)
 
 
 def raise_if_change_refused(name: str, intent: IntentObject | None) -> None:
