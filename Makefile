@@ -29,6 +29,10 @@ venv: $(READY) ## Install everything Python into .venv
 demo: $(READY) ## A control plane, an exchange, the operator and some orders, from nothing; KEEP=1 leaves it running
 	@$(BIN)/python -u hack/demo.py $(if $(KEEP),--keep)
 
+.PHONY: demo-loaded
+demo-loaded: $(READY)
+	@$(BIN)/python -u hack/loaded.py --runs $(or $(RUNS),10)
+
 .PHONY: test
 test: lint $(READY) ## All tests that need no container engine: what waits for a cluster, beside what computes
 	@$(BIN)/python -u hack/beside.py cluster,chart contract,unit,property,crash,chaos-short

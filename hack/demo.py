@@ -25,6 +25,7 @@ from exchange_kernel.cli.controlplane import ControlPlane, ControlPlaneError, Ku
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "manifests" / "examples"
 NAMESPACE = "demo"
+GIVE_UP_S = 180.0  # on one kubectl: longer than any --timeout below, whose words say more
 console = Console(highlight=False, width=160)
 
 
@@ -45,7 +46,7 @@ class Story:
     def kubectl(self, *arguments: str, check: bool = True, show: bool = True, stdin: str | None = None) -> str:
         if show:
             console.print(f"[dim]$ kubectl {' '.join(arguments)}[/dim]", soft_wrap=True)
-        done = self._kubectl("--namespace", NAMESPACE, *arguments, stdin=stdin)
+        done = self._kubectl("--namespace", NAMESPACE, *arguments, stdin=stdin, timeout=GIVE_UP_S)
         output = (done.stdout + done.stderr).rstrip()
         if show and output:
             console.print(output, soft_wrap=True, markup=False)
@@ -74,7 +75,7 @@ class Story:
         console.print(f"[dim]… the exchange fills {quantity} of {name}[/dim]")
         urllib.request.urlopen(f"{self._control}/market", data=json.dumps(cue).encode(), timeout=10).close()
 
-    def until(self, what: str, check: Callable[[], bool], within: float = 30.0) -> None:
+    def until(self, what: str, check: Callable[[], bool], within: float = 60.0) -> None:
         deadline = time.monotonic() + within
         while not check():
             if time.monotonic() > deadline:
