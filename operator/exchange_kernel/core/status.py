@@ -336,3 +336,9 @@ def unaccounted(order: OrderRecord, waiting: Waiting, wall_ms: int, state: Order
     outlook = Outlook(state=state, settled=False, decision=Decision(waiting=waiting), matches=False, generation=order.generation)
     told = conditions(outlook, order.status.conditions, at)
     return order.status.model_copy(update={"observed_generation": order.generation, "state": state, "conditions": told})
+
+
+def of_generation(status: OrderIntentStatus, generation: int) -> OrderIntentStatus:
+    """A settled end as it stands under a later generation of the spec: whoever waits for that one is answered, and nothing else moves."""
+    told = [condition.model_copy(update={"observed_generation": generation}) for condition in status.conditions]
+    return status.model_copy(update={"observed_generation": generation, "conditions": told})

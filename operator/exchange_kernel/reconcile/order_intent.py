@@ -21,7 +21,7 @@ from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.lifecycle import legal
 from exchange_kernel.core.order import Membership, OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage
-from exchange_kernel.core.status import project, unaccounted
+from exchange_kernel.core.status import of_generation, project, unaccounted
 from exchange_kernel.core.venue import OrderRequest
 from exchange_kernel.exchanges.port import Closed
 from exchange_kernel.reconcile import resolver, submitter
@@ -248,6 +248,8 @@ class OrderIntentReconciler:
         """
         record = facts.order
         if record.finished:
+            if record.status.observed_generation < record.generation and not record.deleting and not record.gone:
+                return self._written(record, await self._store.write_status(record, of_generation(record.status, record.generation)))
             return Step.NEXT if decision.verdict is None else Step.REST
         if decision.waiting is groups.NOT_RECORDED and record.status.observed_generation < 0:
             return Step.NEXT  # for a moment only: the group is about to write it down, and says itself what keeps it

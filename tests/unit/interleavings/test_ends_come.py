@@ -167,6 +167,21 @@ def test_an_end_written_by_hand_over_a_live_order_counts_for_nothing():
     story(tell)
 
 
+def test_a_wait_for_an_end_returns_though_the_finished_object_was_edited_after_it():
+    async def tell(world):
+        await open_order(world)
+        world.exchange.fill(the_id(), "1")
+        before = await finished(world)
+        world.store.edit("a", a_spec(ttlSecondsAfterFinished=3600))
+        await until(lambda: world.status("a").observed_generation == 2, within=5)
+        after = world.status("a")
+        assert {told.observed_generation for told in after.conditions} == {2}
+        assert (after.state, after.completion_time, after.fills) == (before.state, before.completion_time, before.fills)
+        assert [told.last_transition_time for told in after.conditions] == [told.last_transition_time for told in before.conditions]
+
+    story(tell)
+
+
 # ── No end while an order of it may live ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 VENUES = {"expiry": {}, "no expiry": {"request_window_ms": 0}}
