@@ -27,6 +27,7 @@ from exchange_kernel.reconcile.figures import figures, time_of
 from exchange_kernel.reconcile.ports import Clock, SystemClock
 from exchange_kernel.reconcile.session import AccountSession, Term
 from exchange_kernel.schema import StandardOrder
+from exchange_kernel.stores.memory import NotKept
 from exchange_kernel.stores.sqlite import FileInUse, NotAnOrdersFile
 
 START_WITHIN_S = 10.0  # how long a start waits for the exchange; it goes on connecting after that
@@ -84,7 +85,7 @@ class LocalKernel(AccountKernel):
         })
         try:
             self._desk = LocalDesk(self._path, self.exchange_id, spec, self._open_exchange, self._clock, self._risk_limits)
-        except (FileInUse, NotAnOrdersFile) as error:
+        except (FileInUse, NotAnOrdersFile, NotKept) as error:
             raise ExchangeError(str(error)) from None
         self._desk.run()
         await self._desk.ready(START_WITHIN_S)

@@ -65,7 +65,7 @@ class LocalDesk:
         self._moved = asyncio.Event()
 
     def _open_account(self, name: str, spec: ExchangeAccountSpec) -> str:
-        """The file's account. Its UID names the orders at the exchange, and stays with the file."""
+        """The file's account. Its UID names the orders at the exchange, and stays with the file. Raises NotKept."""
         known = self.accounts.named(NAMESPACE, name)
         if known is None:
             return self.accounts.create(str(uuid.uuid4()), spec, namespace=NAMESPACE, name=name).uid

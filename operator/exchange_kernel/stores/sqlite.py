@@ -1,7 +1,11 @@
 """Intents, groups and accounts in one SQLite file: the stores of a kernel without a cluster.
 
 What `memory.py` holds, a table of JSON documents keeps: one transaction for each change, committed before the change is believed. The file is in WAL mode
-and this process's alone: SQLite's exclusive lock on it is the Ownership of its accounts, held until it is closed or the process is gone.
+and this process's alone: a lock beside it (`file_lock.py`) is the Ownership of its accounts, held until it is closed or the process is gone. SQLite's own
+exclusive lock, on the file itself, keeps out programs that know nothing of ours.
+
+A process that is forked from this one has the file closed: SQLite's connections don't survive a fork, and the end of one in the child would delete the
+WAL that the parent goes on writing (https://sqlite.org/howtocorrupt.html, 2.6).
 
 synchronous=FULL has each commit on the disk before it counts (https://sqlite.org/pragma.html#pragma_synchronous), so the order of things is: an intent is
 on the disk, then its order is sent; an attempt that is written ahead is on the disk, then it is sent. Neither a crash nor a power failure takes back what
@@ -13,10 +17,12 @@ All intents are unsettled after a restart: `created_version` is known only of wh
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import sqlite3
 import uuid
+import weakref
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Generic, TypeAlias
@@ -32,6 +38,7 @@ from exchange_kernel.api import (
 )
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.stores.file_lock import FileLock
 from exchange_kernel.stores.memory import MemoryAccountStore, MemoryGroupStore, MemoryIntentStore, NotKept, R, Records
 from exchange_kernel.stores.port import AccountRecord
 
@@ -45,6 +52,11 @@ CREATE TABLE IF NOT EXISTS versions (kind TEXT PRIMARY KEY, version INTEGER NOT 
 """
 
 
+IN_MEMORY = ":memory:"  # SQLite's name for a database that is no file: each connection has one of its own
+_CLOSED = sqlite3.connect(IN_MEMORY)
+_CLOSED.close()
+
+
 class FileInUse(Exception):
     """Another process, or another kernel of this one, has the file."""
 
@@ -54,22 +66,25 @@ class NotAnOrdersFile(Exception):
 
 
 class OrdersFile:
-    """One file, open and locked. Raises FileInUse or NotAnOrdersFile."""
+    """One file, open and locked. Raises FileInUse, NotAnOrdersFile or NotKept."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.fspath(path)
+        self._path, self._database = os.fspath(path), _CLOSED
+        try:
+            self._lock = FileLock(self._path) if self._path != IN_MEMORY else None
+        except OSError as error:
+            raise self._refusal(error) from error
         try:
             self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
-        except sqlite3.Error as error:
-            raise self._refusal(error) from error
-        try:
             self._prepare()
+            self.checkpoint()  # what a process that was killed left in the WAL
         except sqlite3.Error as error:
-            self._database.close()
+            self.close()
             raise self._refusal(error) from error
         except BaseException:
-            self._database.close()
+            self.close()
             raise
+        _open_files.add(self)
 
     def _prepare(self) -> None:
         execute = self._database.execute
@@ -86,8 +101,8 @@ class OrdersFile:
         execute(f"PRAGMA user_version = {LAYOUT}")
         execute("COMMIT")
 
-    def _refusal(self, error: sqlite3.Error) -> Exception:
-        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+    def _refusal(self, error: sqlite3.Error | OSError) -> Exception:
+        if isinstance(error, BlockingIOError) or (isinstance(error, sqlite3.OperationalError) and "locked" in str(error)):
             return FileInUse(f"{self._path} is in use by another process, or by another kernel of this one: stop that one, or use another file.")
         return NotAnOrdersFile(f"{self._path} can't be used as a file of orders: {error}.")
 
@@ -113,6 +128,15 @@ class OrdersFile:
                 self._database.rollback()
             raise NotKept(f"{self._path} could not be written: {error}.") from error
 
+    def checkpoint(self) -> None:
+        """Have all that was committed in the file itself, on the disk: a copy of it without its WAL has it then. Raises NotKept."""
+        try:
+            (busy, *_) = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise NotKept(f"{self._path} could not be written: {error}.") from error
+        if busy:
+            raise NotKept(f"{self._path} could not be written: another program reads it. Stop that one.")
+
     @property
     def _in_transaction(self) -> bool:
         try:
@@ -123,6 +147,26 @@ class OrdersFile:
     def close(self) -> None:
         """Give the file back. What comes after is not kept."""
         self._database.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def leave_to_the_parent(self) -> None:
+        """Be closed in a forked child without a word to SQLite, which must never close the parent's connection here."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._database))  # kept to the end of the child, and past it
+        self._database = _CLOSED
+        if self._lock is not None:
+            self._lock.forget()
+
+
+_open_files: weakref.WeakSet[OrdersFile] = weakref.WeakSet()
+
+
+def _leave_all_to_the_parent() -> None:
+    for file in list(_open_files):
+        file.leave_to_the_parent()
+
+
+os.register_at_fork(after_in_child=_leave_all_to_the_parent)
 
 
 def _document(record: OrderRecord | GroupRecord | AccountRecord) -> Document:
@@ -165,4 +209,12 @@ class SqliteGroupStore(_Kept[GroupRecord], MemoryGroupStore):
 
 
 class SqliteAccountStore(_Kept[AccountRecord], MemoryAccountStore):
+    """What tells an account's orders from strangers' is in the file itself before it is believed: a lost WAL must not take it back."""
+
     KIND, RECORD, SPEC, STATUS = "ExchangeAccount", AccountRecord, ExchangeAccountSpec, ExchangeAccountStatus
+
+    def _keep(self, record: AccountRecord) -> None:
+        super()._keep(record)
+        known = self.get(record.uid)
+        if known is None or known.status.fingerprint != record.status.fingerprint:
+            self._file.checkpoint()

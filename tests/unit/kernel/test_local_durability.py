@@ -14,10 +14,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from exchange_kernel.kernel import State
+from exchange_kernel.kernel import ExchangeError, LocalKernel, State
 from exchange_kernel.schema import GroupMember, GroupMode, Side, StandardOrderGroup
-from exchange_kernel.stores.sqlite import OrdersFile
-from tests.scripted import ScriptedExchange
+from exchange_kernel.stores.memory import NotKept
+from exchange_kernel.stores.port import AccountRecord
+from exchange_kernel.stores.sqlite import OrdersFile, SqliteAccountStore
+from tests.scripted import LoopClock, ScriptedExchange
 from tests.unit.groups.desk import PERPETUAL, VENUE
 from tests.unit.kernel.desks import LIMIT, a_local_kernel
 from tests.virtual_time import scenario
@@ -85,6 +87,74 @@ async def test_a_disk_that_lost_the_newest_intents_has_nothing_sent_twice_and_th
             name = await kernel.place_order(keyed)
             assert (await kernel.get_order_state(name)).state is State.OPEN
         assert len(exchange.orders_by_id) == 2
+
+
+async def the_account(path: Path) -> AccountRecord:
+    """As the file has it, without its WAL."""
+    shutil.copyfile(path, copy := path.with_name("without-wal.db"))
+    file = OrdersFile(copy)
+    (account,) = SqliteAccountStore(file, lambda uid: None, int).everything()
+    file.close()
+    return account
+
+
+@scenario
+async def test_a_wal_that_was_lost_leaves_the_account_its_name_at_the_exchange_so_its_orders_are_no_strangers():
+    """A person copies orders.db to the new machine, and forgets orders.db-wal. By the account's UID the kernel knows its orders."""
+    with TemporaryDirectory() as directory:
+        path, exchange = Path(directory) / "orders.db", ScriptedExchange()
+        async with a_local_kernel(path, exchange) as kernel:
+            await kernel.place_order(LIMIT)
+            shutil.copyfile(path, moved := path.with_name("moved.db"))
+        async with a_local_kernel(moved, exchange) as kernel:
+            await asyncio.sleep(130)
+            told = (await kernel.get_reconciliation_metrics())["discrepancies"]
+            assert told["orphans"] == 1
+
+
+@scenario
+async def test_a_wal_that_was_lost_does_not_let_a_file_be_used_on_another_account():
+    """Rule 13: by its fingerprint in the file, other credentials than the first ones are refused."""
+    with TemporaryDirectory() as directory:
+        path, exchange = Path(directory) / "orders.db", ScriptedExchange()
+        async with a_local_kernel(path, exchange):
+            assert (await the_account(path)).status.fingerprint == "42"
+
+
+@scenario
+async def test_what_a_killed_process_left_in_the_wal_is_in_the_file_before_anything_is_sent():
+    with TemporaryDirectory() as directory:
+        path, exchange = Path(directory) / "orders.db", ScriptedExchange()
+        async with a_local_kernel(path, exchange) as kernel:
+            await kernel.place_order(LIMIT)
+            for suffix in ("", "-wal"):
+                shutil.copyfile(f"{path}{suffix}", path.with_name(f"killed.db{suffix}"))
+        killed = path.with_name("killed.db")
+        async with a_local_kernel(killed, exchange):
+            before = await the_account(killed)
+        assert before.status.fingerprint == "42"
+        file = OrdersFile(path.with_name("without-wal.db"))
+        assert len(file.read("OrderIntent")[0]) == 1
+        file.close()
+
+
+@scenario
+async def test_a_disk_that_takes_the_wal_but_not_the_file_has_the_start_fail_and_nothing_sent():
+    with TemporaryDirectory() as directory:
+        path, exchange = Path(directory) / "orders.db", ScriptedExchange()
+        kernel = LocalKernel("simulated", exchange, path, clock=LoopClock())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(OrdersFile, "checkpoint", a_full_disk)
+            with pytest.raises(ExchangeError, match=r"could not be written: disk I/O error\."):
+                await kernel.start()
+        assert exchange.calls == []
+        async with a_local_kernel(path, exchange) as kernel:
+            await kernel.place_order(LIMIT)
+        assert (await the_account(path)).status.fingerprint == "42"
+
+
+def a_full_disk(file: OrdersFile) -> None:
+    raise NotKept("orders.db could not be written: disk I/O error.")
 
 
 STORY = """
