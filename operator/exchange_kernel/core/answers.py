@@ -32,6 +32,10 @@ class Fee:
     amount: Decimal  # negative for a maker rebate
 
 
+#: Names an order at one account of a venue: symbol and exchange order id, for venues count order ids per symbol.
+OrderKey: TypeAlias = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Trade:
     """One execution of one order. Keyed by (account, symbol, trade id): venues count trade ids per symbol."""
@@ -44,6 +48,10 @@ class Trade:
     time_ms: int  # the venue's time
     fee: Fee | None = None
     client_order_id: str | None = None  # few venues repeat it on trades
+
+    @property
+    def order_key(self) -> OrderKey:
+        return self.symbol, self.exchange_order_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,10 @@ class ExchangeOrder:
     trigger_time_ms: int | None = None  # when its trigger fired (venue time)
     update_time_ms: int | None = None  # the venue's time of the last change; orders two reports of equal fill
     created_time_ms: int | None = None
+
+    @property
+    def key(self) -> OrderKey:
+        return self.symbol, self.exchange_order_id
 
 
 @dataclass(frozen=True, slots=True)

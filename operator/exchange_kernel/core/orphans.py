@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from exchange_kernel.core.answers import ExchangeOrder, Listing
+from exchange_kernel.core.answers import ExchangeOrder, Listing, OrderKey
 from exchange_kernel.core.claims import own_id
 from exchange_kernel.core.identity import CODECS, is_ours, keyed_order_id
 from exchange_kernel.core.order import OrderRecord
@@ -79,12 +79,12 @@ def _made(record: OrderRecord, number: int, owner: str, fingerprint: str) -> set
 
 
 def confirm(
-    suspected: Mapping[str, int], unexplained: Iterable[ExchangeOrder], began_ms: int, apart_ms: int
-) -> tuple[dict[str, int], tuple[ExchangeOrder, ...]]:
+    suspected: Mapping[OrderKey, int], unexplained: Iterable[ExchangeOrder], began_ms: int, apart_ms: int
+) -> tuple[dict[OrderKey, int], tuple[ExchangeOrder, ...]]:
     """Orphans: what two complete sweeps in a row could not explain, the readings of which began at least `apart_ms` apart.
 
-    `suspected`: by exchange order id, when (venue ms) the reading began that first could not. Returns the same for the next sweep, and the orphans.
+    `suspected`: by order, when (venue ms) the reading began that first could not. Returns the same for the next sweep, and the orphans.
     """
     unexplained = tuple(unexplained)
-    since = {order.exchange_order_id: suspected.get(order.exchange_order_id, began_ms) for order in unexplained}
-    return since, tuple(order for order in unexplained if began_ms - since[order.exchange_order_id] >= max(1, apart_ms))
+    since = {order.key: suspected.get(order.key, began_ms) for order in unexplained}
+    return since, tuple(order for order in unexplained if began_ms - since[order.key] >= max(1, apart_ms))

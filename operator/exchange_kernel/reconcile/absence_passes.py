@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from exchange_kernel.core import absence
-from exchange_kernel.core.answers import ExchangeOrder, Found, Listing, LookupOutcome, NotFound, Trade, Unreachable
+from exchange_kernel.core.answers import ExchangeOrder, Found, Listing, LookupOutcome, NotFound, OrderKey, Trade, Unreachable
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendRecord, SendStage
 from exchange_kernel.exchanges.port import Exchange, OrderRef
@@ -52,7 +52,7 @@ class AbsencePasses:
         self._next: dict[str, float] = {}  # by symbol: when a pass may begin again (monotonic)
         self._by_id: Counter[str] = Counter()  # by symbol: questions about one order that are under way
         self._in_vain: dict[str, set[str]] = {}  # by symbol: what was not found by id in passes that counted for nothing
-        self._explained: set[str] = set()  # exchange ids of older orders, asked for because of their trades
+        self._explained: set[OrderKey] = set()  # older orders, asked for because of their trades
 
     async def look(self, record: OrderRecord, ref: OrderRef) -> None:
         """Find one order if it is there: by id, or, while many of its market are asked for, in the lists of its market."""
@@ -121,7 +121,7 @@ class AbsencePasses:
             return
         listed = {order.client_order_id: order for order in (*open_orders.items, *closed.items) if not self._session.sweeper.elsewhere(order)}
         unlisted = [sought for sought in members if sought.client_order_id not in listed and self._asked_for_by_id(term, sought, began)]
-        known, whole = {order.exchange_order_id for order in listed.values()}, open_orders.complete and closed.complete
+        known, whole = {order.key for order in listed.values()}, open_orders.complete and closed.complete
         if vain := self._in_vain.get(symbol):
             # What was not found by id is asked for again once it counts: while something in the market keeps it from counting, a pass costs its lists only.
             whole = whole and await self._explains(exchange, await exchange.trades(symbol, since_ms=since), known, members[0].record)
@@ -132,13 +132,13 @@ class AbsencePasses:
         found += [order for order in listed.values() if order.client_order_id in asking or self._sought(order)]
         executed = trades.items if isinstance(trades, Listing) else ()
         for order in found:
-            own = tuple(trade for trade in executed if trade.exchange_order_id == order.exchange_order_id)
+            own = tuple(trade for trade in executed if trade.order_key == order.key)
             uid = memory.learn(order, own, self._session.venue_ms())
             if uid is not None and order.client_order_id not in asking:
                 self._session.wake(uid)
         absent = [sought for sought, answer in zip(unlisted, by_id, strict=True)
                   if sought.proving and isinstance(answer, NotFound) and memory.of(sought.client_order_id).order is None]
-        known |= {order.exchange_order_id for order in found}
+        known |= {order.key for order in found}
         if not (absent and whole and await self._explains(exchange, trades, known, members[0].record)):
             self._in_vain.setdefault(symbol, set()).update(sought.client_order_id for sought in absent)
             return
@@ -159,21 +159,22 @@ class AbsencePasses:
         known = self._session.memory.of(sought.client_order_id)
         return absence.quiet_from(known.send, term.started_ms, term.exchange.capabilities)
 
-    async def _explains(self, exchange: Exchange, trades: Listing[Trade] | Unreachable, listed: set[str], record: OrderRecord) -> bool:
+    async def _explains(self, exchange: Exchange, trades: Listing[Trade] | Unreachable, listed: set[OrderKey], record: OrderRecord) -> bool:
         """Whether every own trade is of an order that is known: another may be any missing order's. Orders older than the lists are asked for, once."""
         if isinstance(trades, Unreachable) or not trades.complete:
             return False
         memory, store = self._session.memory, self._session.store
-        recorded = {attempt.exchange_order_id for peer in store.of_account(record.namespace, record.spec.account_ref.name) for attempt in peer.attempts}
+        peers = store.of_account(record.namespace, record.spec.account_ref.name)
+        recorded = {(peer.spec.symbol, attempt.exchange_order_id) for peer in peers for attempt in peer.attempts}
         known = listed | self._explained | recorded
-        unknown = {trade.exchange_order_id: trade for trade in trades.items if trade.exchange_order_id not in known}
-        for exchange_order_id, trade in unknown.items():
-            if memory.knows_exchange_id(exchange_order_id):
+        unknown = {trade.order_key: trade for trade in trades.items if trade.order_key not in known}
+        for key, trade in unknown.items():
+            if memory.knows_order(key):
                 continue
-            answer = await exchange.lookup(OrderRef(trade.symbol, trade.client_order_id or "", exchange_order_id))
+            answer = await exchange.lookup(OrderRef(trade.symbol, trade.client_order_id or "", trade.exchange_order_id))
             if not isinstance(answer, Found):
                 return False
-            self._explained.add(exchange_order_id)
+            self._explained.add(key)
             if memory.peek(answer.order.client_order_id) is not None:
                 memory.learn(answer.order, (), self._session.venue_ms())
         return True

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from exchange_kernel.core import fills
 from exchange_kernel.core.absence import Evidence
-from exchange_kernel.core.answers import Bust, ExchangeOrder, Trade
+from exchange_kernel.core.answers import Bust, ExchangeOrder, OrderKey, Trade
 from exchange_kernel.core.money import ZERO, add, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage, Terms
@@ -79,7 +79,7 @@ class AccountMemory:
         self._uid_of: dict[str, str] = {}  # client order id → intent
         self._account_of: dict[str, str] = {}  # client order id → ExchangeAccount
         self._own: dict[str, tuple[str, str | None]] = {}  # client order id → the symbol and the exchange order id that it has with its intent
-        self._client_id_of: dict[str, str] = {}  # exchange order id → client order id
+        self._client_id_of: dict[OrderKey, str] = {}  # the order at the exchange → client order id
         self._beyond: dict[str, int] = {}  # by intent: its newest attempt that was seen at the exchange, where its status lacks it
         self.let_go = LetGo()
         self._untold: list[UnattributedFill] = []
@@ -151,11 +151,11 @@ class AccountMemory:
                 continue
             left = told_of(record, client_order_id)
             for order in (known.order, *known.others.values()):
-                self._client_id_of.pop(order.exchange_order_id, None)
+                self._client_id_of.pop(order.key, None)
                 told = order.filled_quantity if left is None else min(order.filled_quantity, left)
                 left = None if left is None else subtract(left, told)
                 self.let_go.add(account, client_order_id, {order.exchange_order_id: told}, whole=True)
-                self._note(order, tuple(trade for trade in known.trades.values() if trade.exchange_order_id == order.exchange_order_id and told == 0))
+                self._note(order, tuple(trade for trade in known.trades.values() if trade.order_key == order.key and told == 0))
 
     def learn(self, order: ExchangeOrder, trades: tuple[Trade, ...], venue_ms: int) -> str | None:
         """Take in a report of an order, in any order of arrival. Returns the UID of the intent to wake, if something is new."""
@@ -172,7 +172,7 @@ class AccountMemory:
             known.others[order.exchange_order_id] = order
         else:
             known.order = fills.merge(known.order, order)
-            self._client_id_of[order.exchange_order_id] = order.client_order_id
+            self._client_id_of[order.key] = order.client_order_id
             self._keep(known, trades)
         known.missing_ms = known.not_found = None
         known.reported_ms = max(known.reported_ms, venue_ms)
@@ -249,8 +249,8 @@ class AccountMemory:
             if trade.trade_id not in known.busts:
                 known.trades.setdefault(trade.trade_id, trade)
 
-    def knows_exchange_id(self, exchange_order_id: str) -> bool:
-        return exchange_order_id in self._client_id_of
+    def knows_order(self, key: OrderKey) -> bool:
+        return key in self._client_id_of
 
     def believed_open(self, belongs: Callable[[str], bool], before_ms: int) -> list[str]:
         """Client order ids of `belongs`' orders that we believe open by reports older than `before_ms`."""

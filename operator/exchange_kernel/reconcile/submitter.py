@@ -144,7 +144,7 @@ async def submit_group(session: AccountSession, request: GroupRequest, unchanged
             log.error("a list failed in the adapter", list_id=request.list_id, exc_info=error)
         if isinstance(outcome, GroupAccepted):
             for send, order in zip(sends, outcome.orders, strict=True):
-                trades = tuple(trade for trade in outcome.trades if trade.exchange_order_id == order.exchange_order_id)
+                trades = tuple(trade for trade in outcome.trades if trade.order_key == order.key)
                 _remember_send(session, send, Accepted(order, trades))
         else:
             for send in sends:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from exchange_kernel.api import OrphanPolicy
 from exchange_kernel.core import orphans
-from exchange_kernel.core.answers import Accepted, Bust, ExchangeOrder, Found, Listing, TimeRefused, Unreachable
+from exchange_kernel.core.answers import Accepted, Bust, ExchangeOrder, Found, Listing, OrderKey, TimeRefused, Unreachable
 from exchange_kernel.core.identity import is_ours
 from exchange_kernel.core.market_rules import market_type_of
 from exchange_kernel.core.order import OrderRecord
@@ -74,9 +74,9 @@ class Sweeper:
         self._read_since = -math.inf  # when the last sweep began that read everything
         self._swept: Term | None = None  # the term in which the lists were read at least once
         self._early: list[OrderUpdate] = []  # told by the stream before that, of orders that the first sweep may explain
-        self._suspected: dict[str, int] = {}
-        self._reported: set[str] = set()  # orphans, by exchange order id
-        self._cancelling: set[str] = set()
+        self._suspected: dict[OrderKey, int] = {}
+        self._reported: set[OrderKey] = set()  # orphans
+        self._cancelling: set[OrderKey] = set()
 
     async def sweep_if_due(self) -> None:
         term = self._session.term
@@ -261,12 +261,12 @@ class Sweeper:
         apart_ms = term.exchange.capabilities.lookup_delay_ms
         self._suspected, lost = orphans.confirm(self._suspected, found.unexplained, began, apart_ms)
         for order in lost:
-            if order.exchange_order_id not in self._reported:
+            if order.key not in self._reported:
                 session.report_orphan(order)
-            if session.account.spec.orphan_policy is OrphanPolicy.CANCEL and order.exchange_order_id not in self._cancelling:
-                self._cancelling.add(order.exchange_order_id)
+            if session.account.spec.orphan_policy is OrphanPolicy.CANCEL and order.key not in self._cancelling:
+                self._cancelling.add(order.key)
                 session.track(self._cancel(term, order))
-        self._reported = {order.exchange_order_id for order in lost}
+        self._reported = {order.key for order in lost}
         return len(lost), found.external
 
     async def _cancel(self, term: Term, order: ExchangeOrder) -> None:
@@ -275,7 +275,7 @@ class Sweeper:
             self._session.memory.learn(outcome.order, outcome.trades, self._session.venue_ms())
         elif isinstance(outcome, TimeRefused):
             self._session.end_term(f"The exchange refused the time of a request: {outcome.reason}")
-        self._cancelling.discard(order.exchange_order_id)
+        self._cancelling.discard(order.key)
 
     def _take_in(self, term: Term, updates: Sequence[OrderUpdate], records: Iterable[OrderRecord], at_ms: int) -> None:
         """Give each report to whom it concerns: to the intent that follows the order, or to the account if none does any more (rule 11)."""

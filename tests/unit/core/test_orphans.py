@@ -74,3 +74,10 @@ def test_an_orphan_is_what_two_sweeps_in_a_row_could_not_explain():
     assert confirm(suspected, [order], T0 + 1000, 1000)[1] == (order,)
     suspected, _ = confirm(suspected, [], T0 + 1000, 1000)
     assert confirm(suspected, [order], T0 + 2000, 1000)[1] == (), "and it begins anew once it was explained"
+
+
+def test_an_order_of_another_symbol_with_the_same_number_is_suspected_by_itself():
+    """Binance numbers orders per symbol: what was suspected of one says nothing of the other, which may be a moment old."""
+    one, another = a_report(symbol="BTC/USDT"), a_report(symbol="ETH/USDT")
+    suspected, _ = confirm({}, [one], T0, 1000)
+    assert confirm(suspected, [one, another], T0 + 1000, 1000)[1] == (one,)

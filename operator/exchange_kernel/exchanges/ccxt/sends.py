@@ -132,7 +132,7 @@ class Sends(VenueMarkets):
                 facts = [OrderUpdate(order, trade) for trade in trades] or [OrderUpdate(order)]
             case GroupAccepted(orders=orders, trades=trades):
                 for order in orders:
-                    own = [OrderUpdate(order, trade) for trade in trades if trade.exchange_order_id == order.exchange_order_id]
+                    own = [OrderUpdate(order, trade) for trade in trades if trade.order_key == order.key]
                     facts += own or [OrderUpdate(order)]
         for stream in self._streams:
             for fact in facts:
