@@ -102,3 +102,19 @@ async def test_of_several_that_could_speak_one_does_and_another_takes_over_when_
         assert time.monotonic() < asked + 4 * TERM + 10
         await asyncio.sleep(0.2)
     assert time.monotonic() - asked >= TERM
+
+
+@pytest.mark.proves("rule 7")
+async def test_rule_7_a_lease_that_somebody_edits_to_one_second_is_neither_stolen_nor_left_so(api, namespace):
+    first, second = a_lease(api, namespace, "a"), a_lease(api, namespace, "b")
+    await first.acquire()
+    holding = asyncio.create_task(first.hold(lambda _: None, lambda _: None))
+    seeking = asyncio.create_task(second.acquire())
+    for _ in range(4):
+        assert (await api.patch(LEASES.path(namespace, "account"), {"spec": {"leaseDurationSeconds": 1, "leaseTransitions": 2**31 - 1}})).ok
+        await asyncio.sleep(TERM / 2)
+        assert (await api.get(LEASES.path(namespace, "account"))).body["spec"]["leaseDurationSeconds"] == TERM
+    assert not seeking.done()
+    assert not holding.done()
+    holding.cancel()
+    await asyncio.wait_for(seeking, TERM * 2)

@@ -3,14 +3,20 @@
 Belief starts before the renewal request is sent and ends `duration` later by our monotonic clock, whatever the server answers after that. Others'
 Leases are timed from our own first sight of their last change, never by the times written in them: clocks differ. A Lease that we created, found
 in our own name or saw free for the first time may have had a holder a moment ago: it is waited out for its full duration.
+
+What stands in a Lease may have been edited. The term waited for is the longest that was seen in it, and never less than our own, for its holder may
+believe for as long as it wrote; nor more than LONGEST_TERM_S, which no operator's term exceeds, so that one edit keeps nobody out for longer. The holder
+writes its duration again with each renewal. Who may write Leases for good can keep everybody out; that only stops trading, and never has two trade.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
@@ -19,6 +25,8 @@ from exchange_kernel.kube.client import LEASES, Answer, ApiClient, Body
 log = structlog.get_logger(__name__)
 
 SILENT_S = 1.0  # how long a no to whether this process speaks is believed
+LONGEST_TERM_S = 60  # the most that --lease-seconds allows
+_MOST_TRANSITIONS = 2**31 - 1  # of an int32, which the API server refuses to exceed
 
 
 class LeaseOwnership:
@@ -39,6 +47,7 @@ class LeaseOwnership:
         self._duration, self._renew_every, self._monotonic = duration, renew_every, monotonic
         self._path = LEASES.path(namespace, name)
         self._version, self._elsewhere = "", True  # until we have looked, it may be
+        self._longest = duration  # term seen in it since we seek it, and never less than our own
         self._observed: tuple[str, float] | None = None  # the version we watch, and when we first saw it
         self._renewed_at: float | None = None
 
@@ -59,7 +68,7 @@ class LeaseOwnership:
         return 0.0 if self._renewed_at is None else self._renewed_at + self._duration
 
     async def acquire(self) -> None:
-        self._renewed_at = self._observed = None
+        self._renewed_at, self._observed, self._longest = None, None, self._duration
         while True:
             lease, now = await self._look()
             if lease.status == 404:
@@ -107,21 +116,29 @@ class LeaseOwnership:
             version = lease.body["metadata"]["resourceVersion"]
             if self._observed is None or self._observed[0] != version:
                 self._observed = (version, now)
-            term = float(lease.body["spec"].get("leaseDurationSeconds") or self._duration)
-            self._elsewhere = not self._is_free(lease.body) and now - self._observed[1] < term
+                self._note_term(_spec(lease.body).get("leaseDurationSeconds"))
+            self._elsewhere = not self._is_free(lease.body) and now - self._observed[1] < self._longest
         elif lease.status == 404:
             self._elsewhere = False
         return lease, now
 
+    def _note_term(self, written: object) -> None:
+        seconds = 0
+        if isinstance(written, int | float) and not isinstance(written, bool) and math.isfinite(written):
+            seconds = math.ceil(written)
+        self._longest = max(self._longest, min(seconds, LONGEST_TERM_S))
+        if not 0 < seconds <= LONGEST_TERM_S:
+            log.warning("a Lease has a duration that no operator writes", lease=self._name, written=str(written), waiting_s=self._longest)
+
     def _is_free(self, lease: Body) -> bool:
-        return (lease["spec"].get("holderIdentity") or "") in ("", self._identity)
+        return (_spec(lease).get("holderIdentity") or "") in ("", self._identity)
 
     async def _wait_out(self, taken: Answer, asked_at: float, how: str, wait: bool = True) -> None:
         self._taken(taken, asked_at)
         log.info("lease taken", lease=self._name, how=how)
         if not wait:
             return None
-        until = asked_at + self._duration
+        until = asked_at + self._longest
         while (left := until - self._monotonic()) > 0:
             await asyncio.sleep(min(left, self._renew_every))
             if not await self.renew(lambda _: None, lambda _: None):
@@ -139,7 +156,8 @@ class LeaseOwnership:
         """One renewal. False when the Lease is provably another's or gone; an unreadable answer just lets our term run on towards its end."""
         asked_at = self._monotonic()
         before(asked_at)
-        patch = {"metadata": {"resourceVersion": self._version}, "spec": {"renewTime": _micro_time(), "holderIdentity": self._identity}}
+        spec = {"renewTime": _micro_time(), "holderIdentity": self._identity, "leaseDurationSeconds": self._written_duration}
+        patch = {"metadata": {"resourceVersion": self._version}, "spec": spec}
         answer = await self._api.patch(self._path, patch)
         if answer.ok:
             self._taken(answer, asked_at)
@@ -148,7 +166,7 @@ class LeaseOwnership:
         if answer.status in (404, 409, 422):
             # 409: our own earlier renewal may have been carried out though its answer was lost; read who holds it before believing the worst.
             current = await self._api.get(self._path)
-            if current.ok and (current.body["spec"].get("holderIdentity") or "") == self._identity:
+            if current.ok and _spec(current.body).get("holderIdentity") == self._identity:
                 self._version = current.body["metadata"]["resourceVersion"]
                 return self._monotonic() < self.held_until
             if current.ok or current.status == 404:
@@ -165,14 +183,18 @@ class LeaseOwnership:
         self._version = answer.body["metadata"]["resourceVersion"]
         self._renewed_at = asked_at
 
+    @property
+    def _written_duration(self) -> int:
+        return math.ceil(self._duration)  # whole seconds, and never less than we believe
+
     def _body(self, old: Body | None) -> Body:
         now = _micro_time()
         spec = {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": max(1, round(self._duration)),
+            "leaseDurationSeconds": self._written_duration,
             "acquireTime": now,
             "renewTime": now,
-            "leaseTransitions": int((old or {}).get("spec", {}).get("leaseTransitions") or 0) + (1 if old else 0),
+            "leaseTransitions": _transitions(old) + 1 if old else 0,
         }
         metadata: Body = {"name": self._name, "namespace": self._namespace}
         if old is not None:
@@ -199,6 +221,18 @@ class Spokesman:
 
     async def release(self) -> None:
         await self._lease.release()
+
+
+def _spec(lease: Body) -> dict[str, Any]:
+    """Its spec, of which nothing need be there."""
+    spec = lease.get("spec")
+    return spec if isinstance(spec, dict) else {}
+
+
+def _transitions(lease: Body) -> int:
+    """How often it has changed hands, for people; something that leaves room for one more."""
+    written = _spec(lease).get("leaseTransitions")
+    return min(max(0, written), _MOST_TRANSITIONS - 1) if isinstance(written, int) else 0
 
 
 def _micro_time() -> str:

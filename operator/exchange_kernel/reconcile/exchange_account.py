@@ -256,7 +256,7 @@ class ExchangeAccountReconciler:
             if account.deleting
             else (problem.reason, problem.message)
             if problem is not None
-            else ("WaitingForLease", "Another holder's term, or a new Lease's first one, is being waited out.")
+            else ("WaitingForLease", "Another holder's term, or a new Lease's first one, is being waited out: a minute at most.")
             if term is None
             else ("ListNotReadable", health.lack)
             if health.lack
