@@ -38,7 +38,7 @@ from exchange_kernel.core.answers import (
 from exchange_kernel.exchanges.port import ClockReading, Closed, Gap, OrderUpdate
 from exchange_kernel.reconcile.exchange_account import Speaks, alone
 from exchange_kernel.reconcile.memory import Memory
-from exchange_kernel.reconcile.ports import NoEvents, NoJournal, Ownership
+from exchange_kernel.reconcile.ports import Clock, NoEvents, NoJournal, Ownership
 from exchange_kernel.reconcile.reconcilers import Reconcilers
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore, MemoryLimitStore
@@ -491,11 +491,11 @@ class Desk:
     """One life of the operator process."""
 
     def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None, exchanges: dict[str, ScriptedExchange] | None = None,
-                 groups: MemoryGroupStore | None = None, limits: MemoryLimitStore | None = None, speaks: Speaks = alone) -> None:
+                 groups: MemoryGroupStore | None = None, limits: MemoryLimitStore | None = None, speaks: Speaks = alone, clock: Clock | None = None) -> None:
         events, journal = events or NoEvents(), journal or NoJournal()
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         self.group_store = groups or MemoryGroupStore(lambda uid: None, LoopClock().wall_ms)
-        clock = LoopClock()
+        clock = clock or LoopClock()
 
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
@@ -553,6 +553,7 @@ class World:
     """An exchange and a store, and the lives of the operator between them."""
 
     lease: Callable[[], Ownership] = HeldLease
+    clock: Callable[[], Clock] = LoopClock  # of the operator's machine
 
     def __init__(self, through: Callable[[object], object] = lambda room: room, **account_spec) -> None:
         self.exchange, self.accounts, self.desk, self._through = ScriptedExchange(), OneAccount(an_account_record(**account_spec)), None, through
@@ -568,7 +569,7 @@ class World:
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(self.lease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits)
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(self.lease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits, self.clock())
         self.desk.boot()
         return self.desk
 

@@ -25,8 +25,9 @@ from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
 from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
+from exchange_kernel.kube.server_time import ServerClock
 from exchange_kernel.reconcile.memory import Memory
-from exchange_kernel.reconcile.ports import NotConnectable, SystemClock
+from exchange_kernel.reconcile.ports import NotConnectable
 from exchange_kernel.reconcile.reconcilers import Reconcilers
 from exchange_kernel.reconcile.session import AccountSession
 from exchange_kernel.stores.kubernetes import KubernetesAccountStore, KubernetesIntentStore
@@ -71,16 +72,17 @@ class Operator:
 
     async def run(self) -> int:
         # Leases have connections of their own: a renewal that queues behind statuses comes too late, and every account of a busy operator is lost with it.
-        async with ApiClient(self.cluster) as api, ApiClient(self.cluster) as leases:
+        clock = ServerClock()
+        async with ApiClient(self.cluster, clock=clock) as api, ApiClient(self.cluster, clock=clock) as leases:
             owner = self.owner or await _installation(api)
             if owner is None:
                 log.error("the kube-system namespace can't be read, which names this installation: grant get on it, or set --owner")
                 return 1
-            return await self._serve(api, leases, owner_prefix(owner))
+            return await self._serve(api, leases, owner_prefix(owner), clock)
 
-    async def _serve(self, api: ApiClient, leases: ApiClient, owner: str) -> int:
+    async def _serve(self, api: ApiClient, leases: ApiClient, owner: str, clock: ServerClock) -> int:
         stop, stop_watching, watching = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        rooms = _Rooms(self, api, leases, owner, stop)
+        rooms = _Rooms(self, api, leases, owner, stop, clock)
         if self.hooks != TestHooks():
             log.warning("test hooks are set: this operator is broken on purpose", hooks=str(self.hooks))
         runner, port = await server.serve(self.host, self.port, rooms.not_ready)
@@ -146,10 +148,10 @@ class Operator:
 class _Rooms:
     """The stores, what reconciles them, and what wakes it."""
 
-    def __init__(self, operator: Operator, api: ApiClient, leases: ApiClient, owner: str, stop: asyncio.Event) -> None:
+    def __init__(self, operator: Operator, api: ApiClient, leases: ApiClient, owner: str, stop: asyncio.Event, clock: ServerClock) -> None:
         self._operator, self._api, self._leases, self._owner, self._stop = operator, api, leases, owner, stop
         self._identity = f"{os.environ.get('POD_UID') or socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-        self._clock, self._memory, self._listed = SystemClock(), Memory(), False
+        self._clock, self._memory, self._listed = clock, Memory(), False
         self.restored = False
         self.events = EventRecorder(api, self._identity, count=lambda outcome: metrics.EVENTS.labels(outcome=outcome).inc())
         self._journal = FileJournal(operator.journal, self._identity)

@@ -129,4 +129,4 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Now:
     venue_ms: int  # the venue's time, as estimated by the session
-    wall_ms: int  # ours, for deadlines that people set
+    wall_ms: int  # the API server's, which objects are stamped with: for submit deadlines

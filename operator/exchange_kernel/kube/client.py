@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,6 +12,7 @@ import aiohttp
 import orjson
 
 from exchange_kernel.kube.config import Access
+from exchange_kernel.kube.server_time import ServerClock
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -84,10 +86,10 @@ NAMESPACES = Resource("", "v1", "namespaces")
 
 
 class ApiClient:
-    """One connection pool to one API server."""
+    """One connection pool to one API server. `clock` hears the time that its answers tell."""
 
-    def __init__(self, access: Access, *, connections: int = 64) -> None:
-        self._access = access
+    def __init__(self, access: Access, *, connections: int = 64, clock: ServerClock | None = None) -> None:
+        self._access, self._clock = access, clock
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=access.ssl_context if access.ssl_context is not None else True, limit=connections, keepalive_timeout=60),
             # By the whole time, what queues behind a slow API server would be given up unsent and tried again, and so would the queue never end.
@@ -156,6 +158,7 @@ class ApiClient:
         headers = {"Content-Type": content_type} if body is not None else {}
         if (token := self._access.token()) is not None:
             headers["Authorization"] = f"Bearer {token}"
+        asked_at = time.monotonic()
         try:
             async with self._session.request(
                 method,
@@ -164,6 +167,8 @@ class ApiClient:
                 headers=headers,
                 params=query or None,
             ) as response:
+                if self._clock is not None:
+                    self._clock.heard(response.headers.get("Date"), asked_at, time.monotonic())
                 raw = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             return Answer(0, {"message": f"No answer from the API server ({type(error).__name__})."})

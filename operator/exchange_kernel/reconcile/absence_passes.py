@@ -112,7 +112,7 @@ class AbsencePasses:
         for sought in members:
             memory.of(sought.client_order_id).looked_up_ms = began
         asking = {sought.client_order_id for sought in members}
-        since = min(sought.record.created_ms for sought in members) - SKEW_MS
+        since = self._session.venue_ms_of(min(sought.record.created_ms for sought in members)) - SKEW_MS
         open_orders = await exchange.open_orders(symbol)
         if isinstance(open_orders, Unreachable):
             return
@@ -183,7 +183,8 @@ class AbsencePasses:
         """One more whole pass without it; two of them, after E and apart, are the proof."""
         known, venue = self._session.memory.of(sought.client_order_id), term.exchange.capabilities
         known.evidence = known.evidence.with_pass(began)
-        if absence.proved(known.evidence, quiet_ms=self._quiet_from(term, sought), first_possible_send_ms=sought.record.created_ms, venue=venue):
+        first_ms = self._session.venue_ms_of(sought.record.created_ms)
+        if absence.proved(known.evidence, quiet_ms=self._quiet_from(term, sought), first_possible_send_ms=first_ms, venue=venue):
             known.send = replace(known.send or SendRecord(sought.client_order_id, SendStage.ABSENT), stage=SendStage.ABSENT)
             known.evidence = absence.Evidence()
             log.info("proved absent", client_order_id=sought.client_order_id, intent=f"{sought.record.namespace}/{sought.record.name}")

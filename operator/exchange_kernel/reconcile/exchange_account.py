@@ -312,8 +312,8 @@ def _clock(health: Health, offset_s: float) -> tuple[bool, str, str]:
     if not offset_s:
         return True, "Synced", ""
     return False, "Offset", (
-        f"The exchange's clock is {abs(offset_s):.0f} seconds {'ahead of' if offset_s > 0 else 'behind'} the operator's. Requests are signed with the "
-        "exchange's time and go on; times in a spec are the exchange's. Check the time synchronisation of the node, or of the exchange."
+        f"The exchange's clock is {abs(offset_s):.0f} seconds {'ahead of' if offset_s > 0 else 'behind'} the API server's. Requests are signed with the "
+        "exchange's time and go on. spec.expireTime is the exchange's time, submit deadlines are the API server's: check the time synchronisation of both."
     )
 
 

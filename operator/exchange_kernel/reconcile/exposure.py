@@ -38,10 +38,10 @@ class SendLog:
             self._sent.popleft()
         return len(self._sent)
 
-    def take_over(self, records: Iterable[OrderRecord], wall_ms: int, now: float) -> None:
+    def take_over(self, records: Iterable[OrderRecord], venue_ms: int, now: float) -> None:
         """A term begins: another process may have sent these within the last minute."""
         times = sorted(record.status.submit_time.timestamp() for record in records if record.status.submit_time is not None)
-        sent = [now - age for time in times if 0 <= (age := wall_ms / 1000 - time) < MINUTE_S]
+        sent = [now - age for time in times if 0 <= (age := venue_ms / 1000 - time) < MINUTE_S]
         if len(sent) > self.last_minute(now):
             self._sent = deque(sent)
 

@@ -17,11 +17,13 @@ from exchange_kernel.stores.port import AccountRecord
 class Clock(Protocol):
     def monotonic(self) -> float: ...
 
-    def wall_ms(self) -> int: ...
+    def wall_ms(self) -> int:
+        """The time by which objects are stamped as created: the API server's, as far as it is known. People's deadlines are judged by it."""
+        ...
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks: where the objects are in this process too."""
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 LOOK_AGAIN_S = 300.0  # at who holds an account that can't be opened here until its spec is another
 ADMISSION_RETRY_S = 2.0
-OFFSET_TOLD_S = 5.0  # the two clocks are told to differ beyond this; orders are signed with the venue's time in any case
+OFFSET_TOLD_S = 5.0  # the venue's and the API server's clocks are told to differ beyond this; orders are signed with the venue's time in any case
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
 ANOTHER_ACCOUNT = NotConnectable(
@@ -138,7 +138,7 @@ class AccountSession:
         self.absence, self.readings = AbsencePasses(self), Readings()
         self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
-        self.clock_offset_s = 0.0  # the venue's clock against our wall clock, where they differ by more than requests could explain
+        self.clock_offset_s = 0.0  # the venue's clock against the API server's, where they differ by more than requests could explain
         self._under_way: set[asyncio.Task[Any]] = set()
         self._looking, self._looks = asyncio.Lock(), 0
         self._without_recovery = without_recovery  # a test hook: see cli/composition.py
@@ -179,6 +179,10 @@ class AccountSession:
 
     def venue_ms(self) -> int:
         return self._venue.now_ms()
+
+    def venue_ms_of(self, wall_ms: int) -> int:
+        """A time of an object as the venue's clock would have told it, or earlier: where what happened at the venue since then is looked for."""
+        return wall_ms + min(0, int(self.clock_offset_s * 1000))
 
     def stamp(self, term: Term) -> int | Closed:
         """S of rule 4 for a request decided in `term`, if stamped now it dies within the Lease."""
@@ -467,7 +471,7 @@ class AccountSession:
             if not isinstance(snapshot, Unavailable):
                 self.memory.begin_term(self._may_be_ours, self.version_of)
                 mine = [record for record in snapshot.records if record.spec.account_ref.name == self.account.name]
-                self.risk.sends.take_over(mine, self.clock.wall_ms(), self.clock.monotonic())
+                self.risk.sends.take_over(mine, self.venue_ms(), self.clock.monotonic())
                 term.fence = snapshot.version
                 return True
             await either(term.over.wait(), asyncio.sleep(0.5))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 import pytest
 from aiohttp import web
 
 from exchange_kernel.kube.client import ApiClient
 from exchange_kernel.kube.config import Access
+from exchange_kernel.kube.server_time import ServerClock
 
 LIMIT_S = 0.5
 
 
 @asynccontextmanager
-async def a_client(monkeypatch: pytest.MonkeyPatch, answer: Callable[[web.Request], Awaitable[web.StreamResponse]], connections: int) -> AsyncIterator[ApiClient]:
+async def a_client(monkeypatch: pytest.MonkeyPatch, answer: Callable[[web.Request], Awaitable[web.StreamResponse]], connections: int, clock: ServerClock | None = None) -> AsyncIterator[ApiClient]:
     monkeypatch.setattr("exchange_kernel.kube.client.TIMEOUT_S", LIMIT_S)
     server = web.Server(answer)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
@@ -25,7 +28,7 @@ async def a_client(monkeypatch: pytest.MonkeyPatch, answer: Callable[[web.Reques
     await site.start()
     host, port = runner.addresses[0]
     try:
-        async with ApiClient(Access(f"http://{host}:{port}", None, lambda: None), connections=connections) as client:
+        async with ApiClient(Access(f"http://{host}:{port}", None, lambda: None), connections=connections, clock=clock) as client:
             yield client
     finally:
         await runner.cleanup()
@@ -50,3 +53,14 @@ async def test_an_answer_that_does_not_come_is_none(monkeypatch):
     async with a_client(monkeypatch, silent, connections=2) as client:
         answer = await client.patch("/", {})
     assert (answer.status, answer.message) == (0, "No answer from the API server (SocketTimeoutError).")
+
+
+@pytest.mark.parametrize("status", [200, 409, 503])
+async def test_each_answer_tells_its_clock_the_server_s_time(monkeypatch, status):
+    async def six_minutes_ahead(request: web.BaseRequest) -> web.Response:
+        return web.json_response({}, status=status, headers={"Date": formatdate(time.time() + 360, usegmt=True)})
+
+    clock = ServerClock()
+    async with a_client(monkeypatch, six_minutes_ahead, connections=1, clock=clock) as client:
+        await client.get("/")
+    assert clock.wall_ms() / 1000 - time.time() == pytest.approx(360, abs=1.5)

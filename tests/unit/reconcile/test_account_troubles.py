@@ -118,7 +118,7 @@ def test_a_clock_that_is_off_is_told_and_orders_go_on_and_what_it_does_later_too
         await world.start()
         said = condition(world, "ClockSynced")
         assert (said.status, said.reason) == ("False", "Offset")
-        assert "3600 seconds ahead of the operator's" in said.message
+        assert "3600 seconds ahead of the API server's" in said.message
         assert condition(world, "Ready").status == "True"
         world.exchange.clock_jump_ms = 0
         await until(lambda: condition(world, "ClockSynced").status == "True" and condition(world, "Ready").status == "True")

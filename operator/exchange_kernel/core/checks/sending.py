@@ -45,7 +45,7 @@ def deny_unsent(facts: Facts) -> Decision | None:
         return None
     if (missed := _deadline_passed(facts)) is not None:
         return Decision(verdict=missed)
-    if facts.spec.expire_time is not None and facts.now.wall_ms >= facts.spec.expire_time.timestamp() * 1000:
+    if facts.spec.expire_time is not None and facts.now.venue_ms >= facts.spec.expire_time.timestamp() * 1000:
         return _denied("ExpireTimePassed", "spec.expireTime passed before the order could be sent: create a new intent.")
     if facts.spec.group_ref is None and (unsent := unsent_parameters(facts.spec)) is not None:
         return _denied("ExchangeParameters", unsent)  # a group is denied whole, before anything of it is made
