@@ -459,6 +459,9 @@ class OneAccount:
     def named(self, namespace, name):
         return next((record for record in self.records.values() if (record.namespace, record.name) == (namespace, name)), None)
 
+    async def read(self, uid):
+        return self.get(uid)
+
     async def list_all(self):
         return tuple(self.records.values())
 
@@ -500,7 +503,7 @@ class Desk:
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
                                   wake=self.reconcilers.wake_intent, changed=changed, events=events, journal=journal, limits=limits,
-                                  groups=self.group_store, rested=lambda: self.reconcilers.rested(account))
+                                  groups=self.group_store, rested=lambda: self.reconcilers.rested(account), rereads=True)
 
         self.reconcilers = Reconcilers(accounts=accounts, groups=self.group_store, intents=store, memory=self.memory, clock=clock, new_session=new_session, events=events, journal=journal, speaks=speaks)
         self.account_keys, self.groups, self.intents = self.reconcilers.account_wakeups, self.reconcilers.group_wakeups, self.reconcilers.intent_wakeups

@@ -195,6 +195,7 @@ class _Rooms:
             states=self._states,
             groups=self.groups,
             rested=lambda: self.reconcilers.rested(account),
+            rereads=True,
             without_recovery=self._operator.hooks.without_recovery,
         )
 

@@ -91,6 +91,7 @@ class AccountFacts:
     trading_mode: TradingMode
     send_first: bool  # spec.sendPolicy
     ready: bool  # held, fenced, swept; False = nothing may be sent yet
+    mode_known: bool = True  # False: the account could not be read for a while, and its mode may have been changed
     symbols: frozenset[str] = frozenset()  # empty = all
     session_start_ms: int = 0  # venue time at which this session's ownership began
     answers_since_ms: int = 0  # venue time at which the exchange answered again, after it had not; 0: it always has

@@ -6,11 +6,13 @@ import gc
 
 import kopf
 
+from exchange_kernel.kube.client import WATCH_GRACE_S
 from exchange_kernel.kube.config import Access
 
 #: kopf's own, for its timers on ExchangeAccounts. It must differ from the orders' finalizer: kopf takes off a finalizer of its own name from every
 #: object that no handler of its needs it for.
 KOPF_FINALIZER = "exchange-kernel.io/timer"
+WATCH_S = 20  # how long each watch lasts; it goes on from where it was, with no list between
 
 
 class GenerationOnly(kopf.DiffBaseStorage):
@@ -46,7 +48,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.request_timeout = 10
     # An API server that restarts is waited for; its outage must not end the process, which holds what the store does not know yet.
     settings.networking.error_backoffs = (0.05, 0.1, 0.2, 0.5, 1, 1, 2, 2, *((5,) * 720))
-    settings.watching.server_timeout = 300
+    # A connection that died without a word looks like a watch on which nothing happens: the server ends each soon, and silence beyond that is its death.
+    settings.watching.server_timeout = WATCH_S
+    settings.watching.inactivity_timeout = WATCH_S + WATCH_GRACE_S
     settings.watching.reconnect_backoff = 0.02
     settings.watching.chunk_size = 500
 

@@ -32,6 +32,7 @@ from exchange_kernel.reconcile.exposure import AccountRisk
 from exchange_kernel.reconcile.figures import Counters
 from exchange_kernel.reconcile.holdings import Holdings
 from exchange_kernel.reconcile.journaled import journaled_exchange
+from exchange_kernel.reconcile.kill_switch import KillSwitch
 from exchange_kernel.reconcile.let_go import UnattributedFill
 from exchange_kernel.reconcile.markets import MarketPublisher
 from exchange_kernel.reconcile.memory import AccountMemory, Memory, OrderMemory
@@ -119,6 +120,7 @@ class AccountSession:
         states: AccountStateStore | None = None,
         groups: GroupStore | None = None,
         rested: Callable[[], Awaitable[None]] | None = None,
+        rereads: bool = False,
         without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.clock, self.owner, self.wake = account, store, clock, owner, wake
@@ -134,7 +136,7 @@ class AccountSession:
         self.counters, self.holdings.published = Counters(), states is not None
         self._state = AccountStatePublisher(self, states) if states is not None else None
         self._markets = MarketPublisher(self, markets) if markets is not None else None
-        self.sweeper = Sweeper(self)
+        self.sweeper, self.switch = Sweeper(self), KillSwitch(self, rereads=rereads)
         self.absence, self.readings = AbsencePasses(self), Readings()
         self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
@@ -327,6 +329,7 @@ class AccountSession:
             fingerprint=term.fingerprint,
             capabilities=term.exchange.capabilities,
             trading_mode=self.trading_mode,
+            mode_known=self.switch.known,
             send_first=spec.send_policy is SendPolicy.SEND_FIRST,
             ready=term.ready and not self.account.deleting,
             symbols=frozenset(spec.symbols),
@@ -408,6 +411,7 @@ class AccountSession:
         self.term = term
         async with Background() as background:
             background.start(self._hold)
+            background.start(self.switch.keep)
             if not await self.measure_clock(term.exchange):
                 log.warning("the exchange's clock can't be read", account=self.account.name)
                 return
@@ -542,6 +546,13 @@ class AccountSession:
         if under_way := list(self.readings.under_way.values()):
             await asyncio.wait(under_way)
             await self._rested()
+
+    def take_account(self, found: AccountRecord | None) -> None:
+        """The account as it was read just now; None: it is gone. Its mode holds at once, and the rest once it is reconciled."""
+        if found is not None:
+            self.trading_mode = found.spec.trading_mode
+        if found is None or found != self.account:
+            self._changed()
 
     def report(self, health: Health) -> None:
         if health != self.health:

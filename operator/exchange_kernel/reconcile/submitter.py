@@ -53,7 +53,7 @@ class SendClearance:
         return stamp
 
     def check(self, stamp: int) -> Closed | None:
-        closed = self.session.still_ours(self.term) or self.unchanged()
+        closed = self.session.still_ours(self.term) or self.session.switch.closed() or self.unchanged()
         for _ in self.sends if closed is None else ():
             self.session.risk.sends.sent(self.session.clock.monotonic())
         return closed

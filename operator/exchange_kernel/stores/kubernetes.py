@@ -286,6 +286,19 @@ class KubernetesAccountStore:
         self._finalizers.pop(uid, None)
         return self._records.pop(uid, None) is not None
 
+    async def read(self, uid: str) -> AccountRecord | Unavailable | None:
+        known = self._records.get(uid)
+        if known is None:
+            return None
+        answer = await self._api.get(EXCHANGE_ACCOUNTS.path(known.namespace, known.name))
+        if answer.status == 404 or (answer.ok and answer.body["metadata"]["uid"] != uid):
+            self._drop(uid)
+            return None
+        if not answer.ok:
+            return Unavailable(answer.message)
+        self.observe("MODIFIED", answer.body)
+        return self._records.get(uid)
+
     async def list_all(self) -> tuple[AccountRecord, ...] | Unavailable:
         listed = set()
         for namespace in self._namespaces or (None,):

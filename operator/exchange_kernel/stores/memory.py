@@ -322,6 +322,9 @@ class MemoryAccountStore(Records[AccountRecord]):
     def all(self) -> Iterable[AccountRecord]:
         return self.everything()
 
+    async def read(self, uid: str) -> AccountRecord | Unavailable | None:
+        return self.get(uid)
+
     async def list_all(self) -> tuple[AccountRecord, ...] | Unavailable:
         return tuple(self._records.values())
 

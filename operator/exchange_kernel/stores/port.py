@@ -144,6 +144,10 @@ class AccountStore(Protocol):
 
     def named(self, namespace: str, name: str) -> AccountRecord | None: ...
 
+    async def read(self, uid: str) -> AccountRecord | Unavailable | None:
+        """The object as it is now, past all caches; None once it is gone."""
+        ...
+
     async def list_all(self) -> tuple[AccountRecord, ...] | Unavailable:
         """One consistent list of all accounts this process acts for; own writes that were answered are in it."""
         ...

@@ -120,3 +120,34 @@ async def test_a_member_is_refused_for_good_only_by_what_judges_it(answer, outco
     store = KubernetesIntentStore(Refusing(), lambda reason: None)
     group = GroupRecord(uid="g-1", namespace="default", name="pair", generation=1, resource_version="1", created_ms=T0, spec=an_oco(), status=OrderGroupStatus())
     assert isinstance(await store.create_member(group, "pair-take", a_spec(), owned=True), outcome)
+
+
+class Serving:
+    """An API server that answers each read with the next of these."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+
+    async def get(self, path: str) -> Answer:
+        return self.answers.pop(0)
+
+
+async def test_an_account_that_is_read_again_is_the_newest_that_is_known_whatever_the_watch_told():
+    switched = an_account(11)
+    switched["spec"] = {**switched["spec"], "tradingMode": "CancelOnly"}
+    store = KubernetesAccountStore(Serving(Answer(200, switched), Answer(200, an_account(10)), Answer(0, {"message": "No answer."}), Answer(403, {"message": "no"})))
+    store.observe("ADDED", an_account(10))
+    assert (await store.read("u-1")).spec.trading_mode == "CancelOnly"
+    assert (await store.read("u-1")).spec.trading_mode == "CancelOnly", "an answer from before does not take it back"
+    assert isinstance(await store.read("u-1"), Unavailable)
+    assert isinstance(await store.read("u-1"), Unavailable)
+    assert store.get("u-1").spec.trading_mode == "CancelOnly"
+
+
+@pytest.mark.parametrize("answer", [Answer(404, {}), Answer(200, {"metadata": {"uid": "u-2"}})], ids=["deleted", "made anew"])
+async def test_an_account_that_is_gone_when_it_is_read_again_is_gone(answer):
+    store = KubernetesAccountStore(Serving(answer))
+    store.observe("ADDED", an_account(10))
+    assert await store.read("u-1") is None
+    assert store.get("u-1") is None
+    assert await store.read("u-1") is None

@@ -36,6 +36,8 @@ def may_not_send(facts: Facts) -> Waiting | None:
         return Waiting("ExchangeParameters", unsent, person=True)
     if not account.ready:
         return Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
+    if not account.mode_known:
+        return Waiting("TradingModeUnknown", "The account could not be read again from the API server: nothing is sent until its tradingMode is known.")
     return None
 
 
@@ -77,7 +79,7 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
     """6: send first where that is safe; in every other case write first, with the version this was decided on."""
     number = facts.numbers[-1] if facts.numbers else 1
     if (blocked := may_not_send(facts)) is not None:
-        return Decision(waiting=blocked, operation=facts.operation, again_ms=None if facts.seen.account.ready else RETRY_MS)
+        return Decision(waiting=blocked, operation=facts.operation, again_ms=None if facts.seen.account.ready and facts.seen.account.mode_known else RETRY_MS)
     if not facts.order.finalizer:
         return Decision(AddFinalizer())
     market = facts.seen.market
