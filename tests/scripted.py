@@ -494,7 +494,8 @@ class Desk:
     """One life of the operator process."""
 
     def __init__(self, exchange: ScriptedExchange, store: MemoryIntentStore, accounts: OneAccount, lease: Ownership | None = None, events=None, journal=None, exchanges: dict[str, ScriptedExchange] | None = None,
-                 groups: MemoryGroupStore | None = None, limits: MemoryLimitStore | None = None, speaks: Speaks = alone, clock: Clock | None = None) -> None:
+                 groups: MemoryGroupStore | None = None, limits: MemoryLimitStore | None = None, speaks: Speaks = alone, clock: Clock | None = None,
+                 rereads: bool = False) -> None:
         events, journal = events or NoEvents(), journal or NoJournal()
         self.exchange, self.store, self.accounts, self.memory, self.lease = exchange, store, accounts, Memory(), lease or HeldLease()
         self.group_store = groups or MemoryGroupStore(lambda uid: None, LoopClock().wall_ms)
@@ -503,7 +504,7 @@ class Desk:
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
                                   wake=self.reconcilers.wake_intent, changed=changed, events=events, journal=journal, limits=limits,
-                                  groups=self.group_store, rested=lambda: self.reconcilers.rested(account), rereads=True)
+                                  groups=self.group_store, rested=lambda: self.reconcilers.rested(account), rereads=rereads)
 
         self.reconcilers = Reconcilers(accounts=accounts, groups=self.group_store, intents=store, memory=self.memory, clock=clock, new_session=new_session, events=events, journal=journal, speaks=speaks)
         self.account_keys, self.groups, self.intents = self.reconcilers.account_wakeups, self.reconcilers.group_wakeups, self.reconcilers.intent_wakeups
@@ -557,6 +558,7 @@ class World:
 
     lease: Callable[[], Ownership] = HeldLease
     clock: Callable[[], Clock] = LoopClock  # of the operator's machine
+    rereads = False  # whether the account is read again beside its watch: here a watch is never deaf
 
     def __init__(self, through: Callable[[object], object] = lambda room: room, **account_spec) -> None:
         self.exchange, self.accounts, self.desk, self._through = ScriptedExchange(), OneAccount(an_account_record(**account_spec)), None, through
@@ -572,7 +574,7 @@ class World:
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(self.lease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits, self.clock())
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(self.lease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits, self.clock(), self.rereads)
         self.desk.boot()
         return self.desk
 

@@ -9,7 +9,7 @@ import pytest
 
 from exchange_kernel.api import OrderState
 from exchange_kernel.reconcile.kill_switch import KNOWN_FOR_S, READ_EVERY_S
-from exchange_kernel.stores.port import Unavailable
+from exchange_kernel.stores.port import Conflict, Unavailable
 from tests.builders import a_spec
 from tests.scripted import LoopClock, OneAccount, World, an_account_record, until
 from tests.unit.groups.desk import PERPETUAL, VENUE, an_oco
@@ -59,6 +59,7 @@ class Watched(OneAccount):
 
 async def a_watched_world() -> World:
     world = World()
+    world.rereads = True
     world.exchange.market, world.exchange.capabilities = PERPETUAL, VENUE
     world.accounts = Watched(an_account_record())
     await world.start()
@@ -175,4 +176,27 @@ async def test_an_account_that_was_deleted_behind_a_deaf_watch_has_nothing_sent(
     world.store.create("a", a_spec())
     await asyncio.sleep(30)
     assert sent(world) == 0
+    await world.desk.stop()
+
+
+@pytest.mark.proves("rule 4", "rule 6")
+@scenario
+async def test_an_order_that_waited_and_was_cancelled_behind_a_deaf_watch_of_orders_is_not_sent():
+    """It is written ahead, at the version that is known: the API server refuses that, and the cancel is read."""
+    world = await a_watched_world()
+    world.accounts.switch("CancelOnly")
+    await asyncio.sleep(1)
+    world.store.create("a", a_spec(type="Market", price=None))
+    await until(lambda: world.status("a").observed_generation > 0)
+    cancelled, write = replace(world.store.get("a"), spec=a_spec(type="Market", price=None, desiredState="Canceled"), generation=2, resource_version="99"), world.store.write_status
+
+    async def refused_once(record, status):
+        world.store.write_status = write
+        world.store._know(cancelled)
+        return Conflict()
+
+    world.store.write_status = refused_once
+    world.accounts.switch("Enabled")
+    await until(lambda: world.status("a").state is OrderState.CANCELED)
+    assert "submit" not in world.exchange.calls
     await world.desk.stop()

@@ -109,8 +109,10 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
 
 
 def _sends_first(facts: Facts) -> bool:
+    """6: of what came a moment ago. What waited is written first, for its watch may have been deaf since: a cancel that it did not tell ends in a 409."""
     return (
         facts.never_sent
+        and facts.order.status.observed_generation < 0
         and facts.spec.group_ref is None
         and facts.seen.account.send_first
         and facts.seen.account.capabilities.sends_first
