@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exchange_kernel.api import OrderGroupSpec
-from tests.cluster.groups import STOP, TAKE
+from tests.cluster.groups import ENTRY, STOP, TAKE
 
 ELSEWHERE = "create a new OrderGroup"
 SPEC = {"accountRef": {"name": "simulated"}, "mode": "OneCancelsOther", "members": [TAKE, STOP]}
@@ -78,6 +78,21 @@ def test_what_can_be_changed(groups, change):
     done = groups.patch(groups.create(), change.patch, "--dry-run=server")
     assert (done.returncode == 0) == (change.refused is None), done.stdout + done.stderr
     assert (change.refused or "") in done.stderr
+
+
+BRACKET = {"mode": "Bracket", "members": [ENTRY, TAKE, STOP]}
+
+
+@pytest.mark.parametrize("change", [
+    Change("the entry is lowered to what it filled", {"members": [{**ENTRY, "quantity": "0.004"}, TAKE, STOP]}),
+    Change("an exit is made larger than the entry", {"members": [ENTRY, TAKE, {**STOP, "quantity": "0.02"}]}),
+    Change("a group of such exits is cancelled", {"desiredState": "Canceled"}),
+], ids=lambda change: change.reason)
+def test_an_edit_of_sizes_is_not_refused_where_the_operator_keeps_exits_at_the_position(groups, change):
+    name = groups.create(**BRACKET)
+    assert groups.patch(name, {"members": [{**ENTRY, "quantity": "0.005"}, TAKE, STOP]}).returncode == 0
+    done = groups.patch(name, change.patch)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_cancel_is_not_taken_back(groups):

@@ -28,6 +28,7 @@ class Watched(Groups):
         self.made: list[tuple[str, str]] = []        # member and UID of each object ever made
         self.ids: dict[str, tuple[str, int]] = {}    # client order id → member and attempt
         self.last = None
+        self.largest: dict[str, Decimal] = {}        # by member: the largest quantity that any version of the spec had
         self.watch_stores()
 
     def watch_stores(self) -> None:
@@ -44,6 +45,7 @@ class Watched(Groups):
             if self.last is None:
                 self.ids = {member_order_id(OWNER, group_uid=record.uid, member=member.name, attempt=number): (member.name, number)
                             for member in record.spec.members for number in range(1, MOST_ATTEMPTS)}
+            self.largest = {member.name: max(self.largest.get(member.name, ZERO), member.quantity) for member in record.spec.members}
             self.last = put(record)
             return self.last
 
@@ -116,6 +118,17 @@ def edit_group(**changes) -> Step:
         group = world.group()
         if group is not None and not group.finished:
             world.groups.edit("pair", group.spec.model_copy(update=changes))
+
+    return step
+
+
+def edit_quantities(**quantities: str) -> Step:
+    """Another quantity for some members of the group."""
+
+    def step(world: Watched) -> None:
+        if world.group() is not None:
+            changed = {member.name: member.model_copy(update={"quantity": Decimal(quantities.get(member.name, member.quantity))}) for member in world.spec.members}
+            edit_group(members=list(changed.values()))(world)
 
     return step
 
@@ -205,6 +218,7 @@ def loses_the_first_list(world: Watched) -> None:
 
 
 BY_THE_EXCHANGE = {"nativePolicy": "Require", "onPartialFill": "Cancel"}
+AN_ENTRY_AND_ITS_EXITS = a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("take", "TakeProfit", quantity="6"), a_member("more", "TakeProfit", quantity="4"), a_member("stop", "StopLoss"))
 A_PART_THEN_ALL = ((10, place(a_bracket())), (20, fills("4", "entry")), (32, fills("6", "entry")))
 
 ONE_CANCELS_OTHER = (
@@ -254,6 +268,11 @@ BRACKETS = (
     GroupScenario("an exchange that is silent as the entry fills", ((10, place(a_bracket())), (20, fills("10", "entry")), (20, reachable(False)), (30, reachable(True)), (60, fills("10", "take"))), ends="Closed"),
     GroupScenario("a leg that follows its entry", ((10, place(a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then")))), (20, fills("4", "entry")), (32, fills("6", "entry")), (60, fills("10", "then"))),
                   ends="Filled"),
+    GroupScenario("the entry lowered to what it filled", ((10, place(a_bracket())), (20, fills("4", "entry")), (32, edit_quantities(entry="4")), (60, fills("10", "stop"))), ends="Closed"),
+    GroupScenario("the entry lowered as it fills, changed in place", ((10, place(a_bracket())), (20, fills("4", "entry")), (20, edit_quantities(entry="6")), (32, fills("2", "entry")), (60, fills("10", "take"))),
+                  ends="Closed", prepare=amends),
+    GroupScenario("exits edited larger", ((10, place(a_bracket())), (20, fills("4", "entry")), (32, edit_quantities(take="20", stop="30")), (40, fills("6", "entry")), (60, fills("10", "stop"))), ends="Closed"),
+    GroupScenario("exits of one entry without a bracket", ((10, place(AN_ENTRY_AND_ITS_EXITS)), (20, fills("10", "entry")), (32, fills("4", "take")), (50, fills("10", "stop"))), ends="Closed"),
 )
 
 

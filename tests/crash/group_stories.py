@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from exchange_kernel.api import DesiredState, GroupDeletionPolicy, GroupMode, MemberRole, OrderState, PartialFillPolicy
+from exchange_kernel.core.groups import EXITS
 from tests.crash.group_scenarios import ZERO, GroupsUnderWatch, Watched
 from tests.crash.stories import Story
 
@@ -37,8 +38,8 @@ class GroupStory(Story):
         """No member is ever larger than it may be by itself; an exit not larger than what the Entry has filled."""
         for member in world.spec.members:
             exposed = sum((order.filled_quantity if order.status.ended else order.quantity for order in world.orders_of(member.name)), ZERO)
-            opened = world.filled_of(world.entry) if member.name in world.exits and not world.last.status.native else member.quantity
-            if exposed > min(member.quantity, opened):
+            opened = world.filled_of(world.entry) if member.name in world.exits and not world.last.status.native else world.largest[member.name]
+            if exposed > min(world.largest[member.name], opened):
                 self.problems["overexposed"] += 1
 
     def _check_wish(self, world: Watched, client_order_id: str) -> None:
@@ -108,7 +109,7 @@ class GroupStory(Story):
         if stop is None or world.entry is None:
             return
         order = world.live_of(stop)
-        works = order is not None and not world.exchange.waits_in_its_list(order.client_order_id) and order.quantity - order.filled_quantity >= world.position
+        works = order is not None and not world.exchange.waits_in_its_list(order.client_order_id) and order.quantity - order.filled_quantity == world.position
         if world.position <= 0 or works:
             return
         if world.group() is not None:
@@ -117,11 +118,13 @@ class GroupStory(Story):
             # Whoever deleted it was promised the stop: until it is cancelled by a person, or by the exchange for a fill of its sibling, or ended before.
             record, ended = world.intent(stop), next(member.finished for member in world.last.status.members if member.name == stop)
             taken_away = record is None or record.spec.desired_state is DesiredState.CANCELED if world.orders_of(stop) else False
-            self.problems["unprotected unreported"] += not (ended or taken_away or (world.last.status.native and world.filled_of(*world.exits) > 0))
+            own = next(member.quantity for member in world.spec.members if member.name == stop)
+            as_asked = order is not None and world.filled_of(stop) + order.quantity - order.filled_quantity == own
+            self.problems["unprotected unreported"] += not (ended or taken_away or as_asked or (world.last.status.native and world.filled_of(*world.exits) > 0))
 
     def _violated(self, world: Watched) -> bool:
         filled = {member.name: world.filled_of(member.name) for member in world.spec.members}
-        if world.spec.mode is GroupMode.BRACKET:
+        if world.exits:
             return world.position < 0
         if world.spec.mode is not GroupMode.ONE_CANCELS_OTHER:
             return False
@@ -132,9 +135,9 @@ class GroupStory(Story):
     def _judge_sizes(self, world: Watched) -> None:
         """At rest nothing can fill that would be too much, but for an exit that waits for the rest of the Entry."""
         if world.entry is not None and world.live_of(world.entry) is None and world.group() is not None:
-            for member in world.exits:
-                order = world.live_of(member)
-                if order is not None and not world.last.status.native and order.quantity - order.filled_quantity > max(world.position, ZERO):
+            for kind in EXITS if not world.last.status.native else ():
+                orders = [world.live_of(member.name) for member in world.spec.members if member.role is kind]
+                if sum((order.quantity - order.filled_quantity for order in orders if order is not None), ZERO) > max(world.position, ZERO):
                     self.problems["overexposed"] += 1
         if world.spec.mode is GroupMode.ONE_CANCELS_OTHER and world.group() is not None:
             shares = sum((world.filled_of(member.name) / member.quantity for member in world.spec.members), ZERO)

@@ -16,7 +16,16 @@ import structlog
 
 from exchange_kernel.api import DesiredState, GroupDeletionPolicy, OrderGroupSpec
 from exchange_kernel.core.answers import OrderStatus
-from tests.crash.group_scenarios import GroupProcesses, GroupScenario, delete_group, delete_member, edit_group, edit_member
+from tests.crash.group_scenarios import (
+    AN_ENTRY_AND_ITS_EXITS,
+    GroupProcesses,
+    GroupScenario,
+    delete_group,
+    delete_member,
+    edit_group,
+    edit_member,
+    edit_quantities,
+)
 from tests.crash.group_stories import GroupStory
 from tests.processes import ProcessLoop
 from tests.property.moody import CANCEL_MOODS, EVENT_MOODS, READ_MOODS, MoodyExchange
@@ -31,7 +40,7 @@ SUBMIT_MOODS = ("lost", "garbage", "silence", "late", "late after silence", "ref
 
 SPECS = (
     an_oco(), an_oco(onPartialFill="Reduce"), an_oco(failurePolicy="Continue"), a_bracket(), a_bracket(), a_bracket(deletionPolicy="CancelAll"), a_bracket(onPartialFill="Cancel"),
-    a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then")), a_group("Basket", a_member("take"), a_member("then")),
+    AN_ENTRY_AND_ITS_EXITS, a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then")), a_group("Basket", a_member("take"), a_member("then")),
 )
 LISTS = (an_oco(), a_bracket(nativePolicy="Require", onPartialFill="Cancel"))
 
@@ -43,7 +52,8 @@ class Life:
         self.random = Random(f"group {seed}")
         self.native = self.random.random() < 0.25
         self.spec: OrderGroupSpec = self.random.choice(LISTS if self.native else SPECS)
-        kept = {member.name for member in self.spec.members if member.role == "StopLoss" or self.native} if self.spec.mode in ("Bracket",) else set()
+        follows = self.spec.mode == "Bracket" or self.spec is AN_ENTRY_AND_ITS_EXITS
+        kept = {member.name for member in self.spec.members if member.role == "StopLoss" or self.native} if follows else set()
         left = kept if self.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ENTRIES else set()
         self.story = GroupStory(GroupScenario("life", (), left=frozenset(left)))
 
@@ -99,6 +109,9 @@ class Life:
             self.random.choice([lambda: self.world.kill(name), replicas[name].process.stop, replicas[name].process.go_on])()
 
     def users(self) -> None:
+        if self.random.random() < 0.4 and self.world.exits:
+            sizes = {member.name: self.random.choice(["4", "6", "10", "15"]) for member in self.random.sample(self.spec.members, 2)}
+            edit_quantities(**sizes)(self.world)
         if self.random.random() < 0.6:
             return
         member = self.random.choice(self.spec.members)

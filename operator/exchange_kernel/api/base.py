@@ -84,14 +84,18 @@ class Rule:
     message: str
     at: str             # the field to name (camelCase)
     reason: Literal["FieldValueRequired", "FieldValueForbidden"]
+    at_creation: bool = False   # later edits are not held to it
 
     @property
     def is_transition(self) -> bool:
         return "oldSelf" in self.cel
 
-    def document(self) -> dict[str, str]:
+    def document(self) -> dict[str, Any]:
         """As it stands in a CRD."""
-        return {"rule": self.cel, "message": self.message, "reason": self.reason, "fieldPath": f".{self.at}"}
+        said = {"message": self.message, "reason": self.reason, "fieldPath": f".{self.at}"}
+        if self.at_creation:
+            return {"rule": f"oldSelf.hasValue() || ({self.cel})", "optionalOldSelf": True, **said}
+        return {"rule": self.cel, **said}
 
 
 def required(cel: str, message: str, *, at: str) -> Rule:
@@ -102,6 +106,11 @@ def required(cel: str, message: str, *, at: str) -> Rule:
 def forbidden(cel: str, message: str, *, at: str) -> Rule:
     """A rule that is broken by a field that must not be there, or not with this value."""
     return Rule(cel, message, at, "FieldValueForbidden")
+
+
+def when_created(cel: str, message: str, *, at: str) -> Rule:
+    """A rule about a new object only: an edit that breaks it has its own meaning. For the top of a spec, where Kubernetes knows an old value."""
+    return Rule(cel, message, at, "FieldValueForbidden", at_creation=True)
 
 
 def immutable(*names: str, instead: str) -> tuple[Rule, ...]:
@@ -134,6 +143,8 @@ class Model(BaseModel):
     def _broken(self, old: Model | None) -> Iterator[str]:
         scope = {"self": self.document(), **({"oldSelf": old.document()} if old is not None else {})}
         for rule in self.rules:
+            if rule.at_creation and old is not None:
+                continue
             if (old is not None or not rule.is_transition) and not compiled(rule.cel)(scope):
                 yield rule.message
         for name in type(self).model_fields:

@@ -1,6 +1,7 @@
 """The part of CEL that our rules are written in, evaluated in Python: so that one rule serves the API server and a caller that has none.
 
-Booleans, comparisons, `in`, `has()`, `?:`, lists, texts, numbers, fields, `.matches()`, `.size()` and the macros `.all()`, `.exists()`, `.filter()`.
+Booleans, comparisons, `in`, `has()`, `double()` of a text, `?:`, lists, texts, numbers, fields, `.matches()`, `.size()` and the macros `.all()`,
+`.exists()`, `.filter()`.
 Rules that need more of the language are the server's alone.
 https://github.com/google/cel-spec/blob/master/doc/langdef.md
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -143,6 +145,8 @@ class _Parser:
             return lambda scope: name == "true"
         if name == "has":
             return self._has()
+        if name == "double":
+            return self._double()
         return lambda scope: scope[name]
 
     def _has(self) -> Evaluate:
@@ -161,6 +165,13 @@ class _Parser:
             return name in value
 
         return has
+
+    def _double(self) -> Evaluate:
+        """`double(text)`, kept exact: two that differ here may be equal for the server, and never the other way round."""
+        self.expect("(")
+        text = self.ternary()
+        self.expect(")")
+        return lambda scope: Decimal(text(scope))
 
     def _items(self) -> list[Evaluate]:
         items: list[Evaluate] = []

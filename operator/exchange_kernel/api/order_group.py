@@ -27,6 +27,7 @@ from exchange_kernel.api.base import (
     forbidden,
     immutable,
     required,
+    when_created,
 )
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
 from exchange_kernel.api.money import NonNegativeDecimal
@@ -100,8 +101,8 @@ class OrderGroupSpec(Spec):
     account_ref: AccountRef = field("The ExchangeAccount to trade on, all members of it. Can't be changed.")
     mode: GroupMode = field(
         "OneCancelsOther: what one member fills, the others are cancelled for or made smaller by. OneTriggersOther: the other members are placed once the "
-        "Entry fills, as much as it has filled. Bracket: an Entry, and then a StopLoss and a TakeProfit for what it has filled, of which one cancels the "
-        "other. Basket: orders that are placed together. Can't be changed.")
+        "Entry fills: a Leg by its share, a StopLoss or TakeProfit for what is open. Bracket: an Entry, and then a StopLoss and a TakeProfit for what it has "
+        "filled, of which one cancels the other. Basket: orders that are placed together. Can't be changed.")
     members: Annotated[list[GroupMember], Field(
         min_length=1, max_length=MAX_MEMBERS,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
@@ -137,6 +138,13 @@ class OrderGroupSpec(Spec):
         forbidden("self.mode != 'Bracket' || self.members.all(m, self.members.all(n, m.symbol == n.symbol && "
                   "((m.role == 'Entry') == (n.role == 'Entry')) == (m.side == n.side)))",
                   "the exits of a Bracket are on the Entry's symbol and the other side: correct spec.members[].symbol and side", at="members"),
+        when_created("self.mode != 'OneTriggersOther' || self.members.all(m, m.role != 'Entry' || self.members.all(n, n.role in ['Entry', 'Leg'] || "
+                     "(n.symbol == m.symbol && n.side != m.side)))",
+                     "a StopLoss or TakeProfit closes what the Entry opens: give it the Entry's symbol and the other side, or use role: Leg",
+                     at="members"),
+        when_created("!(self.mode in ['OneTriggersOther', 'Bracket']) || self.members.all(m, m.role != 'Entry' || !has(m.quantity) || self.members.all(n, "
+                     "n.role in ['Entry', 'Leg'] || !has(n.quantity) || double(n.quantity) <= double(m.quantity)))",
+                     "a StopLoss or TakeProfit is not larger than the Entry: correct spec.members[].quantity", at="members"),
         forbidden("self.mode != 'Basket' || self.members.all(m, m.role == 'Leg')",
                   "the members of a Basket are Legs: remove spec.members[].role, or use another mode", at="members"),
         forbidden("self.mode == 'Basket' || self.members.all(m, has(m.quantity))",
@@ -162,7 +170,8 @@ class MemberStatus(Status, Named):
     state: OrderState = field("Where its order stands, as on an OrderIntent. Pending: not created, or not sent.", default=OrderState.PENDING)
     finished: StrictBool = field("Whether nothing about it can change any more.", default=False)
     gone: StrictBool = field("Whether its OrderIntent is gone: deleted by somebody, or at the end of its time. It is not created again.", default=False)
-    quantity: NonNegativeDecimal | None = field("Its quantity as the group wants it now: an exit's follows the Entry's fills.", default=None)
+    quantity: NonNegativeDecimal | None = field(
+        "Its quantity as the group wants it now: an exit's is what the Entry filled and no other exit closed, at most what spec says.", default=None)
     filled_quantity: NonNegativeDecimal | None = field("Filled so far.", default=None)
     average_price: NonNegativeDecimal | None = field("Average price of the fills.", default=None)
     reason: Reason | None = field("Why it is as it is, in one word for programs.", default=None)
@@ -189,7 +198,7 @@ class OrderGroupStatus(Status):
     completion_time: Time | None = field("When the last member's end was settled.", default=None)
     conditions: list[Condition] = field(
         "Finished (every member reached a settled end), Succeeded (the end asked for), Ready (every member is as spec says), Stalled (a person is needed) and "
-        "Protected (the StopLoss works for as long as there is a position).", max_items=MAX_CONDITIONS, key="type")
+        "Protected (the StopLoss works for as long as there is a position, and is as large).", max_items=MAX_CONDITIONS, key="type")
 
 
 # ── The kind ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -213,7 +222,7 @@ class OrderGroup(Kind):
             Column("Age", ".metadata.creationTimestamp", "Time since creation.", type="date"),
             Column("Account", ".spec.accountRef.name", "ExchangeAccount it is on.", wide=True),
             Column("Finished", '.status.conditions[?(@.type=="Finished")].status', "Whether every member reached its end.", wide=True),
-            Column("Protected", '.status.conditions[?(@.type=="Protected")].status', "Whether the stop works while there is a position.", wide=True),
+            Column("Protected", '.status.conditions[?(@.type=="Protected")].status', "Whether a stop works for all of the position.", wide=True),
             Column("Unknown", ".status.counts.unknown", "Members whose outcome is being found out.", type="integer", wide=True),
         ),
         selectable=(".spec.accountRef.name", ".spec.mode"),

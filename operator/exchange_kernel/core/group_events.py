@@ -14,6 +14,7 @@ GROUP_ACTIONS: Mapping[str, str] = {
     "BothLegsFilled": "Watch",
     "Unprotected": "Protect",
     "Protected": "Protect",
+    "ExitsCapped": "Correct",
     "Stalled": "Wait",
     "Succeeded": "Finish",
     "Failed": "Finish",
@@ -25,6 +26,9 @@ EDIT_REVERTED = Event(WARNING, "EditReverted", "A member's OrderIntent was edite
 STOP_LEFT = Event(
     WARNING, "StopLeft", "The group is deleted, and the stop of its open position stays as an OrderIntent of its own: delete that one to cancel it."
 )
+#: What Protected says while a stop is placed or changed: no news, unless it becomes something else.
+UNDER_WAY = ("StopPending", "StopResizing")
+
 PROTECTED = Event(NORMAL, "Protected", "The stop of the position works again.")
 
 
@@ -34,7 +38,7 @@ def of_group(old: OrderGroupStatus, new: OrderGroupStatus) -> list[Event]:
     now = {condition.type: condition for condition in new.conditions}
     gone = {member.name for member in old.members if member.gone}
     told = [MEMBER_GONE] if any(member.gone and member.name not in gone for member in new.members) else []
-    return [*told, *_violation(before, now), *_protection(before, now), *_end(old, new, before, now)]
+    return [*told, *_violation(before, now), *_protection(before, now), *_capped(before, now), *_end(old, new, before, now)]
 
 
 def _violation(before: Mapping[str, Condition], now: Mapping[str, Condition]) -> Iterator[Event]:
@@ -45,12 +49,17 @@ def _violation(before: Mapping[str, Condition], now: Mapping[str, Condition]) ->
 def _protection(before: Mapping[str, Condition], now: Mapping[str, Condition]) -> Iterator[Event]:
     """A stop that is only being placed is no news; one that fails is."""
     protected, was = now.get("Protected"), before.get("Protected")
-    if protected is None or protected.reason == "StopPending":
+    if protected is None or protected.reason in UNDER_WAY:
         return
     if protected.status == "False" and _news(before, protected):
         yield Event(WARNING, "Unprotected", f"{protected.reason}: {protected.message}")
-    elif protected.reason == "StopWorking" and was is not None and was.status == "False" and was.reason != "StopPending":
+    elif protected.reason == "StopWorking" and was is not None and was.status == "False" and was.reason not in UNDER_WAY:
         yield PROTECTED
+
+
+def _capped(before: Mapping[str, Condition], now: Mapping[str, Condition]) -> Iterator[Event]:
+    if now["Ready"].reason == "ExitsCapped" and _news(before, now["Ready"]):
+        yield Event(WARNING, "ExitsCapped", now["Ready"].message)
 
 
 def _end(old: OrderGroupStatus, new: OrderGroupStatus, before: Mapping[str, Condition], now: Mapping[str, Condition]) -> Iterator[Event]:

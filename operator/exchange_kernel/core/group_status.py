@@ -17,6 +17,11 @@ from exchange_kernel.core.venue import MarketRules
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
+#: Why Protected is False while a stop works.
+OTHER_SIZE = ("StopResizing", "StopSmaller", "StopLarger")
+
+CAPPED = "An exit asks for more than the Entry: it is kept at what the Entry filled and no exit closed. Make it smaller, or the Entry larger."
+
 Wanted = Mapping[str, Want]
 Markets = Mapping[str, MarketRules]
 
@@ -65,7 +70,8 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
 def urgent(old: OrderGroupStatus, new: OrderGroupStatus) -> bool:
     """Whether somebody waits for what is new: a member to be sent or let go, or a person for an end, a violation, trouble, or a position without a stop."""
     telling = ("Finished", "Succeeded", "Stalled", "Protected")
-    said = [{one.type: one.status for one in status.conditions if one.type in telling} for status in (old, new)]
+    # A stop of another size follows each fill, and most of them are right before it could be written: that is gathered.
+    said = [{one.type: TRUE if one.reason in OTHER_SIZE else one.status for one in status.conditions if one.type in telling} for status in (old, new)]
     members = [{(one.name, one.uid, one.gone, one.finished) for one in status.members} for status in (old, new)]
     return old.observed_generation != new.observed_generation or said[0] != said[1] or members[0] != members[1]
 
@@ -126,7 +132,7 @@ def _conditions(outlook: Outlook, finished: bool, at: datetime) -> list[Conditio
 
 
 def _table(outlook: Outlook, finished: bool) -> dict[str, tuple[str, str, str]]:
-    violation = violated(outlook)
+    violation, protection = violated(outlook), _protection(outlook)
     table: dict[str, tuple[str, str, str]] = {}
     if finished:
         end = violation or _ended(outlook)
@@ -143,15 +149,25 @@ def _table(outlook: Outlook, finished: bool) -> dict[str, tuple[str, str, str]]:
         working = why is None and all(member.live or member.finished or not member.made for member in outlook.members) and any(
             member.made for member in outlook.members)
         reason, message = (why.reason, why.message) if why is not None else ("Working" if working else "Placing", "")
+        if working and protection is not None and protection[0] == FALSE:
+            working, reason, message = False, protection[1], protection[2]  # 16: a position without its stop is never Ready
+        elif working and _capped(outlook.group):
+            reason, message = "ExitsCapped", CAPPED
         person = trouble is not None and trouble.person
         table["Finished"] = (FALSE, reason, "")
         table["Succeeded"] = (FALSE, violation.reason, violation.message) if violation is not None else (UNKNOWN, reason, "")
         table["Ready"] = (TRUE if working else FALSE, reason, message)
         table["Reconciling"] = (FALSE if person or working else TRUE, reason, "")
         table["Stalled"] = (TRUE if person else FALSE, reason if person else "Progressing", message if person else "")
-    if (protection := _protection(outlook)) is not None:
+    if protection is not None:
         table["Protected"] = protection
     return table
+
+
+def _capped(group: GroupRecord) -> bool:
+    """Whether an exit was edited to be larger than its Entry, or the Entry to be smaller."""
+    entry = group.entry
+    return entry is not None and any((one.quantity or ZERO) > (entry.quantity or ZERO) for one in group.spec.members if one.role in EXITS)
 
 
 BOTH_FILLED = Verdict(False, "BothLegsFilled", "Orders of which one was to cancel the other have both filled, before any cancel could arrive: compare "
@@ -165,7 +181,7 @@ def violated(outlook: Outlook) -> Verdict | None:
         if not outlook.group.reduces:
             return BOTH_FILLED if sum(member.filled > 0 for member in members) > 1 else None
         return BOTH_FILLED if add(*(share_of(Decimal(1), member.filled, member.quantity) for member in members)) > 1 else None
-    if mode is GroupMode.BRACKET:
+    if outlook.group.entry is not None:
         return BOTH_FILLED if _closed(outlook) > _opened(outlook) else None
     return None
 
@@ -180,25 +196,61 @@ def _closed(outlook: Outlook) -> Decimal:
 
 
 def _protection(outlook: Outlook) -> tuple[str, str, str] | None:
-    """Whether the stop works for as long as there is a position; None for a group that has no Entry and stop of its own."""
-    stop = next((member for member in outlook.members if member.spec.role is MemberRole.STOP_LOSS), None)
-    if stop is None or outlook.group.entry is None:
+    """Whether a stop works for all of the position and no more; None for a group that has no Entry and stop of its own."""
+    stops = [member for member in outlook.members if member.spec.role is MemberRole.STOP_LOSS]
+    entry = next((member for member in outlook.members if member.spec.role is MemberRole.ENTRY), None)
+    if not stops or entry is None:
         return None
-    position = subtract(_opened(outlook), _closed(outlook))
-    if position <= 0:
-        return TRUE, "NoPosition", ""
-    entry = next(member for member in outlook.members if member.spec.role is MemberRole.ENTRY)
-    if outlook.native and stop.live and not entry.finished:
-        return FALSE, "StopPending", "There is a position, and the exchange's list places its stop once the Entry is filled whole."
-    if stop.live:
+    position = max(ZERO, subtract(_opened(outlook), _closed(outlook)))
+    if outlook.native and not entry.finished:
+        if position <= 0:
+            return TRUE, "NoPosition", ""  # its exits wait in their list
+        if any(stop.live for stop in stops):
+            return FALSE, "StopPending", "There is a position, and the exchange's list places its stop once the Entry is filled whole."
+    working = add(*(stop.working for stop in stops))
+    if working > 0:
+        return _by_size(outlook, stops, subtract(working, position))
+    return _without_stop(outlook, stops, position) if position > 0 else (TRUE, "NoPosition", "")
+
+
+def _by_size(outlook: Outlook, stops: Members, excess: Decimal) -> tuple[str, str, str]:
+    """Of stops that work: whether they are as large as the position, to the market's step."""
+    market = outlook.markets.get(stops[0].spec.symbol)
+    step = (market.quantity_step if market is not None else None) or ZERO
+    if excess == 0 or -step < excess < 0:
         return TRUE, "StopWorking", ""
-    if stop.unknown:
+    if any(_being_resized(outlook, stop) for stop in stops):
+        return FALSE, "StopResizing", "The stop is not as large as the position, and is being made so."
+    if excess < 0:
+        return FALSE, "StopSmaller", "The stop is smaller than the position: raise its quantity or see status.members, or protect the rest by another order."
+    return FALSE, "StopLarger", "The stop is larger than the position and could open one the other way: see status.members, or cancel it at the exchange."
+
+
+def _being_resized(outlook: Outlook, stop: Member) -> bool:
+    """Whether what keeps a stop from its size is a change under way, and nothing that a person is to see to."""
+    want, order = outlook.wanted[stop.name], stop.order
+    if order is None or order.finished:
+        return False
+    asked = want.unwanted or (want.quantity is not None and want.quantity != order.spec.quantity)
+    return asked or order.status.operation is not None or order.status.observed_generation < order.generation or _entry_goes(outlook)
+
+
+def _entry_goes(outlook: Outlook) -> bool:
+    """Whether exits wait as they are for the end of an Entry that is being cancelled."""
+    entry = next(member for member in outlook.members if member.spec.role is MemberRole.ENTRY)
+    return _closed(outlook) >= _opened(outlook) and outlook.wanted[entry.name].unwanted and not entry.finished
+
+
+def _without_stop(outlook: Outlook, stops: Members, position: Decimal) -> tuple[str, str, str]:
+    market = outlook.markets.get(stops[0].spec.symbol)
+    small = market is not None and all(too_small(stop.spec, position, market) for stop in stops)
+    if any(stop.unknown for stop in stops):
         return FALSE, "StopUnknown", "There is a position, and what became of its stop is being found out: look at the exchange if it takes long."
-    if stop.finished and stop.filled < position:
-        return FALSE, f"Stop{stop.state}", "There is a position, and its stop has ended: close the position, or protect it by another order."
-    market = outlook.markets.get(stop.spec.symbol)
-    if not stop.made and market is not None and too_small(stop.spec, position, market):
-        return FALSE, "BelowMinimum", "There is a position, and it is below the market's smallest order: it can't be protected yet."
+    ended = [stop for stop in stops if stop.finished]
+    if small and (len(ended) == len(stops) or not any(stop.made for stop in stops)):
+        return FALSE, "BelowMinimum", "There is a position, and it is below the market's smallest order: it can't be protected."
+    if len(ended) == len(stops):
+        return FALSE, f"Stop{ended[0].state}", "There is a position, and its stop has ended: close the position, or protect it by another order."
     return FALSE, "StopPending", "There is a position, and its stop is being placed."
 
 
@@ -236,15 +288,17 @@ def _followed(outlook: Outlook) -> Verdict:
         if outlook.group.unwanted or entry.cancelled:
             return CANCELED
         return Verdict(False, "EntryNotFilled", "The Entry ended unfilled, and nothing followed it: see status.members.")
-    if outlook.group.spec.mode is GroupMode.BRACKET:
+    legs = [member for member in others if member.spec.role not in EXITS]
+    if len(legs) < len(others):
         left = subtract(_opened(outlook), _closed(outlook))
         market = outlook.markets.get(entry.spec.symbol)
-        if left <= 0 or (market is not None and _closed(outlook) > 0 and too_small(entry.spec, left, market)):
+        if left > 0 and not (market is not None and _closed(outlook) > 0 and too_small(entry.spec, left, market)):
+            return Verdict(False, "PositionOpen", "The group has ended and what its Entry opened is not closed: close it, or protect it by another order.")
+        if not legs:
             return Verdict(True, "Closed", "The Entry is filled, and its exits have closed what it opened.")
-        return Verdict(False, "PositionOpen", "The group has ended and what its Entry opened is not closed: close it, or protect it by another order.")
-    if all(member.state is OrderState.FILLED for member in others):
+    if all(member.state is OrderState.FILLED for member in legs):
         return Verdict(True, "Filled", "The Entry is filled, and so is what followed it.")
-    return _not_all(outlook, others)
+    return _not_all(outlook, legs)
 
 
 def _not_all(outlook: Outlook, members: Members) -> Verdict:

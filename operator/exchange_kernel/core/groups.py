@@ -46,13 +46,20 @@ RESTORED = Waiting(
 )
 ANOTHER_UNKNOWN = Waiting("MemberUnknown", "What became of another member of the group is being found out: nothing that opens a position is sent meanwhile.")
 NO_MEMBER = Waiting("NoMember", "The OrderGroup that spec.groupRef names has another OrderIntent for this member, or none of this name.", person=True)
+BELOW_MINIMUM = "What the Entry filled is below the market's smallest order."
 NEEDS_NATIVE = Waiting(
     "NeedsNativeGroup",
     "Two resting orders of one position need its balance twice on spot, unless the exchange keeps them as one list, and this one's does not do just what "
     "the operator would: set nativePolicy: Require and onPartialFill: Cancel to use its list by its rules, or Never to have it tried.",
 )
 
-#: No order of them is worth less than nothing having been sent: they close positions.
+LARGER_EXITS = Waiting(
+    "ExitsLargerThanEntry",
+    "The StopLoss or the TakeProfit members are larger than the Entry, alone or together, and would open a position the other way: create the group with "
+    "exits that are at most as large.",
+)
+
+#: Roles that close a position.
 EXITS = (MemberRole.STOP_LOSS, MemberRole.TAKE_PROFIT)
 
 
@@ -142,6 +149,18 @@ class Member:
     @property
     def quantity(self) -> Decimal:
         return self.spec.quantity or ZERO
+
+    @property
+    def working(self) -> Decimal:
+        """How much of it may still fill at the exchange: 0 unless it is live."""
+        if self.facts is None or self.finished:
+            return ZERO
+        return add(*(self._open(self.facts, number) for number in self.facts.numbers if self.facts.live(number)))
+
+    def _open(self, facts: Facts, number: int) -> Decimal:
+        asked = facts.quantity_of(number)
+        twins = add(*(twin.quantity or ZERO for twin in facts.seen.duplicates.get(number, ()) if not twin.status.ended))
+        return max(ZERO, subtract(add(asked if asked is not None else self.quantity, twins), facts.filled(number).quantity))
 
     @property
     def live(self) -> bool:
@@ -242,23 +261,27 @@ def _basket(group: GroupRecord, member: Member, members: Members, markets: Mappi
 
 
 def _triggered(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
-    """The Entry, and what follows from its fills. Exits are for what it has filled, and shrink by what each other fill in a Bracket (43)."""
+    """The Entry, and what follows from its fills: Legs by their share of it, exits for what is open (43)."""
     entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
     others = [one for one in members if one is not entry]
+    exits = [one for one in others if one.spec.role in EXITS]
     if member is entry:
         # Once an exit fills, the position is being closed: what the Entry has not filled by then is not wanted any more.
-        return Want(unwanted=group.unwanted or _gave_up(group, others) or any(one.filled > 0 for one in others if one.spec.role in EXITS))
-    if entry.filled <= 0:
+        return Want(unwanted=group.unwanted or _gave_up(group, others) or any(one.filled > 0 for one in exits))
+    closes = member.spec.role in EXITS
+    if entry.filled <= 0 and not (closes and member.made):
         never = "The Entry ended unfilled: there is nothing to follow it." if entry.finished else None
         return Want(exists=False, never=never, unwanted=entry.finished)
-    if member.spec.role in EXITS:
+    if closes:
         if group.unwanted and not _stays(group, member) and (entry.finished or entry.gone):
             return Want(unwanted=True)
-    elif group.unwanted or _gave_up(group, members):
+        return _exit(group, member, entry, exits, markets)
+    if group.unwanted or _gave_up(group, members):
         return Want(unwanted=True)
     size = _on_grid(min(member.quantity, share_of(entry.filled, member.quantity, entry.quantity)), member.spec, markets)
-    siblings = [one for one in others if one.name != member.name] if group.spec.mode is GroupMode.BRACKET else []
-    return _following(group, member, entry, siblings, size, markets)
+    if size is None or (not member.made and too_small(member.spec, size, markets[member.spec.symbol])):
+        return Want(exists=member.made, never=BELOW_MINIMUM if entry.finished and size is not None else None)
+    return Want(quantity=size)
 
 
 def _listed(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
@@ -272,7 +295,13 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
     if group.unwanted and entry.finished and group.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ALL:
         return Want(unwanted=True)
     siblings = [one for one in members if one.name != member.name and one is not entry] if group.spec.mode is GroupMode.BRACKET else []
-    return Want(unwanted=any(one.filled > 0 for one in siblings))
+    return Want(quantity=_in_list(member, members), unwanted=any(one.filled > 0 for one in siblings))
+
+
+def _in_list(member: Member, members: Members) -> Decimal | None:
+    """How large a member of the exchange's list is: the exchange places exits as they were sent, once the Entry is filled whole."""
+    entry = next((one for one in members if one.spec.role is MemberRole.ENTRY), None)
+    return min(member.quantity, entry.quantity) if entry is not None and member.spec.role in EXITS else member.spec.quantity
 
 
 def _broken(member: Member, members: Members) -> bool:
@@ -281,17 +310,59 @@ def _broken(member: Member, members: Members) -> bool:
     return lost and not any(one.filled > 0 for one in members)
 
 
-def _following(group: GroupRecord, member: Member, entry: Member, siblings: Members, size: Decimal | None, markets: Mapping[str, MarketRules]) -> Want:
-    """One exit or leg for what its Entry has filled so far."""
-    if size is None or (not member.made and too_small(member.spec, size, markets[member.spec.symbol])):
-        never = "What the Entry filled is below the market's smallest order." if entry.finished and size is not None else None
-        return Want(exists=member.made, never=never)
-    want = _beside(group, member, siblings, size, markets)
-    if want.unwanted and not entry.finished and not any(one.filled > 0 for one in siblings if not group.reduces):
-        # Its siblings closed all there was; the Entry may still fill, and then there is something to close again. It waits as it is.
-        current = member.order.spec.quantity if member.order is not None else None
-        return Want(quantity=current or size, exists=member.made)
-    return want
+def closes(group: GroupRecord, member: Member) -> bool:
+    """Whether the member can only close what the group's Entry opened: an exit on its market and the other side. RiskLimits exempt no other."""
+    entry = group.entry
+    return (
+        entry is not None and member.spec.role in EXITS and (member.spec.symbol, member.spec.position_side) == (entry.symbol, entry.position_side)
+        and member.spec.side != entry.side
+    )
+
+
+def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, markets: Mapping[str, MarketRules]) -> Want:
+    """One exit, as large as what is open allows. Between the Entry's last fill and its end nothing is taken away for good: it may still fill."""
+    allowed = _on_grid(_allowed(member, entry.filled, exits), member.spec, markets)
+    if allowed is None:
+        return Want(exists=member.made)
+    size = max(allowed, member.filled)
+    rest = subtract(size, member.filled)
+    closed = any(other.filled > 0 for other in exits if other.name != member.name)
+    if closed and group.spec.mode is GroupMode.BRACKET and not group.reduces:
+        return Want(quantity=size, unwanted=True)
+    over = rest <= 0 and (closed or allowed <= 0 or allowed < member.filled)
+    if not member.made and not over and too_small(member.spec, size, markets[member.spec.symbol]):
+        return Want(exists=False, never=BELOW_MINIMUM if entry.finished else None)
+    if not over and not _too_large_for_good(member, rest, markets[member.spec.symbol]):
+        return Want(quantity=size)
+    if entry.finished:
+        return Want(quantity=size, unwanted=True)
+    # An exit that is cancelled is never made again. It waits as it is.
+    current = member.order.spec.quantity if member.order is not None else None
+    return Want(quantity=current or size, exists=member.made)
+
+
+def _too_large_for_good(member: Member, rest: Decimal, market: MarketRules) -> bool:
+    """Whether its order is larger than what is open and can't be made as small, with nothing at the exchange to keep it from opening a position."""
+    reduces = member.order is not None and member.order.spec.position_effect is PositionEffect.REDUCE_ONLY
+    return not reduces and member.working > rest > 0 and too_small(member.spec, rest, market)
+
+
+def _allowed(member: Member, opened: Decimal, exits: Members) -> Decimal:
+    """How large an exit may be in all: what the Entry filled, less what exits of the other kind closed, and shared by quantity with others of its own.
+
+    One that ended has no more than it filled, and one that filled beyond its share leaves the others less.
+    """
+    closed = add(*(one.filled for one in exits if one.spec.role is not member.spec.role))
+    left, sharing = max(ZERO, subtract(opened, closed)), [one for one in exits if one.spec.role is member.spec.role]
+    while fixed := {one.name: one.filled for one in sharing if one.name != member.name and (one.finished or one.filled > _share(one, left, sharing))}:
+        left = max(ZERO, subtract(left, add(*fixed.values())))
+        sharing = [one for one in sharing if one.name not in fixed]
+    return _share(member, left, sharing)
+
+
+def _share(member: Member, left: Decimal, sharing: Members) -> Decimal:
+    whole = add(*(one.quantity for one in sharing))
+    return member.quantity if whole <= left else share_of(left, member.quantity, whole)
 
 
 _MODES: Mapping[GroupMode, Callable[[GroupRecord, Member, Members, Mapping[str, MarketRules]], Want]] = {
@@ -362,7 +433,7 @@ def list_request(group: GroupRecord, members: Members, markets: Mapping[str, Mar
     market = markets[members[0].spec.symbol]
     legs = []
     for member in sorted(members, key=lambda one: one.spec.role is not MemberRole.ENTRY):
-        spec = intent_spec(group, member, Want(), markets)
+        spec = intent_spec(group, member, Want(quantity=_in_list(member, members)), markets)
         legs.append(GroupLeg(member.spec.role, request_for(spec, ids[member.name], market, quantity=spec.quantity)))
     return GroupRequest(list_id, group.spec.mode, tuple(legs))
 
@@ -374,12 +445,22 @@ def denial(group: GroupRecord, members: Members, markets: Mapping[str, MarketRul
     for member in members:
         if (unsent := unsent_parameters(member.spec)) is not None:
             return Waiting("ExchangeParameters", f"Member {member.name}: {unsent}")
+    if group.generation == 1 and _exits_too_large(group):
+        return LARGER_EXITS
     if goes_native(group, members, markets, venue):
         return None
     if group.spec.native_policy is NativePolicy.REQUIRE:
         why = not_listed(group, members, markets, venue) or ""
         return Waiting("NoNativeGroup", f"nativePolicy is Require, and the exchange can't keep the group as one list. {why} Or set Prefer or Never.")
     return NEEDS_NATIVE if group.spec.native_policy is NativePolicy.PREFER and _locks_twice(group, markets) else None
+
+
+def _exits_too_large(group: GroupRecord) -> bool:
+    """Whether the exits of one kind are larger together than the Entry, as the group was created; in a later edit they are kept at what it fills."""
+    if (entry := group.entry) is None:
+        return False
+    kinds = ([one.quantity or ZERO for one in group.spec.members if one.role is role] for role in EXITS)
+    return any(add(*quantities) > (entry.quantity or ZERO) for quantities in kinds)
 
 
 def _locks_twice(group: GroupRecord, markets: Mapping[str, MarketRules]) -> bool:
@@ -409,9 +490,11 @@ def intent_spec(group: GroupRecord, member: Member, want: Want, markets: Mapping
         effect = PositionEffect.REDUCE_ONLY if member.spec.role in EXITS and derivative else PositionEffect.ANY
         effect = member.order.spec.position_effect if member.order is not None else effect
     terms = {name: getattr(member.spec, name) for name in OrderTerms.model_fields}
+    # What follows the Entry stays as large as it is while it can't be said how large it is to be.
+    current = member.order.spec.quantity if exit_ and member.order is not None else None
     terms |= {
         "position_effect": effect,
-        "quantity": want.quantity if want.quantity is not None and want.quantity > 0 else member.spec.quantity,
+        "quantity": want.quantity if want.quantity is not None and want.quantity > 0 else current or member.spec.quantity,
         "desired_state": DesiredState.CANCELED if want.unwanted or member.cancelled else DesiredState.WORKING,
     }
     if exit_:

@@ -120,7 +120,7 @@ class OrderGroupReconciler:
         want = groups.want_of(group, member, members, _markets(session), native=native)
         return Membership(
             held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status),
-            exit=group.entry is not None and member.spec.role in groups.EXITS,
+            exit=groups.closes(group, member),
         )
 
     def siblings(self, record: OrderRecord) -> list[str]:

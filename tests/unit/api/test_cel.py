@@ -34,6 +34,8 @@ SELF = {"type": "Limit", "price": "1", "inner": {"name": "a"}, "count": 3, "on":
     ("self.list.exists(x, x == self.count)", True),
     ("self.list.filter(x, x < 3).size() == 2 && self.list.size() <= 3", True),
     ("self.list.all(x, self.list.exists(y, x == y))", True),
+    ("double(self.price) <= double('1.0')", True),
+    ("double(self.price) < double('1.0')", False),
     ("self.type == 'a' || self.type == \t'Limit'", True),
 ])
 def test_what_an_expression_means(expression, value):

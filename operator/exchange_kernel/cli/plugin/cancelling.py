@@ -25,6 +25,9 @@ CANCELED = str(DesiredState.CANCELED)
 WAIT_S = 60.0
 AT_ONCE = 8  # edits on their way together
 
+#: Reasons of a group's Protected that say that its stop works, of whatever size.
+STOP_WORKS = ("StopWorking", "StopResizing", "StopSmaller", "StopLarger")
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -181,7 +184,7 @@ def _kept(cluster: Cluster, groups: Iterable[tuple[str, str]], left: Mapping[tup
             continue  # deleted meanwhile: its orders are followed to their own ends
         stops = {member.name for member in group.spec.members if member.role is MemberRole.STOP_LOSS}
         answered = group.status.observed_generation >= (group.metadata.generation or 0)
-        protected = any(condition.type == "Protected" and condition.reason == "StopWorking" for condition in group.status.conditions)
+        protected = any(condition.type == "Protected" and condition.reason in STOP_WORKS for condition in group.status.conditions)
         if answered and protected and all(order.spec.group_ref is not None and order.spec.group_ref.member in stops
                                           for where, order in left.items() if where in own):
             kept |= own
