@@ -113,7 +113,10 @@ class OrderIntentReconciler:
         return submitter.begin_cancel(session, record, known)
 
     def _plainly_working(self, record: OrderRecord, session: AccountSession) -> str | None:
-        """The client order id of an order of which all is known, that works and that nothing is being done to: `decide` would do no more than cancel it."""
+        """Return the client order id of an order that was last seen working and that nothing is being done to; else None.
+
+        A list that lacked it, or readings that fail, hold no cancel back (9): one that finds nothing makes `decide` look for it.
+        """
         if record.finished or not record.attempts or record.status.operation is not None:
             return None
         client_order_id = record.attempts[-1].client_order_id
@@ -121,7 +124,7 @@ class OrderIntentReconciler:
         if known is None or term is None or account is None or account.fingerprint != term.fingerprint:
             return None
         settled = not any(request is not None and request.open_ended for request in (known.send, known.amend))
-        working = known.order is not None and not known.order.status.ended and known.missing_ms is None and not known.others
+        working = known.order is not None and not known.order.status.ended and not known.others
         return client_order_id if settled and working and known.cancel == NEVER_CANCELLED else None
 
     async def _perform(self, decision: Decision, facts: Facts, session: AccountSession) -> Step:
