@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
 import pytest
 import structlog
 
-from exchange_kernel.api import DesiredState, GroupDeletionPolicy, OrderGroupSpec
+from exchange_kernel.api import DesiredState, GroupDeletionPolicy, OrderGroupSpec, OrderGroupStatus
 from exchange_kernel.core.answers import OrderStatus
 from tests.crash.group_scenarios import (
     AN_ENTRY_AND_ITS_EXITS,
@@ -55,6 +56,7 @@ class Life:
         follows = self.spec.mode == "Bracket" or self.spec is AN_ENTRY_AND_ITS_EXITS
         kept = {member.name for member in self.spec.members if member.role == "StopLoss" or self.native} if follows else set()
         left = kept if self.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ENTRIES else set()
+        self.statuses: list[OrderGroupStatus] = []
         self.story = GroupStory(GroupScenario("life", (), left=frozenset(left)))
 
     async def play(self) -> dict[str, int]:
@@ -68,7 +70,7 @@ class Life:
         world.boot("a")
         await asyncio.sleep(10)
         world.place(self.spec)
-        deeds = (self.fill, self.fill, self.fill, self.fill, self.moods, self.moods, self.processes, self.processes, self.users, self.ended, self.silence)
+        deeds = (self.fill, self.fill, self.fill, self.fill, self.moods, self.moods, self.processes, self.processes, self.users, self.ended, self.silence, self.status)
         for _ in range(STEPS):
             self.random.choice(deeds)()
             await asyncio.sleep(self.random.choice([0, 0.005, 0.3, 1.2, 5, 12]))
@@ -121,6 +123,16 @@ class Life:
     def ended(self) -> None:
         if self.random.random() < 0.3 and (order := self.world.live_of(self.random.choice(self.spec.members).name)) is not None:
             self.exchange.end(order.client_order_id, self.random.choice([OrderStatus.CANCELED, OrderStatus.EXPIRED]), tell=self.random.random() < 0.7)
+
+    def status(self) -> None:
+        """Somebody wipes the group's status or sets it back to an earlier one."""
+        group = self.world.group()
+        if group is None or self.random.random() < 0.6:
+            return
+        earlier = self.random.choice([OrderGroupStatus(), *self.statuses])
+        self.statuses.append(group.status)
+        self.story.set_back = True
+        self.world.groups._put(replace(group, status=earlier, resource_version=self.world.groups._next()))
 
     def silence(self) -> None:
         self.exchange.reachable = not self.exchange.reachable

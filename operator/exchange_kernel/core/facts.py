@@ -60,7 +60,12 @@ class Facts:
 
         A key names its order across objects: an earlier object may have sent it, so it is always looked for first (H2).
         """
-        return self.seen.new and not self.numbers and self.spec.idempotency_key is None
+        return self.seen.new and not self.numbers and not self.named_before
+
+    @property
+    def named_before(self) -> bool:
+        """2: whether an earlier object may have had these ids: by the same key, or in the same place of a group whose status was lost."""
+        return self.spec.idempotency_key is not None or (self.seen.group is not None and self.seen.group.made_before)
 
     @property
     def adopted(self) -> bool:
@@ -120,9 +125,9 @@ class Facts:
 
     @property
     def adopting(self) -> bool:
-        """2: whether the last attempt was found by its key, and never written ahead by this object: another may follow it."""
+        """2: whether the last attempt was found by an id of an earlier object, and never written ahead by this one: another may follow it."""
         recorded = self.recorded(self.numbers[-1]) if self.numbers else None
-        return self.spec.idempotency_key is not None and (recorded is None or recorded.prepared_time is None)
+        return self.named_before and (recorded is None or recorded.prepared_time is None)
 
     def forgotten(self, number: int) -> bool:
         """Whether the exchange does not know an order any more that we believe live, so that only a person can say what became of it.
@@ -164,7 +169,7 @@ class Facts:
 
     @property
     def _unsent_so_far(self) -> bool:
-        return self.seen.new and not self._recorded and not self.seen.sends and self.spec.idempotency_key is None
+        return self.seen.new and not self._recorded and not self.seen.sends and not self.named_before
 
     def quiet_from(self, number: int) -> int:
         """E of rule 5 for one attempt (venue ms): no request for it can arrive any more, nor an order stay hidden."""

@@ -112,6 +112,7 @@ class Member:
     status: MemberStatus
     order: OrderRecord | None = None
     facts: Facts | None = None  # None while the account's session can't be asked
+    recorded: bool = True  # the group's status, as it is written, has its UID if it has one
 
     @property
     def name(self) -> str:
@@ -185,6 +186,36 @@ class Member:
         )
 
 
+def believed(written: MemberStatus, known: MemberStatus | None, order: OrderRecord | None) -> MemberStatus:
+    """What a member's status says as far as it fits: one that was wiped, set back or written by hand makes no member new and ends none.
+
+    `known`: as this process last had it; `order`: the intent found for it.
+    """
+    if order is not None:
+        own = order.uid == written.uid or (written.uid is None and not order.attempts and (known is None or known.uid is None))
+        return written if own else written.model_copy(update={"uid": order.uid, "gone": False, "finished": False})
+    if known is not None and known.uid is not None and (written.uid != known.uid or (known.finished and not written.finished)):
+        return known
+    if known is not None and known.uid is None and written.uid is None and known.finished is not written.finished:
+        return known
+    return written
+
+
+def ended_by_nobody(group: GroupRecord, members: Members) -> bool:
+    """Whether the group's status tells an end that its members contradict."""
+    return group.finished and any(member.order is not None and not member.order.finished for member in members)
+
+
+def is_native(group: GroupRecord) -> bool:
+    """Whether the exchange keeps the group as one list, as was written before it was sent, and as its spec allows."""
+    return group.status.native and _native_by_spec(group)
+
+
+def _native_by_spec(group: GroupRecord) -> bool:
+    policy, does_the_same = group.spec.native_policy, group.spec.mode is GroupMode.ONE_CANCELS_OTHER and not group.reduces
+    return policy is not NativePolicy.NEVER and not group.reduces and (policy is NativePolicy.REQUIRE or does_the_same)
+
+
 @dataclass(frozen=True, slots=True)
 class Want:
     """What the group wants of one member now."""
@@ -240,8 +271,10 @@ def _held(group: GroupRecord, member: Member, members: Members, want: Want) -> W
         held = SUSPENDED
     elif group.restored:
         held = RESTORED
-    elif member.status.uid is None or (member.order is not None and member.order.uid != member.status.uid):
-        held = NOT_RECORDED if member.status.uid is None else NO_MEMBER
+    elif member.status.uid is None or not member.recorded:
+        held = NOT_RECORDED
+    elif member.order is not None and member.order.uid != member.status.uid:
+        held = NO_MEMBER
     elif (member.spec.role not in EXITS or group.entry is None) and any(other.unknown for other in members if other.name != member.name):
         held = ANOTHER_UNKNOWN
     return Want(want.quantity, want.exists, want.unwanted, want.never, held)
@@ -407,13 +440,11 @@ def _stays(group: GroupRecord, member: Member) -> bool:
 
 def goes_native(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> bool:
     """Whether the exchange is to keep the group. Decided once, and written before anything is sent."""
-    if any(member.status.uid is not None for member in members):
-        return group.status.native
-    policy, mode = group.spec.native_policy, group.spec.mode
-    does_the_same = mode is GroupMode.ONE_CANCELS_OTHER and not group.reduces
-    if policy is NativePolicy.NEVER or group.reduces or (policy is NativePolicy.PREFER and not does_the_same):
-        return False
-    return not_listed(group, members, markets, venue) is None
+    if any(status.uid is not None for status in group.status.members):
+        return is_native(group)
+    if any(member.order is not None and member.order.attempts for member in members):
+        return _native_by_spec(group) and group.spec.mode in venue.native_groups  # its status was lost: it was decided when they were sent
+    return _native_by_spec(group) and not_listed(group, members, markets, venue) is None
 
 
 def not_listed(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> str | None:

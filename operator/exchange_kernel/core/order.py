@@ -69,6 +69,7 @@ class Membership:
     native: bool = False  # the exchange keeps the orders as one list: the group sends it whole, and none is changed on its own
     recorded: bool = False  # the group's status tells its end: the object may go
     exit: bool = False  # it closes what the group's entry opened
+    made_before: bool = False  # an earlier object may have had its place, and sent its orders: its group's status does not tell
 
 
 @dataclass(frozen=True, slots=True)

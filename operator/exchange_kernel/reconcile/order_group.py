@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -26,7 +26,7 @@ from exchange_kernel.core.venue import MarketRules
 from exchange_kernel.reconcile import order_list
 from exchange_kernel.reconcile.order_intent import WRITE_RETRY_S, Step
 from exchange_kernel.reconcile.ports import Events, NoEvents
-from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.reconcile.session import AccountSession, Term
 from exchange_kernel.stores.port import (
     Conflict,
     Gone,
@@ -73,6 +73,9 @@ class _Memory:
     applied: dict[str, OrderIntentSpec]  # what each member's intent was last written to say
     refused: dict[str, str]  # members that admission refused, with its words
     gone: set[str]  # the UIDs that a consistent list of intents lacks
+    known: dict[str, MemberStatus] = field(default_factory=dict)  # each member as it was last believed to be
+    native: bool | None = None  # whether the exchange keeps it, once that is decided: its members are written down
+    made_before: frozenset[str] | None = None  # members that an earlier process may have made, though neither status nor an intent tells; None: not seen yet
     listed: bool = False  # its list was handed to the adapter by this process
     trouble: Waiting | None = None
     failures: int = 0
@@ -116,9 +119,10 @@ class OrderGroupReconciler:
         member = next((member for member in members if member.name == ref.member), None)
         if member is None or member.order is None or member.order.uid != record.uid:
             return Membership(held=groups.NO_MEMBER, recorded=True)
-        native = group.status.native
+        native, memory = self._native(group), self._memory.get(group.uid)
         want = groups.want_of(group, member, members, _markets(session), native=native)
         return Membership(
+            made_before=memory is not None and ref.member in (memory.made_before or ()),
             held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status),
             exit=groups.closes(group, member),
         )
@@ -126,7 +130,8 @@ class OrderGroupReconciler:
     def siblings(self, record: OrderRecord) -> list[str]:
         """The UIDs of the other members: what the exchange tells of one may be for them to act on."""
         group = self._group_of(record)
-        return [member.uid for member in group.status.members if member.uid not in (None, record.uid)] if group is not None else []
+        told = self._told(group).values() if group is not None else ()
+        return [member.uid for member in told if member.uid is not None and member.uid != record.uid]
 
     def undone(self, record: OrderRecord, session: AccountSession) -> bool:
         """Whether another's fill undid this member's order, by what was reckoned before it filled. False means no more than that it has to be reckoned."""
@@ -157,22 +162,30 @@ class OrderGroupReconciler:
                 return  # the account is not ours, or not yet: its session wakes us
             self._wake_members(outlook)
             self._stand_by(outlook)
-            if await self._step(outlook, session) is Step.REST:
+            if await self._step(group, outlook, session) is Step.REST:
                 return
         log.error("a group did not come to rest", group=uid)
         self._wake_after(uid, TROUBLE_RETRY_S)
 
     def _look(self, group: GroupRecord, session: AccountSession | Waiting) -> Outlook | None:
         memory = self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
+        if not memory.known:
+            self._know(group, memory)
         if isinstance(session, Waiting):
             known = self._members(group, None)
-            return Outlook(group=group, members=known, wanted=groups.wants(group, known, {}), markets={}, trouble=session) if known is not None else None
+            if known is None:
+                return None
+            group = _unended(group, known)
+            return Outlook(group=group, members=known, wanted=groups.wants(group, known, {}), markets={}, trouble=session)
         term = session.ours
         members = self._members(group, session) if term is not None else None
         if term is None or members is None:
             return None
+        if memory.made_before is None:
+            memory.made_before = self._made_before(group, session, term)
+        group = _unended(group, members)
         markets, venue = term.markets, term.exchange.capabilities
-        native = groups.goes_native(group, members, markets, venue)
+        native = memory.native if memory.native is not None else groups.goes_native(group, members, markets, venue)
         return Outlook(
             group=group,
             members=members,
@@ -195,23 +208,57 @@ class OrderGroupReconciler:
         memory.gone |= missing - {record.uid for record in snapshot.records}
         return not self._missing(group)
 
+    def _made_before(self, group: GroupRecord, session: AccountSession, term: Term) -> frozenset[str]:
+        """At the first sight of an older group: the members that it should have by what was written, and for which there is no intent.
+
+        An earlier process may have made them, and their status was lost: their ids are looked up before anything is sent under them (2, 3).
+        """
+        now = session.now()
+        newer = group.created_ms > term.started_ms + now.wall_ms - now.venue_ms
+        # Where absence can't be proved, a status that tells of the others is believed: a stop that waits for a person protects nothing.
+        told = group.status.observed_generation >= 0 and not term.exchange.capabilities.proves_absence
+        if group.finished or newer or told:
+            return frozenset()
+        members = self._members(group, None) or ()
+        wanted = groups.wants(group, members, term.markets, native=self._native(group))
+        return frozenset(member.name for member in members if groups.to_be_made(group, member, wanted[member.name]))
+
     def _missing(self, group: GroupRecord) -> set[str]:
         """The objects of unfinished members that neither the store has nor a list was seen to lack."""
         memory = self._memory.get(group.uid)
-        unfinished = {member.uid for member in group.status.members if member.uid is not None and not member.finished and self._intents.get(member.uid) is None}
+        told = self._told(group).values()
+        unfinished = {member.uid for member in told if member.uid is not None and not member.finished and self._intents.get(member.uid) is None}
         return unfinished - memory.gone if memory is not None else unfinished
+
+    def _know(self, group: GroupRecord, memory: _Memory) -> None:
+        """Take a status for what it says: the first that is seen, and then those that this process wrote."""
+        memory.known = {member.name: member for member in group.status.members}
+        if any(member.uid is not None for member in group.status.members):
+            memory.native = groups.is_native(group)
+
+    def _native(self, group: GroupRecord) -> bool:
+        memory = self._memory.get(group.uid)
+        return memory.native if memory is not None and memory.native is not None else groups.is_native(group)
+
+    def _told(self, group: GroupRecord) -> dict[str, MemberStatus]:
+        """What the group's status says of each member, as far as it fits what this process knows."""
+        written, memory = {member.name: member for member in group.status.members}, self._memory.get(group.uid)
+        told = {}
+        for spec in group.spec.members:
+            status = written.get(spec.name) or MemberStatus(name=spec.name, intent_name=intent_name(group.name, spec.name))
+            known = memory.known.get(spec.name) if memory is not None else None
+            told[spec.name] = groups.believed(status, known, self._intent_of(group, spec, status, known))
+        return told
 
     def _members(self, group: GroupRecord, session: AccountSession | None) -> tuple[Member, ...] | None:
         """All members with what is known of each; None while the account is not provably ours, or it is not known whether one is gone."""
         if self._missing(group):
             return None
-        told = {member.name: member for member in group.status.members}
-        memory = self._memory.get(group.uid)
-        members = []
+        told, memory = self._told(group), self._memory.get(group.uid)
+        written, members = {member.name: member.uid for member in group.status.members}, []
         for spec in group.spec.members:
-            name = intent_name(group.name, spec.name)
-            status = told.get(spec.name) or MemberStatus(name=spec.name, intent_name=name)
-            order = self._intent_of(group, spec, status)
+            name, status = intent_name(group.name, spec.name), told[spec.name]
+            order = self._intent_of(group, spec, status, None)
             if order is None and not status.finished and status.uid is None and memory is not None and (words := memory.refused.get(spec.name)) is not None:
                 status = MemberStatus(name=spec.name, intent_name=name, state=OrderState.DENIED, finished=True, reason="NotAdmitted", message=words)
             facts = None
@@ -220,15 +267,22 @@ class OrderGroupReconciler:
                 if seen is None:
                     return None
                 facts = Facts(order, seen, session.now())
-            members.append(Member(spec=spec, status=status, order=order, facts=facts))
+            members.append(Member(spec=spec, status=status, order=order, facts=facts, recorded=status.uid == written.get(spec.name)))
         return tuple(members)
 
-    def _intent_of(self, group: GroupRecord, member: GroupMember, status: MemberStatus) -> OrderRecord | None:
-        if status.uid is not None:
-            return self._intents.get(status.uid)
+    def _intent_of(self, group: GroupRecord, member: GroupMember, status: MemberStatus, known: MemberStatus | None) -> OrderRecord | None:
+        """The member's intent: of the UID that status has, or that this process knows, or else the one that says so itself.
+
+        Where status has another UID, that one must have been sent: a copy of an intent that was deleted is none of the group's.
+        """
+        for told in (status, known):
+            if told is not None and told.uid is not None and (found := self._intents.get(told.uid)) is not None:
+                return found
         found = self._intents.named(group.namespace, status.intent_name)
         ref = found.spec.group_ref if found is not None else None
-        return found if ref is not None and (ref.uid, ref.member) == (group.uid, member.name) else None
+        if found is None or ref is None or (ref.uid, ref.member) != (group.uid, member.name):
+            return None
+        return found if found.attempts or all(told is None or told.uid is None for told in (status, known)) else None
 
     def _wake_members(self, outlook: Outlook) -> None:
         """First of all: a cancel of a sibling waits for no write of ours."""
@@ -242,24 +296,24 @@ class OrderGroupReconciler:
     def _stand_by(self, outlook: Outlook) -> None:
         """Reckon whose cancel another's fill will want, unless the exchange sees to that, or nothing of it changed since it was last reckoned."""
         memory = self._memory[outlook.group.uid]
-        if outlook.trouble is not None or outlook.native or outlook.group.status.native or outlook.group.finished:
+        if outlook.trouble is not None or outlook.native or self._native(outlook.group) or outlook.group.finished:
             memory.standing = None
             return
         memory.standing = standing_cancels(outlook.group, outlook.members, outlook.markets, before=memory.standing)
 
-    async def _step(self, outlook: Outlook, session: AccountSession | Waiting) -> Step:
-        """The first thing that is to be done, or rest."""
+    async def _step(self, stored: GroupRecord, outlook: Outlook, session: AccountSession | Waiting) -> Step:
+        """The first thing that is to be done, or rest. `stored`: the group as it is written, which the outlook may not believe."""
         group, here = outlook.group, not isinstance(session, Waiting)
         if not group.deleting and not group.finalizer:
-            return self._written(group, await self._store.add_finalizer(group))  # before any member is made
+            return self._written(stored, await self._store.add_finalizer(stored))  # before any member is made
         if here and not group.finished and outlook.denied is None:
             for member in outlook.members:
                 want = outlook.wanted[member.name]
                 if groups.to_be_made(group, member, want) and (step := await self._make(outlook, member, want)) is not None:
                     return step
         status = group_status.project(outlook, datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
-        if status != group.status and not self._may_wait(group, status):
-            return self._written(group, await self._store.write_status(group, status))
+        if status != stored.status and not self._may_wait(stored, status):
+            return self._written(stored, await self._store.write_status(stored, status))
         if here and not group.finished:
             for member in outlook.members:
                 if (step := await self._correct(outlook, member, outlook.wanted[member.name])) is not None:
@@ -328,7 +382,7 @@ class OrderGroupReconciler:
 
     async def _send_list(self, outlook: Outlook, session: AccountSession) -> bool:
         group, memory = outlook.group, self._memory[outlook.group.uid]
-        match await order_list.send(outlook, session, self._unchanged, again=memory.listed):
+        match await order_list.send(outlook, session, self._unchanged, again=memory.listed or bool(memory.made_before)):
             case tuple() as sent:
                 memory.listed = memory.listed or bool(sent)
                 for uid in sent:
@@ -391,6 +445,7 @@ class OrderGroupReconciler:
                 return Step.REST
 
     def _tell(self, old: GroupRecord, new: GroupRecord) -> None:
+        self._know(new, self._memory[new.uid])
         for event in of_group(old.status, new.status):
             self._events.group_event(new, event)
             if event.reason == "BothLegsFilled":
@@ -404,6 +459,13 @@ class OrderGroupReconciler:
         stopless = any(condition.type == "Protected" and condition.status == "False" for condition in group.status.conditions)
         (self._unprotected.add if stopless and not group.finished else self._unprotected.discard)(group.uid)
         metrics.UNPROTECTED_GROUPS.set(len(self._unprotected))
+
+
+def _unended(group: GroupRecord, members: tuple[Member, ...]) -> GroupRecord:
+    """The group without an end that its members contradict: somebody wrote it, or their own were set back."""
+    if not groups.ended_by_nobody(group, members):
+        return group
+    return replace(group, status=group.status.model_copy(update={"completion_time": None}))
 
 
 def _left_behind(outlook: Outlook) -> list[OrderRecord]:
