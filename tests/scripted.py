@@ -574,7 +574,7 @@ class World:
 
     def boot(self) -> Desk:
         """A process begins; `through` may stand between it and its store and exchange."""
-        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(self.lease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits, self.clock(), self.rereads)
+        self.desk = Desk(self._through(self.exchange), self._through(self.store), self._through(self.accounts), self._through(self.lease()), self.events, self.journal, self.exchanges, self._through(self.groups), self.limits, clock=self.clock(), rereads=self.rereads)
         self.desk.boot()
         return self.desk
 
