@@ -98,6 +98,7 @@ class ScriptedExchange:
         self.flight_s = 0.0                               # how long a request is on its way; it arrives whatever becomes of its sender
         self.refuses_old = False                          # a request older than the window is refused (A1)
         self.at_the_wire: Callable[[], Awaitable[None]] | None = None   # between the gate and the first byte: where a process may be stopped
+        self.taken_back = 0                               # executions; no id is used again
         self._streams: set[asyncio.Queue[object]] = set()
 
     def now_ms(self) -> int:
@@ -107,7 +108,7 @@ class ScriptedExchange:
 
     def fill(self, client_order_id: str, quantity: str, *, tell: bool = True) -> None:
         order = next(order for order in self.named(client_order_id) if not order.status.ended)
-        trade = Trade(trade_id=str(101 + sum(map(len, self.trades_of.values()))), symbol=order.symbol, exchange_order_id=order.exchange_order_id,
+        trade = Trade(trade_id=str(101 + self.taken_back + sum(map(len, self.trades_of.values()))), symbol=order.symbol, exchange_order_id=order.exchange_order_id,
                       quantity=Decimal(quantity), price=order.price or Decimal(50000), time_ms=self.now_ms(), fee=Fee("USDT", Decimal("0.1")))
         self.trades_of[order.exchange_order_id].append(trade)
         filled = order.filled_quantity + trade.quantity
@@ -136,6 +137,7 @@ class ScriptedExchange:
         for number, trades in self.trades_of.items():
             for trade in [trade for trade in trades if trade.trade_id == trade_id]:
                 trades.remove(trade)
+                self.taken_back += 1
                 order = replace(fills.bust(self.orders_by_id[number], trade), update_time_ms=self.now_ms())
                 self.orders_by_id[number] = order
                 for stream in self._streams:

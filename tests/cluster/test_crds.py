@@ -328,17 +328,18 @@ def fullest_status() -> OrderIntentStatus:
     amount, word = Decimal("1234567890123456789.12345678901234567891"), "x" * 128
     fee = FillFee(asset="BNB", amount=-amount)
     fills = [FillEntry(trade_id=f"trade-{number}", quantity=amount, price=amount, fee=fee, time=NOW, inferred=number % 2 == 0) for number in range(20)]
+    fees = [FeeTotal(asset=f"A{number}", amount=amount) for number in range(16)]
     attempts = [
         Attempt(number=number, client_order_id=word, exchange_order_id=word, quantity=amount, quote_quantity=amount, price=amount, stage=AttemptStage.ENDED,
                 outcome=AttemptOutcome.CANCELED, filled_quantity=amount, filled_quote_quantity=amount, trade_cursor=word, prepared_time=NOW, end_time=NOW,
-                reason="r" * 5000)
+                reason="r" * 5000, fees=fees, busted_quantity=amount, busted_trades=[f"{word[4:]}{number:04}" for number in range(20)])
         for number in range(1, 10)
     ]
     return OrderIntentStatus(
         observed_generation=7, state=OrderState.PARTIALLY_FILLED, operation="Replacing", client_order_id=word, exchange_order_id=word, filled_quantity=amount,
         filled_quote_quantity=Decimal(1) / Decimal(3) * 10**12, remaining_quantity=Decimal("1E+3"), average_price=Decimal("1E-18"),
-        fees=[FeeTotal(asset=f"A{number}", amount=amount) for number in range(16)], fills=fills, attempts=attempts,
-        earlier_attempts=EarlierAttempts(count=3, filled_quantity=amount, filled_quote_quantity=amount),
+        fees=fees, more_fee_assets=True, fills=fills, attempts=attempts,
+        earlier_attempts=EarlierAttempts(count=3, filled_quantity=amount, filled_quote_quantity=amount, fees=fees, filled_through=2),
         account=AccountSnapshot(uid=word, fingerprint=word, exchange="binance"),
         market=MarketSnapshot(base="BTC", quote="USDT", quantity_step=Decimal("0.00001"), price_step=Decimal("0.01"), min_notional=Decimal(5), contract_size=Decimal(1)),
         submit_time=NOW, acknowledge_time=NOW, trigger_time=NOW,

@@ -6,9 +6,9 @@ What is done about the difference is `core/decide.py`'s. Every description here 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import StrictBool, StrictInt, StringConstraints
+from pydantic import SerializerFunctionWrapHandler, StrictBool, StrictInt, StringConstraints, model_serializer
 
 from exchange_kernel.api.base import (
     INT32_MAX,
@@ -34,6 +34,8 @@ from exchange_kernel.api.reconcile_token import ReconcileToken
 
 MAX_FILLS = 20
 MAX_ATTEMPTS = 9
+MAX_FEES = 16    # assets
+MAX_BUSTED = 20  # executions taken back that are remembered of one attempt
 
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$")]
 MemberName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
@@ -153,7 +155,15 @@ class FillEntry(Status):
         "True: the order's total proves that this much was filled, and the exchange has not shown by which executions. Replaced once it has.", default=False)
 
 
-class Attempt(Status):
+class Brief(Status):
+    """Without its empty lists in JSON: a small status is a quick one to write."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty_lists(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialise(self).items() if value != []}
+
+
+class Attempt(Brief):
     """One order at the exchange, or the sending of one. A replaced order has several."""
 
     number: StrictInt = field("Counts from 1.", minimum=1, maximum=INT32_MAX)
@@ -169,9 +179,15 @@ class Attempt(Status):
     outcome: AttemptOutcome | None = field("How it ended, by the exchange's word, once stage is Ended.", default=None)
     filled_quantity: NonNegativeDecimal | None = field("Filled of this attempt alone; falls only if the exchange takes an execution back.", default=None)
     filled_quote_quantity: NonNegativeDecimal | None = field("The same in the quote currency.", default=None)
+    fees: list[FeeTotal] = field(
+        "What was paid for this attempt, by asset. Left out where only one attempt is filled: then it is status.fees.", max_items=MAX_FEES, key="asset")
     busted_quantity: NonNegativeDecimal | None = field("Filled once, and taken back by the exchange.", default=None)
+    busted_trades: list[Identifier] = field(
+        "The exchange's ids of the executions that it took back, the first 20: each is taken back once, whatever restarts in between.",
+        max_items=MAX_BUSTED, unique=True)
     amend: AmendTarget | None = field("Amend that is under way; absent once it is known whether the exchange made it.", default=None)
-    trade_cursor: Identifier | None = field("Id of the last execution counted, from where reading goes on.", default=None)
+    trade_cursor: Identifier | None = field(
+        "Highest id of the executions counted, where the exchange numbers them: one beyond it is new. Absent while some are not known.", default=None)
     prepared_time: Time | None = field("When it was written here before it was sent; absent if it was sent first.", default=None)
     end_time: Time | None = field("When it ended, by the exchange's clock.", default=None)
     reason: Message | None = field("Why it was refused, in the exchange's words.", default=None)
@@ -186,12 +202,16 @@ class AmendTarget(Status):
     prepared_time: Time = field("When it was written here before it was asked.")
 
 
-class EarlierAttempts(Status):
+class EarlierAttempts(Brief):
     """Attempts that are no longer listed, summed up."""
 
     count: StrictInt = field("How many.", minimum=0, maximum=INT32_MAX)
     filled_quantity: NonNegativeDecimal = field("Filled of them together.")
     filled_quote_quantity: NonNegativeDecimal = field("The same in the quote currency.")
+    fees: list[FeeTotal] = field("What was paid for them together, by asset.", max_items=MAX_FEES, key="asset")
+    filled_through: StrictInt | None = field(
+        "Highest number of those that had fills. What is filled of it or of one before it later counts in the ExchangeAccount's status.unattributedFills; what "
+        "is filled of a later one brings it back into the list.", default=None, minimum=1, maximum=INT32_MAX)
 
 
 class AccountSnapshot(Status):
@@ -237,11 +257,16 @@ class OrderIntentStatus(Status):
     filled_quote_quantity: NonNegativeDecimal | None = field("The same in the quote currency.", default=None)
     remaining_quantity: NonNegativeDecimal | None = field("What of spec.quantity is not filled; absent for an order by quoteQuantity.", default=None)
     average_price: NonNegativeDecimal | None = field("filledQuoteQuantity by filledQuantity; absent while nothing is filled.", default=None)
-    fees: list[FeeTotal] = field("What was paid so far, by asset.", max_items=16, key="asset")
+    fees: list[FeeTotal] = field(
+        "What was paid so far, by asset, over all attempts. At most 16 assets: those listed stay, and further ones are left out (see moreFeeAssets).",
+        max_items=MAX_FEES, key="asset")
+    more_fee_assets: StrictBool | None = field(
+        "True: fees were paid in more assets than are listed. The amounts listed are whole; the others are in the exchange's own records.", default=None)
     fills: list[FillEntry] = field(
         "The last executions, oldest first, for people to read. What counts is filledQuantity.", max_items=MAX_FILLS, key="tradeId")
     attempts: list[Attempt] = field(
-        "The orders made at the exchange for this intent, oldest first: the current one and the last before it.", max_items=MAX_ATTEMPTS, key="number")
+        "The orders made at the exchange for this intent, oldest first: the current one, and eight before it. Those without fills are summed up before those "
+        "with fills, the oldest first.", max_items=MAX_ATTEMPTS, key="number")
     earlier_attempts: EarlierAttempts | None = field("Attempts that are no longer listed, summed up.", default=None)
     account: AccountSnapshot | None = field("The account this order is on.", default=None)
     market: MarketSnapshot | None = field("The market's rules that the order was last asked for by.", default=None)

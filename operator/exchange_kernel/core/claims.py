@@ -12,6 +12,8 @@ from exchange_kernel.api import OrderState
 from exchange_kernel.core.identity import CODECS, member_order_id, order_id
 from exchange_kernel.core.order import Holder, OrderRecord
 
+FOLLOWED = 64  # attempts before the newest that are followed whether or not status lists them: their ids are made again from their numbers
+
 
 def ids_of_its_own(order: OrderRecord, owner: str) -> bool:
     """Whether every recorded attempt carries an id made from this object's own UID. Of another's are those of a copied or restored status."""
@@ -61,6 +63,25 @@ def own_id(order: OrderRecord, owner: str, attempt: int) -> str:
     if (group := order.spec.group_ref) is not None:
         return member_order_id(owner, group_uid=group.uid, member=group.member, attempt=attempt)
     return order_id(owner, uid=order.uid, attempt=attempt)
+
+
+def first_followed(order: OrderRecord) -> int:
+    """The first attempt of which a late fill is told in status, be it listed there or not: of one before it, if it is not listed, the account tells.
+
+    An attempt that was summed up without fills can be listed again. One that was summed up with fills can't: how much of the sum is its own is not recorded.
+    """
+    last = max((attempt.number for attempt in order.attempts), default=1)
+    return max(1, last - FOLLOWED, filled_through(order) + 1)
+
+
+def filled_through(order: OrderRecord) -> int:
+    """The highest number of the attempts that were summed up with fills; 0 if none was."""
+    earlier = order.status.earlier_attempts
+    if earlier is None or earlier.filled_quantity == 0:
+        return 0
+    if earlier.filled_through is not None:
+        return earlier.filled_through
+    return min((attempt.number for attempt in order.attempts), default=1) - 1  # written before this was recorded: all that are not listed
 
 
 def _derived(order: OrderRecord, number: int, client_order_id: str, owner: str) -> bool:

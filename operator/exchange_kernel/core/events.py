@@ -82,7 +82,7 @@ def _located(old: OrderIntentStatus, new: OrderIntentStatus) -> Iterator[Event]:
 
 
 def _at_the_exchange(old: OrderIntentStatus, new: OrderIntentStatus) -> Iterator[Event]:
-    if _reached(new) - _reached(old):
+    if max(_reached(new), default=0) > max(_reached(old), default=0):  # an earlier attempt may be listed again, which is no news
         if _reached(old):
             yield REPLACED
         elif old.state is not OrderState.UNKNOWN:

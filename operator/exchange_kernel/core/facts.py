@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
 from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState, LookupAuthority
+from exchange_kernel.api.order_intent import MAX_BUSTED
 from exchange_kernel.core import absence, fills, resolution
-from exchange_kernel.core.answers import OrderStatus
+from exchange_kernel.core.answers import OrderStatus, Trade
 from exchange_kernel.core.market_rules import TRIGGERED, request_for
 from exchange_kernel.core.money import ZERO, add, multiply, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
@@ -21,6 +23,11 @@ FORGOTTEN_AFTER_MS = 5_000  # apart are two answers by which the exchange does n
 REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
 
 
+def when(ms: int) -> datetime:
+    """A venue's time as status has it."""
+    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+
+
 class Facts:
     """The record and the sight of it, with what every check asks of them."""
 
@@ -28,13 +35,16 @@ class Facts:
         self.order, self.seen, self.now, self.spec = order, seen, now, order.spec
         self._recorded = {attempt.number: attempt for attempt in order.attempts}
         self._filled: dict[int, fills.Filled] = {}
+        self._explained: dict[int, fills.Explained] = {}
         self._wanted: dict[int, OrderRequest | None] = {}
         # A later attempt of an earlier object with the same key that was proved absent is none of ours.
         sent = {number for number, send in seen.sends.items() if number == 1 or send.stage is not SendStage.ABSENT}
         numbers = {*self._recorded, *sent, *seen.orders}
         if numbers:
-            # An attempt was made after each of those before it, whatever status has of them by now (a restored or wiped one).
-            numbers.update(range(min(self._recorded, default=1), max(numbers)))
+            # An attempt was made after each of those before it, whatever status has of them by now (a restored or wiped one). What lies between those it
+            # lists was summed up, if anything was.
+            listed = max if order.status.earlier_attempts is not None else min
+            numbers.update(range(listed(self._recorded, default=1), max(numbers)))
         self.numbers = sorted(numbers)
         if self.resolved_number is not None and self.resolved_number not in self.numbers:
             self.numbers = sorted({*self.numbers, self.resolved_number})
@@ -241,8 +251,73 @@ class Facts:
         taken = subtract(self.busted(number), recorded.busted_quantity or ZERO)
         least = max(ZERO, subtract(recorded.filled_quantity, taken))
         least_quote = ZERO if taken > 0 else recorded.filled_quote_quantity or ZERO
-        explained = max(seen.explained, max(ZERO, subtract(self._explained_before(recorded.client_order_id, recorded.filled_quantity), taken)))
-        return fills.Filled(max(least, seen.quantity), max(least_quote, seen.quote_quantity), explained)
+        explained = self.explained(number).quantity
+        return fills.Filled(max(least, seen.quantity, explained), max(least_quote, seen.quote_quantity), explained)
+
+    def trades(self, number: int) -> tuple[Trade, ...]:
+        """The executions of this attempt known now, without those that its venue took back."""
+        recorded = self.recorded(number)
+        gone = {*(recorded.busted_trades if recorded is not None else ()), *(trade.trade_id for trade in self.seen.busted.get(number, ()))}
+        known = self.seen.trades.get(number, ())
+        return tuple(trade for trade in known if trade.trade_id not in gone) if gone else known
+
+    def explained(self, number: int) -> fills.Explained:
+        """Which executions explain this attempt's fill: those known now, or those the record counted and what is new, whichever are more (rule 8)."""
+        if number not in self._explained:
+            self._explained[number] = self._explain(number)
+        return self._explained[number]
+
+    def _explain(self, number: int) -> fills.Explained:
+        trades, recorded = self.trades(number), self.recorded(number)
+        by_trades, most = add(*(trade.quantity for trade in trades)), self._shown(number).quantity
+        if recorded is None or by_trades >= max(recorded.filled_quantity or ZERO, most):
+            return fills.Explained(by_trades, by_trades=True)
+        kept, changes = self._kept(recorded, max(recorded.filled_quantity or ZERO, most))
+        return fills.Explained(by_trades, by_trades=True) if by_trades >= kept else fills.Explained(kept, False, changes)
+
+    def _kept(self, recorded: Attempt, most: Decimal) -> tuple[Decimal, fills.Changes]:
+        """How much of a fill the record explains with what changed since; `most`: how much there can be to explain."""
+        filled = recorded.filled_quantity or ZERO
+        before = self.explained_before(recorded)
+        cursor = recorded.trade_cursor if before == filled else None
+        new = tuple(trade for trade in self.trades(recorded.number) if self._is_new(trade, cursor))
+        returned = tuple(trade for trade in self.busts(recorded.number) if not self._is_new(trade, cursor))
+        lost = add(*(trade.quantity for trade in returned)) if returned else subtract(self.busted(recorded.number), recorded.busted_quantity or ZERO)
+        kept = max(ZERO, subtract(before, lost))
+        if add(kept, *(trade.quantity for trade in new)) > most:
+            new = ()  # more than the order's total: what the record counted it does not list, as what a person told
+        return add(kept, *(trade.quantity for trade in new)), fills.Changes(new, returned, cursor)
+
+    def changes(self, number: int) -> fills.Changes:
+        """What is to be added to the record of this attempt and taken from it, be it known whole or not."""
+        recorded = self.recorded(number)
+        return self._kept(recorded, max(recorded.filled_quantity or ZERO, self._shown(number).quantity))[1] if recorded is not None else fills.Changes()
+
+    def _is_new(self, trade: Trade, cursor: str | None) -> bool:
+        """Whether the record provably does not count this execution: by what it lists, by the time of the newest listed, or by the attempt's cursor."""
+        if trade.trade_id in self._listed:
+            return False
+        if self._lists_all or (self._newest is not None and when(trade.time_ms) > self._newest):
+            return True
+        return cursor is not None and trade.trade_id.isdecimal() and int(trade.trade_id) > int(cursor)
+
+    @cached_property
+    def _listed(self) -> set[str]:
+        """The executions that status lists."""
+        return {entry.trade_id for entry in self.order.status.fills if not entry.inferred}
+
+    @cached_property
+    def _newest(self) -> datetime | None:
+        """When the newest execution happened that status lists. It has listed each that it counts, and keeps the newest of them."""
+        return max((entry.time for entry in self.order.status.fills if not entry.inferred), default=None)
+
+    @cached_property
+    def _lists_all(self) -> bool:
+        """Whether status lists every execution that it counts."""
+        old = self.order.status
+        counted = add(*(self.explained_before(attempt) for attempt in old.attempts))
+        earlier = old.earlier_attempts.filled_quantity if old.earlier_attempts is not None else ZERO
+        return add(*(entry.quantity for entry in old.fills if not entry.inferred)) == add(counted, earlier)
 
     def shows_less(self, number: int) -> bool:
         """Whether the venue shows less filled than it once did, with no execution reported as taken back: ours stays (rule 8)."""
@@ -252,19 +327,30 @@ class Facts:
         """What the venue shows as filled under one attempt's id."""
         found = self.seen.orders.get(number)
         orders = (found, *self.seen.duplicates.get(number, ())) if found is not None else ()
-        return fills.filled(orders, self.seen.trades.get(number, ()))
+        return fills.filled(orders, self.trades(number))
+
+    def busts(self, number: int) -> tuple[Trade, ...]:
+        """The executions that the venue took back and the record does not have as taken back."""
+        recorded = self.recorded(number)
+        before = recorded.busted_trades if recorded is not None else ()
+        if len(before) >= MAX_BUSTED:
+            return ()
+        return tuple(trade for trade in self.seen.busted.get(number, ()) if trade.trade_id not in before)
 
     def busted(self, number: int) -> Decimal:
         """How much of this attempt's fills its venue took back, as far as it is recorded or was seen."""
-        recorded = self.recorded(number)
-        before = recorded.busted_quantity if recorded is not None else None
-        return max(before or ZERO, add(*(trade.quantity for trade in self.seen.busted.get(number, ()))))
+        recorded, seen = self.recorded(number), self.seen.busted.get(number, ())
+        before = recorded.busted_quantity or ZERO if recorded is not None else ZERO
+        if recorded is not None and len(recorded.busted_trades) >= MAX_BUSTED:
+            return max(before, add(*(trade.quantity for trade in seen)))  # more than are remembered by id
+        return add(before, *(trade.quantity for trade in self.busts(number)))
 
-    def _explained_before(self, client_order_id: str, filled: Decimal) -> Decimal:
+    def explained_before(self, recorded: Attempt) -> Decimal:
         """How much of a recorded fill was explained when it was written: all of it but what stands there as inferred."""
+        filled = recorded.filled_quantity or ZERO
         for entry in self.order.status.fills:
             before = subtract(filled, entry.quantity)
-            if entry.inferred and entry.trade_id == fills.inferred_id(client_order_id, before, filled):
+            if entry.inferred and entry.trade_id == fills.inferred_id(recorded.client_order_id, before, filled):
                 return before
         return filled
 

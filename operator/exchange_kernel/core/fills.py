@@ -67,6 +67,24 @@ class Filled:
         return subtract(self.quantity, self.explained)
 
 
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is known of an attempt's executions beyond its record."""
+
+    new: tuple[Trade, ...] = ()  # provably not counted there
+    returned: tuple[Trade, ...] = ()  # counted there, and taken back since
+    cursor: str | None = None  # the highest id that is counted there, where that is known
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Which executions explain the fill of one attempt, and how much of it."""
+
+    quantity: Decimal
+    by_trades: bool  # by all those known now; else by those that the record counted, with these changes
+    changes: Changes = Changes()
+
+
 def filled(orders: Iterable[ExchangeOrder], trades: Iterable[Trade]) -> Filled:
     """What was filled under one client order id: of its order, or of the several that the venue made of it."""
     orders, trades = tuple(orders), tuple(trades)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from exchange_kernel.api import (
@@ -13,7 +13,6 @@ from exchange_kernel.api import (
     Attempt,
     AttemptStage,
     EarlierAttempts,
-    FeeTotal,
     FillEntry,
     FillFee,
     MarketSnapshot,
@@ -21,13 +20,15 @@ from exchange_kernel.api import (
     OrderIntentStatus,
     OrderState,
 )
-from exchange_kernel.core import fills
+from exchange_kernel.api.order_intent import MAX_BUSTED
+from exchange_kernel.core import fees, fills
 from exchange_kernel.core.actions import Decision, Waiting, WriteAhead, WriteAmend
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
-from exchange_kernel.core.checks.ending import ended_by_exchange
+from exchange_kernel.core.checks.ending import ended_by_exchange, fell_short
+from exchange_kernel.core.claims import filled_through
 from exchange_kernel.core.conditions import Outlook, conditions
 from exchange_kernel.core.deadline import suspended_ms
-from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.facts import Facts, when
 from exchange_kernel.core.lifecycle import advance, legal
 from exchange_kernel.core.money import ZERO, add, average_price, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
@@ -47,25 +48,22 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
     ahead = decision.action if isinstance(decision.action, WriteAhead) else None
     amend = decision.action if isinstance(decision.action, WriteAmend) else None
     numbers = sorted({*facts.numbers, *((ahead.number,) if ahead is not None else ())})
+    cost, more_assets = fees.listed(fees.paid(facts), old.fees)
     attempts = [_attempt(facts, number, now, ahead if ahead is not None and ahead.number == number else None, amend) for number in numbers]
-    earlier = old.earlier_attempts
+    earlier = _without_those_listed_again(facts)
     while len(attempts) > MAX_ATTEMPTS:
-        oldest = attempts.pop(0)
-        earlier = EarlierAttempts(
-            count=(earlier.count if earlier else 0) + 1,
-            filled_quantity=add(earlier.filled_quantity if earlier else ZERO, oldest.filled_quantity or ZERO),
-            filled_quote_quantity=add(earlier.filled_quote_quantity if earlier else ZERO, oldest.filled_quote_quantity or ZERO),
-        )
+        earlier = _summed_up(earlier, _leave_out(facts, attempts), cost, filled_through(order))
     filled_quantity = add(earlier.filled_quantity if earlier else ZERO, *(attempt.filled_quantity or ZERO for attempt in attempts))
     filled_quote = add(earlier.filled_quote_quantity if earlier else ZERO, *(attempt.filled_quote_quantity or ZERO for attempt in attempts))
-    entries, fee_totals = _fills(facts, attempts)
+    if sum(bool(attempt.filled_quantity) for attempt in attempts) > 1 or (earlier is not None and earlier.filled_quantity > 0):
+        attempts = [attempt.model_copy(update={"fees": fees.totals(cost.attempts.get(attempt.number, {}))}) for attempt in attempts]
     verdict = decision.verdict
     suspension = _suspension(order, now)
     state = verdict.state if verdict is not None else _state(facts, ahead, filled_quantity)
     if order.finished or legal(old.state, state):
         advance(old.state, state, settled=order.finished)
     # Else another hand wrote the old state (or a bug of ours did, which the writer counts): what is known of the order stands, wherever it comes from.
-    at = _time(now.wall_ms)
+    at = when(now.wall_ms)
     current = _current(attempts)
     live = next((seen.orders[number] for number in reversed(numbers) if number in seen.orders), None)
     matches = ahead is None and not (facts.numbers and facts.live(facts.numbers[-1]) and not facts.matches(facts.numbers[-1]))
@@ -85,8 +83,9 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
         filled_quote_quantity=filled_quote,
         remaining_quantity=max(ZERO, subtract(target, filled_quantity)) if target is not None else None,
         average_price=average_price(filled_quote, filled_quantity),
-        fees=fee_totals,
-        fills=entries,
+        fees=fees.totals(cost.total),
+        more_fee_assets=True if more_assets or old.more_fee_assets else None,
+        fills=_fills(facts),
         attempts=attempts,
         earlier_attempts=earlier,
         account=old.account
@@ -94,8 +93,8 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
         market=market,
         asked_terms=asked_terms,
         submit_time=old.submit_time or (_first_send(seen, live, now) if sent else None),
-        acknowledge_time=old.acknowledge_time or (_time(live.created_time_ms or now.venue_ms) if live is not None else None),
-        trigger_time=old.trigger_time or (_time(live.trigger_time_ms) if live is not None and live.trigger_time_ms is not None else None),
+        acknowledge_time=old.acknowledge_time or (when(live.created_time_ms or now.venue_ms) if live is not None else None),
+        trigger_time=old.trigger_time or (when(live.trigger_time_ms) if live is not None and live.trigger_time_ms is not None else None),
         suspend_time=suspension[0],
         suspended_seconds=suspension[1],
         reconciled_token=old.reconciled_token,
@@ -111,7 +110,7 @@ def _suspension(order: OrderRecord, now: Now) -> tuple[datetime | None, int | No
         return old.suspend_time, old.suspended_seconds
     if order.suspended:
         seen_from_the_start = old.observed_generation == -1
-        return old.suspend_time or _time(order.created_ms if seen_from_the_start else now.wall_ms), old.suspended_seconds
+        return old.suspend_time or when(order.created_ms if seen_from_the_start else now.wall_ms), old.suspended_seconds
     if old.suspend_time is None:
         return None, old.suspended_seconds
     return None, suspended_ms(order, now.wall_ms) // 1000
@@ -148,12 +147,13 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amen
         filled_quantity=amount.quantity,
         filled_quote_quantity=amount.quote_quantity,
         busted_quantity=facts.busted(number) or (old.busted_quantity if old is not None else None),
+        busted_trades=[*(old.busted_trades if old is not None else ()), *(trade.trade_id for trade in facts.busts(number))][:MAX_BUSTED],
         trade_cursor=_cursor(facts, number),
-        prepared_time=_time(now.wall_ms) if ahead is not None else old.prepared_time if old is not None else None,
+        prepared_time=when(now.wall_ms) if ahead is not None else old.prepared_time if old is not None else None,
         end_time=(
             old.end_time
             if old is not None and old.end_time is not None
-            else _time(found.update_time_ms or now.venue_ms)
+            else when(found.update_time_ms or now.venue_ms)
             if found is not None and found.status.ended
             else None
         ),
@@ -168,7 +168,7 @@ def _target(facts: Facts, number: int, now: Now, amend: WriteAmend | None) -> Am
             quantity=amend.request.quantity,
             price=amend.request.price,
             trigger_price=amend.request.trigger_price,
-            prepared_time=_time(now.wall_ms),
+            prepared_time=when(now.wall_ms),
         )
     recorded = facts.recorded(number)
     return recorded.amend if recorded is not None and facts.amending(number) is not None else None
@@ -216,6 +216,8 @@ def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> 
     match facts.end_of(last):
         case None:
             return OrderState.UNKNOWN
+        case OrderStatus.FILLED if facts.busted(last) > 0 and fell_short(facts) and not facts.unwanted:
+            return OrderState.CANCELED
         case OrderStatus.FILLED:
             return OrderState.FILLED
         case _ if facts.unwanted:
@@ -224,53 +226,63 @@ def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> 
             return ended_by_exchange(facts, ended).state  # by its cause from the first, as it will be once it has settled
 
 
-def _fills(facts: Facts, attempts: list[Attempt]) -> tuple[list[FillEntry], list[FeeTotal]]:
-    """The last fills, for people, and the fees. Recomputed where trades explain everything; otherwise what was known is kept and added to."""
-    trades: list[Trade] = []
-    complete = True
-    for attempt in attempts:
-        known = list(facts.seen.trades.get(attempt.number, ()))
-        amount = facts.filled(attempt.number)
-        trades.extend(known)
-        explained = add(*(trade.quantity for trade in known))
-        if explained < amount.quantity:
-            complete = False
-            if amount.unexplained > 0:
-                trades.append(_infer(facts, attempt.number, amount))
+def _fills(facts: Facts) -> list[FillEntry]:
+    """The last fills, for people: those listed before, those counted since, and what is inferred."""
     old = facts.order.status
-    if complete and old.earlier_attempts is None:
-        entries = {trade.trade_id: _entry(trade) for trade in trades}
-        fees = fills.fees_by_asset(trades)
-        return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
-    taken = {trade.trade_id: trade for busted in facts.seen.busted.values() for trade in busted}
-    entries = {entry.trade_id: entry for entry in old.fills if not entry.inferred and entry.trade_id not in taken}
-    fresh = [trade for trade in trades if trade.trade_id not in entries and not _counted(facts, trade)]
-    entries.update((trade.trade_id, _entry(trade)) for trade in fresh)
-    fees = {total.asset: total.amount for total in old.fees}
-    for asset, paid in fills.fees_by_asset(fresh).items():
-        fees[asset] = add(fees.get(asset, ZERO), paid)
-    returned = [taken[entry.trade_id] for entry in old.fills if entry.trade_id in taken]
-    for asset, paid in fills.fees_by_asset(returned).items():
-        fees[asset] = subtract(fees.get(asset, ZERO), paid)
-    return _last(entries.values()), [FeeTotal(asset=asset, amount=amount) for asset, amount in sorted(fees.items())]
-
-
-def _counted(facts: Facts, trade: Trade) -> bool:
-    """H15: whether a trade that is no longer among the last fills was counted before, by its attempt's cursor."""
-    attempt = next((attempt for attempt in facts.order.attempts if attempt.exchange_order_id == trade.exchange_order_id), None)
-    if attempt is None or attempt.trade_cursor is None or not trade.trade_id.isdecimal():
-        return False
-    return int(trade.trade_id) <= int(attempt.trade_cursor)
+    gone = {trade_id for attempt in old.attempts for trade_id in attempt.busted_trades}
+    gone |= {trade.trade_id for trades in facts.seen.busted.values() for trade in trades}
+    entries = {entry.trade_id: entry for entry in old.fills if not entry.inferred and entry.trade_id not in gone}
+    for number in facts.numbers:
+        known, amount = facts.explained(number), facts.filled(number)
+        entries |= {trade.trade_id: _entry(trade) for trade in (facts.trades(number) if known.by_trades else known.changes.new)}
+        if amount.unexplained > 0:
+            guess = _infer(facts, number, amount)
+            entries[guess.trade_id] = _entry(guess)
+    return _last(entries.values())
 
 
 def _cursor(facts: Facts, number: int) -> str | None:
-    """The newest trade up to which all are counted: it moves only when trades explain the whole fill. For venues that number their trades."""
-    ids = [trade.trade_id for trade in facts.seen.trades.get(number, ())]
-    recorded = facts.recorded(number)
-    old = recorded.trade_cursor if recorded is not None else None
-    if facts.filled(number).unexplained != 0 or not ids or not all(trade_id.isdecimal() for trade_id in ids):
-        return old
-    return str(max(int(trade_id) for trade_id in (*ids, *((old,) if old is not None else ()))))
+    """The highest id of the executions counted, for venues that number theirs; none while some are not known."""
+    known = facts.explained(number)
+    if facts.filled(number).unexplained != 0:
+        return None
+    if known.by_trades:
+        ids = [trade.trade_id for trade in facts.trades(number)]
+    elif known.changes.cursor is not None:
+        ids = [known.changes.cursor, *(trade.trade_id for trade in known.changes.new)]
+    else:
+        return None
+    return max(ids, key=int) if ids and all(trade_id.isdecimal() for trade_id in ids) else None
+
+
+def _without_those_listed_again(facts: Facts) -> EarlierAttempts | None:
+    """The sum of earlier attempts, less those that turned out to have a fill after all: one without fills adds nothing to it but its count."""
+    earlier, recorded = facts.order.status.earlier_attempts, [attempt.number for attempt in facts.order.attempts]
+    again = sum(number not in recorded and number < max(recorded, default=0) for number in facts.numbers)
+    if earlier is None or not again:
+        return earlier
+    return earlier.model_copy(update={"count": earlier.count - again}) if earlier.count > again else None
+
+
+def _leave_out(facts: Facts, attempts: list[Attempt]) -> Attempt:
+    """Take the attempt out of the list that is needed least: the oldest one without fills, else the oldest. What is not final stays while it can."""
+    candidates = [attempt for attempt in attempts[:-1] if facts.final(attempt.number)] or attempts[:-1]
+    chosen = next((attempt for attempt in candidates if not attempt.filled_quantity), candidates[0])
+    attempts.remove(chosen)
+    return chosen
+
+
+def _summed_up(earlier: EarlierAttempts | None, attempt: Attempt, cost: fees.Paid, through: int) -> EarlierAttempts:
+    """The sum of the attempts that are no longer listed, with one more."""
+    before = earlier or EarlierAttempts(count=0, filled_quantity=ZERO, filled_quote_quantity=ZERO)
+    through = max(through, before.filled_through or 0, attempt.number if attempt.filled_quantity else 0)
+    return EarlierAttempts(
+        count=before.count + 1,
+        filled_quantity=add(before.filled_quantity, attempt.filled_quantity or ZERO),
+        filled_quote_quantity=add(before.filled_quote_quantity, attempt.filled_quote_quantity or ZERO),
+        fees=fees.totals(fees.summed(fees.amounts(before.fees), cost.attempts.get(attempt.number, {}))),
+        filled_through=through or None,
+    )
 
 
 def _infer(facts: Facts, number: int, amount: fills.Filled) -> Trade:
@@ -286,7 +298,7 @@ def _entry(trade: Trade) -> FillEntry:
         quantity=trade.quantity,
         price=trade.price,
         fee=FillFee(asset=trade.fee.asset, amount=trade.fee.amount) if trade.fee is not None else None,
-        time=_time(trade.time_ms),
+        time=when(trade.time_ms),
         inferred=trade.trade_id.startswith("inferred-"),
     )
 
@@ -322,17 +334,13 @@ def _market(seen: Seen) -> MarketSnapshot | None:
 def _first_send(seen: Seen, live: ExchangeOrder | None, now: Now) -> datetime | None:
     stamps = [send.last_stamp_ms for send in seen.sends.values() if send.last_stamp_ms is not None]
     if stamps:
-        return _time(min(stamps))
-    return _time(live.created_time_ms) if live is not None and live.created_time_ms is not None else None
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
+        return when(min(stamps))
+    return when(live.created_time_ms) if live is not None and live.created_time_ms is not None else None
 
 
 def unaccounted(order: OrderRecord, waiting: Waiting, wall_ms: int, state: OrderState | None = None) -> OrderIntentStatus:
     """The status of an intent of which nothing can be told: its account can't be used, or its order is another's. Only the conditions say so."""
-    at, state = _time(wall_ms), state or order.status.state
+    at, state = when(wall_ms), state or order.status.state
     outlook = Outlook(state=state, settled=False, decision=Decision(waiting=waiting), matches=False, generation=order.generation)
     told = conditions(outlook, order.status.conditions, at)
     return order.status.model_copy(update={"observed_generation": order.generation, "state": state, "conditions": told})

@@ -66,6 +66,12 @@ class Memory:
         for memory in self._accounts.values():
             memory.forget_intent(record)
 
+    def leave(self, uid: str, client_order_id: str, told: Decimal) -> None:
+        """One attempt of an intent that its status does not tell of from now on, wherever it is remembered."""
+        for memory in self._accounts.values():
+            if memory.uid_of(client_order_id) == uid:
+                memory.leave(client_order_id, told)
+
     def unsettled(self, account: str) -> bool:
         """Whether something of this ExchangeAccount may be live: an order not seen ended, or a send of which the outcome is not known."""
         return any(memory.unsettled(account) for memory in self._accounts.values())
@@ -143,19 +149,22 @@ class AccountMemory:
         """All of one intent that is let go. What its status does not tell of its fills, and what fills from now on, is unattributed (H20)."""
         self._beyond.pop(record.uid, None)
         for client_order_id in [bound for bound, intent in self._uid_of.items() if intent == record.uid]:
-            account = self._account_of.pop(client_order_id)
-            self._uid_of.pop(client_order_id)
-            self._own.pop(client_order_id, None)
-            known = self._orders.pop(client_order_id, None)
-            if known is None or known.order is None:
-                continue
-            left = told_of(record, client_order_id)
-            for order in (known.order, *known.others.values()):
-                self._client_id_of.pop(order.key, None)
-                told = order.filled_quantity if left is None else min(order.filled_quantity, left)
-                left = None if left is None else subtract(left, told)
-                self.let_go.add(account, client_order_id, {order.exchange_order_id: told}, whole=True)
-                self._note(order, tuple(trade for trade in known.trades.values() if trade.order_key == order.key and told == 0))
+            self.leave(client_order_id, told_of(record, client_order_id))
+
+    def leave(self, client_order_id: str, told: Decimal | None) -> None:
+        """One id that no intent's status tells of from now on. `told`: how much of its fills was told; None: all of them."""
+        account = self._account_of.pop(client_order_id)
+        self._uid_of.pop(client_order_id)
+        self._own.pop(client_order_id, None)
+        known, left = self._orders.pop(client_order_id, None), told
+        if known is None or known.order is None:
+            return
+        for order in (known.order, *known.others.values()):
+            self._client_id_of.pop(order.key, None)
+            told = order.filled_quantity if left is None else min(order.filled_quantity, left)
+            left = None if left is None else subtract(left, told)
+            self.let_go.add(account, client_order_id, {order.exchange_order_id: told}, whole=True)
+            self._note(order, tuple(trade for trade in known.trades.values() if trade.order_key == order.key and told == 0))
 
     def learn(self, order: ExchangeOrder, trades: tuple[Trade, ...], venue_ms: int) -> str | None:
         """Take in a report of an order, in any order of arrival. Returns the UID of the intent to wake, if something is new."""
@@ -165,8 +174,8 @@ class AccountMemory:
         if self._of_another_market(order):
             return None
         known = self.of(order.client_order_id)
-        if known.busts and (order.update_time_ms or 0) < max(bust.time_ms for bust in known.busts.values()):
-            return None  # from before an execution was taken back
+        if known.order is not None and order.filled_quantity > known.order.filled_quantity and _before_a_bust(order, known):
+            return None
         before = (known.order, len(known.trades), len(known.others))
         if known.order is not None and known.order.exchange_order_id != order.exchange_order_id:
             known.others[order.exchange_order_id] = order
@@ -315,6 +324,11 @@ class AccountMemory:
     def cancelling(self, client_order_id: str, **changes: object) -> None:
         known = self.of(client_order_id)
         known.cancel = replace(known.cancel, **changes)  # type: ignore[arg-type]
+
+
+def _before_a_bust(order: ExchangeOrder, known: OrderMemory) -> bool:
+    """Whether a report is from before an execution of the order was taken back."""
+    return order.update_time_ms is not None and any(order.update_time_ms < bust.time_ms for bust in known.busts.values())
 
 
 def told_of(record: OrderRecord, client_order_id: str) -> Decimal | None:

@@ -14,6 +14,7 @@ from exchange_kernel.api import OrderState
 from exchange_kernel.core import actions, groups
 from exchange_kernel.core.actions import Decision, Waiting
 from exchange_kernel.core.checks.ending import after_the_end, without_account
+from exchange_kernel.core.claims import filled_through
 from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.decide import decide
 from exchange_kernel.core.events import of_order
@@ -271,7 +272,17 @@ class OrderIntentReconciler:
         if not legal(record.status.state, status.state):
             metrics.ILLEGAL_TRANSITIONS.inc()
             log.error("a state was written that no step of ours leads from", intent=record.uid, was=str(record.status.state), now=str(status.state))
-        return self._written(record, await self._store.write_status(record, status))
+        outcome = await self._store.write_status(record, status)
+        if isinstance(outcome, Written):
+            self._leave_summed_up(facts, outcome.record)
+        return self._written(record, outcome)
+
+    def _leave_summed_up(self, facts: Facts, written: OrderRecord) -> None:
+        """11: what fills of an attempt after it was summed up with its fills is the account's to tell: here is what was told of it until then."""
+        listed = {attempt.number for attempt in written.attempts}
+        for number in facts.numbers:
+            if number not in listed and number <= filled_through(written):
+                self._memory.leave(written.uid, facts.seen.ids[number], facts.filled(number).quantity)
 
     def _written(self, record: OrderRecord, outcome: WriteOutcome) -> Step:
         """Note what became of a write. The facts stay in memory whatever happens: a failed write is derived again, an order never sent again."""

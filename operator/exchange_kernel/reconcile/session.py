@@ -20,6 +20,7 @@ from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
 from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, WARNING, Event
 from exchange_kernel.core.identity import encode, keyed_order_id, list_order_id
+from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.order import AccountFacts, Holder, Membership, Now, OrderRecord, Seen
 from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.venue import MarketRules
@@ -293,6 +294,7 @@ class AccountSession:
     def _ids(self, record: OrderRecord, term: Term) -> dict[int, str]:
         """The id of every recorded attempt and of the next, and on while an order is known there: an earlier object with the same key may have made it."""
         ids = {attempt.number: attempt.client_order_id for attempt in record.attempts} or {1: self.client_order_id(record, 1, term)}
+        ids |= self._news_of_earlier(record, term)
         reach = self.memory.reach_of(record.uid)
         while True:
             number = max(ids) + 1
@@ -300,6 +302,28 @@ class AccountSession:
             found = self.memory.peek(ids[number])
             if number > reach and (found is None or found.order is None):
                 return ids
+
+    def _news_of_earlier(self, record: OrderRecord, term: Term) -> dict[int, str]:
+        """The ids of attempts that status does not list and does not tell all of: one was filled after it was summed up, or lives."""
+        if record.status.earlier_attempts is None or record.finished:
+            return {}
+        news: dict[int, str] = {}
+        listed, first = {attempt.number for attempt in record.attempts}, claims.first_followed(record)
+        for number in range(max(1, first - claims.FOLLOWED), max(listed, default=1)):
+            known = self.memory.peek(client_order_id := self.client_order_id(record, number, term)) if number not in listed else None
+            if known is None or self.memory.uid_of(client_order_id) != record.uid:
+                continue
+            if number < first:
+                self.memory.leave(client_order_id, None if number <= claims.filled_through(record) else ZERO)
+            elif known.order is not None and (known.order.filled_quantity > 0 or not known.order.status.ended):
+                news[number] = client_order_id
+        return news
+
+    def summed_up(self, record: OrderRecord, client_order_id: str, term: Term) -> int | None:
+        """The number of the attempt with this id, if the intent's status counts it only in a sum."""
+        listed = {attempt.number for attempt in record.attempts}
+        unlisted = (number for number in range(1, max(listed, default=1)) if number not in listed)
+        return next((number for number in unlisted if self.client_order_id(record, number, term) == client_order_id), None)
 
     def _holder(self, record: OrderRecord, ids: Collection[str]) -> Holder | None:
         """2: the intent that has the order which this one names: of this account at the exchange, and by a key of any market of it."""

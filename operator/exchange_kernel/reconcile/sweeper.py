@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from exchange_kernel.api import OrphanPolicy
-from exchange_kernel.core import orphans
+from exchange_kernel.core import claims, orphans
 from exchange_kernel.core.answers import Accepted, Bust, ExchangeOrder, Found, Listing, OrderKey, TimeRefused, Unreachable
 from exchange_kernel.core.identity import is_ours
 from exchange_kernel.core.market_rules import market_type_of
@@ -296,7 +296,11 @@ class Sweeper:
                 if record is None and not term.admitted:
                     continue  # the one that is admitted tells of it
                 told = told_of(record, client_order_id) if record is not None else None
-                if record is None or record.finished:
+                mine = record is not None and (record.namespace, record.spec.account_ref.name) == (session.account.namespace, session.account.name)
+                earlier = session.summed_up(record, client_order_id, term) if record is not None and mine and not record.finished else None
+                if record is not None and earlier is not None and earlier >= claims.first_followed(record):
+                    memory.bind(client_order_id, record.uid, session.account.uid)
+                elif record is None or record.finished or earlier is not None:
                     memory.let_go.add(session.account.uid, client_order_id, {} if told is None else {update.order.exchange_order_id: told})
             self._learn(update, at_ms)
 

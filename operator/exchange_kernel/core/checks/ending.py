@@ -12,6 +12,7 @@ from exchange_kernel.core.checks.changing import replace_in_one_request
 from exchange_kernel.core.checks.finding import look_for_the_tail
 from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, ask_at, cancel_retry_ms, due
 from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.money import ZERO, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendStage
 
@@ -140,12 +141,14 @@ def finish_when_settled(facts: Facts) -> Decision | None:
     last = facts.numbers[-1]
     remaining = facts.remaining()
     status = facts.end_of(last)
-    if status is OrderStatus.FILLED and (remaining is None or remaining <= 0):
+    if status is OrderStatus.FILLED and remaining is None and not fell_short(facts):
         return Decision(verdict=_filled(facts))
     if remaining is not None and (remaining <= 0 or _only_dust(facts, remaining)):
         return Decision(verdict=_filled(facts))
     if facts.unwanted:
         return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled as asked."))
+    if status is OrderStatus.FILLED and fell_short(facts):
+        return Decision(verdict=ended_by_exchange(facts, status))
     if facts.nothing_at_exchange(last) and not facts.refused(last):
         return None  # not sent yet, or proved absent: the checks below may send it
     if facts.offered_again(last):
@@ -171,6 +174,16 @@ def _only_dust(facts: Facts, remaining: Decimal) -> bool:
     return step is not None and remaining < step and facts.filled_total() > 0
 
 
+def fell_short(facts: Facts) -> bool:
+    """Whether an order that the exchange calls filled is not, as where it took executions back. What spec asks for beyond the order itself is a change."""
+    last = facts.numbers[-1]
+    asked = facts.quantity_of(last)
+    if facts.spec.quantity is None:
+        return facts.busted(last) > 0
+    short = subtract(asked, facts.filled(last).quantity) if asked is not None else ZERO
+    return short > 0 and not _only_dust(facts, short) and facts.matches(last)
+
+
 def _filled(facts: Facts) -> Verdict:
     total = facts.filled_total()
     if facts.spec.quantity is not None and total > facts.spec.quantity:
@@ -182,6 +195,9 @@ def ended_by_exchange(facts: Facts, status: OrderStatus | None) -> Verdict:
     """Canceled or Expired by cause, never by the venue's word for it: one venue expires what another cancels."""
     partly = facts.filled_total() > 0
     immediate = facts.awake and (facts.spec.price is None or facts.spec.time_in_force in (TimeInForce.IOC, TimeInForce.FOK))
+    if status is OrderStatus.FILLED and facts.busted(facts.numbers[-1]) > 0:
+        said = "The exchange took executions back after it had filled the order. What is missing is not sent again: create a new OrderIntent for it."
+        return Verdict(OrderState.CANCELED, "FillTakenBack", said)
     if status is OrderStatus.REJECTED:
         return Verdict(OrderState.REJECTED, "RejectedByExchange", "The exchange refused the order after it had taken it.")
     if immediate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exchange_kernel.api import AttemptStage
-from exchange_kernel.core import absence
+from exchange_kernel.core import absence, fees
 from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle, Waiting
 from exchange_kernel.core.checks.pace import ask_at, due, settle_due
 from exchange_kernel.core.facts import Facts
@@ -82,6 +82,9 @@ def explain_fills(facts: Facts) -> Decision | None:
     """8: what the venue's total says beyond our trades is fetched, before any terminal word is believed and while the order lives."""
     for number in facts.numbers:
         if facts.filled(number).unexplained > 0 and number not in facts.seen.reading and settle_due(facts, number):
+            return Decision(Settle(number))
+    for number in fees.to_be_read(facts):
+        if number not in facts.seen.settle_read_ms and settle_due(facts, number):
             return Decision(Settle(number))
     return None
 
