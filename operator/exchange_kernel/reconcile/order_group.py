@@ -27,6 +27,7 @@ from exchange_kernel.reconcile import order_list
 from exchange_kernel.reconcile.order_intent import WRITE_RETRY_S, Step
 from exchange_kernel.reconcile.ports import Events, NoEvents
 from exchange_kernel.reconcile.session import AccountSession, Term
+from exchange_kernel.reconcile.write_pace import WritePace
 from exchange_kernel.stores.port import (
     Conflict,
     Gone,
@@ -105,6 +106,7 @@ class OrderGroupReconciler:
         self._events = events or NoEvents()
         self._memory: dict[str, _Memory] = {}
         self._unprotected: set[str] = set()
+        self._pace = WritePace("OrderGroup", wall_ms)
 
     # ── What members ask ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -152,6 +154,7 @@ class OrderGroupReconciler:
             group = self._store.get(uid)
             if group is None:
                 self._memory.pop(uid, None)
+                self._pace.forget(uid)
                 self._unprotected.discard(uid)
                 return
             session = await self._session_of(group)
@@ -312,8 +315,11 @@ class OrderGroupReconciler:
                 if groups.to_be_made(group, member, want) and (step := await self._make(outlook, member, want)) is not None:
                     return step
         status = group_status.project(outlook, datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
-        if status != stored.status and not self._may_wait(stored, status):
-            return self._written(stored, await self._store.write_status(stored, status))
+        if status != stored.status and not self._may_wait(stored, status) and not self._must_wait(outlook):
+            outcome = await self._store.write_status(stored, status)
+            if isinstance(outcome, GroupWritten):
+                self._pace.written(group.uid, _learned(outlook))
+            return self._written(stored, outcome)
         if here and not group.finished:
             for member in outlook.members:
                 if (step := await self._correct(outlook, member, outlook.wanted[member.name])) is not None:
@@ -333,6 +339,13 @@ class OrderGroupReconciler:
         memory.news_ms = since
         self._wake_after(group.uid, left_s)
         return True
+
+    def _must_wait(self, outlook: Outlook) -> bool:
+        """Whether the status was written too often of late by what is known (rule 17). It is looked at again when it may be written."""
+        wait_s = self._pace.wait_s(outlook.group.uid, _learned(outlook))
+        if wait_s > 0:
+            self._wake_after(outlook.group.uid, wait_s)
+        return wait_s > 0
 
     async def _make(self, outlook: Outlook, member: Member, want: Want) -> Step | None:
         """One member's intent; None if it can't be made now, and the others are not held up by it."""
@@ -466,6 +479,15 @@ def _unended(group: GroupRecord, members: tuple[Member, ...]) -> GroupRecord:
     if not groups.ended_by_nobody(group, members):
         return group
     return replace(group, status=group.status.model_copy(update={"completion_time": None}))
+
+
+def _learned(outlook: Outlook) -> object:
+    """What is known of a group and its members: two equal ones give no reason to write twice."""
+    members = [
+        (member.name, member.order.resource_version if member.order is not None else None, member.facts.seen.orders if member.facts is not None else None)
+        for member in outlook.members
+    ]
+    return outlook.group.generation, outlook.group.deleting, members, outlook.native, outlook.denied, outlook.trouble
 
 
 def _left_behind(outlook: Outlook) -> list[OrderRecord]:

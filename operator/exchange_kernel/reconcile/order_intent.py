@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from exchange_kernel.api import OrderState
+from exchange_kernel.api import OrderIntentStatus, OrderState
 from exchange_kernel.core import actions, groups
 from exchange_kernel.core.actions import Decision, Waiting
 from exchange_kernel.core.checks.ending import after_the_end, without_account
@@ -30,6 +30,7 @@ from exchange_kernel.reconcile.asked_reads import AskedReads
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import Events, NoEvents
 from exchange_kernel.reconcile.session import AccountSession
+from exchange_kernel.reconcile.write_pace import WritePace
 from exchange_kernel.stores.port import Conflict, Gone, IntentStore, Unavailable, WriteOutcome, Written
 from exchange_kernel.telemetry import metrics
 
@@ -77,6 +78,8 @@ class OrderIntentReconciler:
         self._write_failures: dict[str, int] = {}
         self._unknown: set[str] = set()
         self._asked = AskedReads()
+        self._pace = WritePace("OrderIntent", wall_ms)
+        self._own_versions: dict[str, str] = {}  # the version of our last write of each
 
     async def reconcile(self, uid: str) -> None:
         for _ in range(MAX_STEPS):
@@ -180,7 +183,7 @@ class OrderIntentReconciler:
         if step is Step.NEXT:
             self._last.pop(record.uid, None)
             self._memory.forget_intent(record)
-            self._asked.forget(record.uid)
+            self._forget(record.uid)
         return step
 
     async def _go_on_alone(self, record: OrderRecord, waiting: Waiting) -> Step:
@@ -188,8 +191,11 @@ class OrderIntentReconciler:
         decision = after_the_end(record, self._wall_ms()) if record.finished else without_account(record, waiting)
         if isinstance(decision.action, actions.Release | actions.Delete):
             return await self._let_go(record, decision.action)
-        if decision.waiting is not None and not record.gone and record.status != (status := unaccounted(record, decision.waiting, self._wall_ms())):
-            self._written(record, await self._store.write_status(record, status))
+        if decision.waiting is not None and not record.gone:
+            status = unaccounted(record, decision.waiting, self._wall_ms())
+            outcome = await self._write_in_time(record, status, decision.waiting) if record.status != status else None
+            if outcome is not None:
+                self._written(record, outcome)
         self._sleep(record.uid, decision)
         return Step.REST
 
@@ -265,17 +271,36 @@ class OrderIntentReconciler:
                 return Step.NEXT
             self._last.pop(record.uid, None)
             self._memory.forget_intent(record)
-            self._asked.forget(record.uid)
+            self._forget(record.uid)
             return Step.REST
         if record.status == status and not ahead:
             return Step.NEXT
         if not legal(record.status.state, status.state):
             metrics.ILLEGAL_TRANSITIONS.inc()
             log.error("a state was written that no step of ours leads from", intent=record.uid, was=str(record.status.state), now=str(status.state))
-        outcome = await self._store.write_status(record, status)
+        # What a send or an end waits for is made of a new fact by its nature: it is written once.
+        fact = None if decision.verdict is not None or isinstance(decision.action, actions.WriteAhead | actions.WriteAmend) else _learned(facts)
+        outcome = await self._write_in_time(record, status, fact)
+        if outcome is None:
+            return Step.NEXT  # it waits, and nothing else does
         if isinstance(outcome, Written):
             self._leave_summed_up(facts, outcome.record)
         return self._written(record, outcome)
+
+    async def _write_in_time(self, record: OrderRecord, status: OrderIntentStatus, fact: object | None) -> WriteOutcome | None:
+        """Write it; None if it has to wait (rule 17), and is looked at again then. `fact`: what it is made of; None: never waits."""
+        uid = record.uid
+        if fact is not None:
+            if self._own_versions.get(uid) != record.resource_version:
+                self._pace.renew(uid)
+            fact = (record.generation, record.deleting, record.resolve, record.reconcile, fact)
+            if self._pace.wait_s(uid, fact) > 0:
+                return None
+        outcome = await self._store.write_status(record, status)
+        if isinstance(outcome, Written):
+            self._own_versions[uid] = outcome.record.resource_version
+            self._pace.written(uid, fact)
+        return outcome
 
     def _leave_summed_up(self, facts: Facts, written: OrderRecord) -> None:
         """11: what fills of an attempt after it was summed up with its fills is the account's to tell: here is what was told of it until then."""
@@ -307,12 +332,20 @@ class OrderIntentReconciler:
     # ── Coming and going ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _sleep(self, uid: str, decision: Decision) -> None:
-        if decision.again_ms is not None:
-            self._wake_after(uid, decision.again_ms / 1000)
+        again_s = decision.again_ms / 1000 if decision.again_ms is not None else None
+        if (held_s := self._pace.held_s(uid)) is not None:
+            again_s = min(held_s, again_s) if again_s is not None else held_s
+        if again_s is not None:
+            self._wake_after(uid, again_s)
 
     def _remember(self, record: OrderRecord) -> None:
         if not record.finished:
             self._last[record.uid] = record
+
+    def _forget(self, uid: str) -> None:
+        self._asked.forget(uid)
+        self._pace.forget(uid)
+        self._own_versions.pop(uid, None)
 
     def _ghost(self, uid: str) -> OrderRecord | None:
         """11: an intent that was force-deleted with something unfinished at the exchange goes on in memory, as a deleted one."""
@@ -328,3 +361,11 @@ class OrderIntentReconciler:
         current = self._store.get(uid)
         (self._unknown.add if current is not None and current.status.state is OrderState.UNKNOWN else self._unknown.discard)(uid)
         metrics.UNKNOWN_ORDERS.set(len(self._unknown))
+
+
+def _learned(facts: Facts) -> object:
+    """What is known of an order but for the times at which it was asked for: two equal ones give no reason to write twice."""
+    seen = facts.seen
+    refusals = {number: cancel.refusal for number, cancel in seen.cancels.items()}
+    return (seen.account.trading_mode, seen.account.ready, seen.market, seen.sends, seen.orders, seen.duplicates, seen.trades, seen.amends, seen.busted,
+            refusals, seen.missing, seen.group, seen.holder)

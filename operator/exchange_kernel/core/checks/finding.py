@@ -84,7 +84,7 @@ def explain_fills(facts: Facts) -> Decision | None:
         if facts.filled(number).unexplained > 0 and number not in facts.seen.reading and settle_due(facts, number):
             return Decision(Settle(number))
     for number in fees.to_be_read(facts):
-        if number not in facts.seen.settle_read_ms and settle_due(facts, number):
+        if number not in facts.seen.settle_read_ms and number not in facts.seen.reading and settle_due(facts, number):
             return Decision(Settle(number))
     return None
 
