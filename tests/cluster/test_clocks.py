@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import eventually
+
 SKEWED = """
 import time
 real_s, real_ns = time.time, time.time_ns
@@ -23,7 +25,7 @@ def test_an_operator_s_clock_that_is_six_minutes_off_denies_no_order_and_forgets
     assert "this machine's clock is off" in operator.log.read_text()
 
     trading.run("patch", "xa", "main", "--type=merge", "-p", '{"spec":{"tradingMode":"CancelOnly"}}')
-    trading.run("wait", "--for=jsonpath={.status.tradingMode}=CancelOnly", "xa/main", "--timeout=20s")
+    eventually(lambda: trading.run("get", "xa", "main", "-o", "jsonpath={.status.tradingMode}") == "CancelOnly", within=20, what="the account to be CancelOnly")
     trading.place("late", submitDeadlineSeconds=5)
     trading.await_state("late", "Denied", within=15)
     assert trading.condition("late", "Finished")["reason"] == "SubmitDeadlineExceeded"

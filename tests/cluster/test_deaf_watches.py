@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.desks import Desk
+from tests.support import eventually
 
 QUIET_S = 3.0
 
@@ -81,8 +82,8 @@ def test_the_kill_switch_holds_though_every_watch_went_deaf_and_they_hear_again_
     assert behind_a_firewall.forget_the_quiet() >= 5, "a watch of each kind"
     began = time.monotonic()
     trading.run("patch", "xa", "main", "--type=merge", "-p", '{"spec":{"tradingMode":"CancelOnly"}}')
-    trading.run("wait", "--for=jsonpath={.status.tradingMode}=CancelOnly", "xa/main", "--timeout=20s")
+    eventually(lambda: trading.run("get", "xa", "main", "-o", "jsonpath={.status.tradingMode}") == "CancelOnly", within=20, what="the account to be CancelOnly")
     assert time.monotonic() - began < 15, "by the reading beside the watch"
     trading.place("late")
-    trading.run("wait", "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}=TradingModeCancelOnly", "oi/late", "--timeout=40s")
+    eventually(lambda: trading.condition("late", "Ready")["reason"] == "TradingModeCancelOnly", within=40, what="the order to wait for the mode")
     assert len(desk.exchange.orders()) == 1

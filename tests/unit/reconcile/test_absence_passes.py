@@ -116,7 +116,7 @@ def an_intent_s(world) -> None:
 
 def one_in_memory(world) -> None:
     """The exchange told of it while this process ran."""
-    world.desk.memory.learn(ANOTHERS, (), T0)
+    world.desk.session.memory.learn(ANOTHERS, (), T0)
 
 
 def one_in_the_list(world) -> None:
