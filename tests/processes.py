@@ -14,6 +14,7 @@ from collections.abc import Callable
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.kube.client import Answer
 from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
+from exchange_kernel.stores.cache import Cache
 from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore
 from exchange_kernel.stores.port import Conflict, CreateOutcome, Gone, GroupWritten, Snapshot, Unavailable, WriteOutcome, Written
 from tests.scripted import Desk, LoopClock, OneAccount, ScriptedExchange, an_account_record
@@ -78,91 +79,115 @@ class ProcessLoop(VirtualTimeLoop):
 
 
 class StoreView:
-    """One process's sight of the store: its watch, which may be late, overlaid with the answers to its own writes. As `stores/kubernetes.py` keeps it."""
+    """One process's sight of the store: its watch, which may be late, overlaid with the answers to its own requests, which may be later.
 
-    def __init__(self, store: MemoryIntentStore | MemoryGroupStore, process: Process, wake: Callable[[str], None]) -> None:
+    As `stores/kubernetes_objects.py` keeps it, and in the same `Cache`; `tests/unit/stores/test_contract.py` has both keep the same contract.
+    """
+
+    def __init__(
+        self, store: MemoryIntentStore | MemoryGroupStore, process: Process, wake: Callable[[str], None], gone: Callable[[OrderRecord], None] = lambda record: None
+    ) -> None:
         self._store, self._process, self._wake = store, process, wake
         self._created_version = getattr(store, "created_version", lambda uid: None)
-        self._records: dict[str, OrderRecord] = dict(store._records)
-        self._created: dict[str, int] = {}
+        self._cache: Cache[OrderRecord] = Cache(gone)
+        for record in store.everything():
+            self._put(record)
         self._coming: deque[tuple[str, OrderRecord | None, int | None]] = deque()
         self.lag_s = 0.0
+        self.answers_s = 0.0                       # how long an answer is on its way, once what was asked for is done
         self.failures: deque[str] = deque()        # of the next writes: "unavailable", "answer lost", "conflict"
         self.down = False
+        self.away = False                          # the watch is: what it does not tell meanwhile it never tells
 
     def tell(self, uid: str) -> None:
         """Something changed: the watch will say so, in order, when the process runs and the event has come."""
+        if self.away:
+            return
         self._coming.append((uid, self._store.get(uid), self._created_version(uid)))
         self._process.run(lambda: asyncio.get_running_loop().call_later(self.lag_s, self._take))
 
     def _take(self) -> None:
         uid, record, created = self._coming.popleft()
         if record is None:
-            self._drop(uid)
+            news = self._cache.bury(uid)
         else:
+            news = self._put(record)
             if created is not None and int(record.resource_version) == created:
-                self._created.setdefault(uid, created)
-            self._put(record)
-        self._wake(uid)
+                self._cache.added(uid, created)
+        if news:
+            self._wake(uid)
 
-    def _put(self, record: OrderRecord) -> None:
-        known = self._records.get(record.uid)
-        if known is None or int(known.resource_version) < int(record.resource_version):
-            self._records[record.uid] = record
+    def _put(self, record: OrderRecord, asked: int | None = None) -> bool:
+        return self._cache.put(record, int(record.resource_version), asked=asked)
 
-    def _drop(self, uid: str) -> None:
-        self._records.pop(uid, None)
-        self._created.pop(uid, None)
+    def _bring(self, record: OrderRecord, asked: int) -> None:
+        if self._put(record, asked):
+            self._wake(record.uid)
+
+    async def _answered(self) -> None:
+        if self.answers_s:
+            await asyncio.sleep(self.answers_s)
 
     # ── IntentStore ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def get(self, uid: str) -> OrderRecord | None:
-        return self._records.get(uid)
+        return self._cache.get(uid)
+
+    def everything(self) -> list[OrderRecord]:
+        return self._cache.everything()
 
     def of_account(self, namespace: str, account: str):
-        return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
+        return [record for record in self.everything() if record.namespace == namespace and record.spec.account_ref.name == account]
 
     def created_version(self, uid: str) -> int | None:
-        return self._created.get(uid)
+        return self._cache.created_version(uid)
 
     async def read(self, uid: str) -> OrderRecord | Unavailable | None:
+        if self._cache.get(uid) is None:
+            return None
         if self.down:
             return Unavailable("down")
-        record = self._store.get(uid)
-        if record is None:
-            self._drop(uid)
-        else:
-            self._put(record)
-        return self._records.get(uid)
+        with self._cache.asking() as asked:
+            record = self._store.get(uid)
+            await self._answered()
+            if record is None:
+                self._cache.bury(uid)
+            else:
+                self._bring(record, asked)
+        return self._cache.get(uid)
 
-    async def list_all(self, namespace: str) -> Snapshot | Unavailable:
+    async def list_all(self, namespace: str):
         if self.down:
             return Unavailable("down")
-        snapshot = await self._store.list_all(namespace)
-        listed = {record.uid for record in snapshot.records}
-        for record in snapshot.records:
-            self._put(record)
-        for uid in list(self._records):
-            if uid not in listed:
-                self._drop(uid)
-        return Snapshot(tuple(self._records.values()), snapshot.version)
+        with self._cache.asking() as asked:
+            listed, version = await self._store.list_all(namespace), self._store.version
+            await self._answered()
+            for record in (found := listed.records if isinstance(listed, Snapshot) else listed):
+                self._bring(record, asked)
+            self._cache.bury_unlisted(namespace, {record.uid for record in found}, version)
+        records = tuple(record for record in self.everything() if record.namespace == namespace)
+        return Snapshot(records, version) if isinstance(listed, Snapshot) else records
 
     def named(self, namespace: str, name: str) -> OrderRecord | None:
-        return next((record for record in self._records.values() if (record.namespace, record.name) == (namespace, name)), None)
+        return self._cache.named(namespace, name)
 
     async def create_member(self, group, name, spec, *, owned) -> CreateOutcome:
         failure = "unavailable" if self.down else self.failures.popleft() if self.failures else None
         if failure in ("unavailable", "conflict"):
             return Unavailable("down")
-        found = self._store.named(group.namespace, name)
-        outcome = await self._store.create_member(group, name, spec, owned=owned)
-        if failure == "answer lost":
-            return Unavailable("the answer was lost")
-        if isinstance(outcome, Written):
+        with self._cache.asking() as asked:
+            found = self._store.named(group.namespace, name)
+            outcome = await self._store.create_member(group, name, spec, owned=owned)
+            await self._answered()
+            if failure == "answer lost":
+                return Unavailable("the answer was lost")
+            if not isinstance(outcome, Written):
+                return outcome
+            self._put(outcome.record, asked)
             if found is None:
-                self._created.setdefault(outcome.record.uid, int(outcome.record.resource_version))
-            self._put(outcome.record)
-        return outcome
+                self._cache.added(outcome.record.uid, int(outcome.record.resource_version))
+        current = self.get(outcome.record.uid)
+        return Written(current) if current is not None else Unavailable("It was deleted at once.")
 
     async def write_spec(self, record, spec):
         return await self._write(record, self._store.write_spec(record, spec))
@@ -184,26 +209,32 @@ class StoreView:
         if failure == "unavailable":
             writing.close()
             return Unavailable("down")
-        if failure == "conflict":
-            writing.close()
-            outcome: WriteOutcome = Conflict()
-        else:
-            outcome = await writing
-        if failure == "answer lost":
-            return Unavailable("the answer was lost")
-        match outcome:
-            case Written(record=written) | GroupWritten(record=written):
-                if self._store.get(record.uid) is None:
-                    self._drop(record.uid)
-                else:
-                    self._put(written)
-                current = self.get(record.uid)
-                return type(outcome)(current) if current is not None else outcome
-            case Gone():
-                self._drop(record.uid)
-            case Conflict():
-                if await self.read(record.uid) is None:
-                    return Gone()
+        with self._cache.asking() as asked:
+            if failure == "conflict":
+                writing.close()
+                outcome: WriteOutcome = Conflict()
+            else:
+                outcome = await writing
+            there = self._store.get(record.uid)
+            await self._answered()
+            if failure == "answer lost":
+                return Unavailable("the answer was lost")
+            match outcome:
+                case Written(record=written) | GroupWritten(record=written):
+                    if there is None:
+                        self._cache.bury(record.uid)
+                        return outcome
+                    self._put(written, asked)
+                    current = self.get(record.uid)
+                    return type(outcome)(current) if current is not None else Gone()
+                case Gone():
+                    if there is None:
+                        self._cache.bury(record.uid)
+                    else:
+                        self._put(there, asked)
+                case Conflict():
+                    fresh = await self.read(record.uid)
+                    return fresh if isinstance(fresh, Unavailable) else Gone() if fresh is None else outcome
         return outcome
 
 
@@ -261,7 +292,7 @@ class Replica:
 
     def __init__(self, world: Processes, name: str, through: Callable[[object], object]) -> None:
         self.process = Process(name)
-        self.view = StoreView(world.store, self.process, lambda uid: self.desk.wake_intent(uid))
+        self.view = StoreView(world.store, self.process, lambda uid: self.desk.wake_intent(uid), lambda record: self.desk.reconcilers.intent_gone(record))
         self.groups = StoreView(world.groups, self.process, lambda uid: self.desk.groups.wake(uid))
         lease = LeaseOwnership(through(world.leases), namespace="system", name="main", identity=name, monotonic=LoopClock().monotonic)
         spokesman = Spokesman(

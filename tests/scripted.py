@@ -506,7 +506,7 @@ class Desk:
         def new_session(account, changed):
             return AccountSession(account, opener=Keys((exchanges or {}).get(account.uid, exchange)), ownership=self.lease if account.uid == accounts.record.uid else HeldLease(), store=store, accounts=accounts, memory=self.memory, clock=clock, owner=OWNER,
                                   wake=self.reconcilers.wake_intent, changed=changed, events=events, journal=journal, limits=limits,
-                                  groups=self.group_store, rested=lambda: self.reconcilers.rested(account), rereads=rereads)
+                                  groups=self.group_store, wake_group=self.reconcilers.group_wakeups.wake, rested=lambda: self.reconcilers.rested(account), rereads=rereads)
 
         self.reconcilers = Reconcilers(accounts=accounts, groups=self.group_store, intents=store, memory=self.memory, clock=clock, new_session=new_session, events=events, journal=journal, speaks=speaks)
         self.account_keys, self.groups, self.intents = self.reconcilers.account_wakeups, self.reconcilers.group_wakeups, self.reconcilers.intent_wakeups
@@ -567,6 +567,7 @@ class World:
         self.events, self.journal = None, None     # who is told, in all lives
         self.exchanges: dict[str, ScriptedExchange] = {}      # of accounts that are at another one, by UID
         self.store = MemoryIntentStore(lambda uid: self.desk.wake_intent(uid) if self.desk is not None else None, LoopClock().wall_ms)
+        self.store.gone = lambda record: self.desk.reconcilers.intent_gone(record) if self.desk is not None else None
         self.limits = MemoryLimitStore(self._limits_changed)
         self.groups = MemoryGroupStore(lambda uid: self.desk.groups.wake(uid) if self.desk is not None else None, LoopClock().wall_ms)
 

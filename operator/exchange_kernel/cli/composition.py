@@ -155,8 +155,16 @@ class _Rooms:
         self.restored = False
         self.events = EventRecorder(api, self._identity, count=lambda outcome: metrics.EVENTS.labels(outcome=outcome).inc())
         self._journal = FileJournal(operator.journal, self._identity)
-        self.intents, self.accounts = KubernetesIntentStore(api, self._went_back), KubernetesAccountStore(api, operator.namespaces)
-        self.groups, self.limits, self._states = KubernetesGroupStore(api), KubernetesLimitStore(api), KubernetesAccountStateStore(api)
+        self.intents = KubernetesIntentStore(
+            api,
+            self._went_back,
+            changed=lambda uid: self.reconcilers.wake_intent(uid),
+            gone=lambda record: self.reconcilers.intent_gone(record),
+        )
+        self.accounts = KubernetesAccountStore(api, operator.namespaces, changed=lambda uid: self.reconcilers.account_wakeups.wake(uid))
+        self.groups = KubernetesGroupStore(api, changed=lambda uid: self.reconcilers.group_wakeups.wake(uid))
+        self.limits = KubernetesLimitStore(api, changed=lambda namespace: self.reconcilers.wake_namespace(namespace))
+        self._states = KubernetesAccountStateStore(api)
         self._spokesman = Spokesman(self._lease("exchange-accounts-spokesman"))
         self.reconcilers = Reconcilers(
             accounts=self.accounts,
@@ -194,6 +202,7 @@ class _Rooms:
             markets=KubernetesMarketStore(self._api),
             states=self._states,
             groups=self.groups,
+            wake_group=self.reconcilers.group_wakeups.wake,
             rested=lambda: self.reconcilers.rested(account),
             rereads=True,
             without_recovery=self._operator.hooks.without_recovery,

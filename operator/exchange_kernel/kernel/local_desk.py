@@ -57,6 +57,7 @@ class LocalDesk:
             self._reconcilers = Reconcilers(
                 accounts=self.accounts, groups=self.groups, intents=self.intents, memory=self.memory, clock=clock, new_session=self._new_session
             )
+            self.intents.gone = self._reconcilers.intent_gone
             self.account = self._open_account(account, spec)
         except BaseException:
             self._file.close()
@@ -86,6 +87,7 @@ class LocalDesk:
             wake=self._reconcilers.wake_intent,
             changed=lambda: self._session_changed(changed),
             groups=self.groups,
+            wake_group=self._reconcilers.group_wakeups.wake,
             limits=self._limits,
         )
 

@@ -160,6 +160,8 @@ class ExchangeAccountReconciler:
 
     async def _drained(self, account: AccountRecord) -> bool:
         """Whether no intent of the account is unfinished, by a consistent list, nor anything of a force-deleted one live."""
+        if self._memory.gone_of(account.namespace, account.name):
+            return False
         if any(not record.finished for record in self._intents.of_account(account.namespace, account.name)) or self._memory.unsettled(account.uid):
             return False
         snapshot = await self._intents.list_all(account.namespace)

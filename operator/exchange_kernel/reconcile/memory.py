@@ -52,17 +52,23 @@ class Memory:
 
     def __init__(self) -> None:
         self._accounts: dict[Hashable, AccountMemory] = {}
+        self.gone: dict[str, OrderRecord] = {}  # by UID: intents deleted past their finalizer that go on here, as deleted ones (rule 11)
 
     def at(self, place: Hashable) -> AccountMemory:
         """The memory of one account at its exchange (`admission.place_of`), which a recreated object goes on with."""
         return self._accounts.setdefault(place, AccountMemory())
 
+    def gone_of(self, namespace: str, account: str) -> list[OrderRecord]:
+        """The intents of this ExchangeAccount that go on in memory."""
+        return [record for record in self.gone.values() if (record.namespace, record.spec.account_ref.name) == (namespace, account)]
+
     def sent_for(self, uid: str) -> bool:
-        """Whether anything was ever handed to an adapter for this intent and has not been forgotten."""
+        """Whether anything was ever handed to an adapter for this intent, or seen of it at the exchange, and has not been forgotten."""
         return any(memory.sent_for(uid) for memory in self._accounts.values())
 
     def forget_intent(self, record: OrderRecord) -> None:
         """All of one intent that is let go, wherever it is remembered."""
+        self.gone.pop(record.uid, None)
         for memory in self._accounts.values():
             memory.forget_intent(record)
 
@@ -142,8 +148,9 @@ class AccountMemory:
         return self._uid_of.get(client_order_id)
 
     def sent_for(self, uid: str) -> bool:
-        """Whether anything was ever handed to an adapter for this intent and has not been forgotten."""
-        return any(bound == uid and (known := self._orders.get(cid)) is not None and known.send is not None for cid, bound in self._uid_of.items())
+        """Whether anything was ever handed to an adapter for this intent, or seen of it at the exchange, and has not been forgotten."""
+        known = (self._orders.get(client_order_id) for client_order_id, bound in self._uid_of.items() if bound == uid)
+        return any(one is not None and (one.send is not None or one.order is not None) for one in known)
 
     def forget_intent(self, record: OrderRecord) -> None:
         """All of one intent that is let go. What its status does not tell of its fills, and what fills from now on, is unattributed (H20)."""

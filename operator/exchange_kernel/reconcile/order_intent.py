@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from exchange_kernel.api import OrderIntentStatus, OrderState
+from exchange_kernel.api import DeletionPolicy, OrderIntentStatus, OrderState
 from exchange_kernel.core import actions, groups
 from exchange_kernel.core.actions import Decision, Waiting
 from exchange_kernel.core.checks.ending import after_the_end, without_account
@@ -74,7 +74,6 @@ class OrderIntentReconciler:
         self._membership, self._undone, self._tell_written = membership, undone, written
         self._session_of, self._wake_after, self._wall_ms = session_of, wake_after, wall_ms
         self._events = events or NoEvents()
-        self._last: dict[str, OrderRecord] = {}  # the newest record of each unfinished intent: what a force-delete leaves us (rule 11)
         self._write_failures: dict[str, int] = {}
         self._unknown: set[str] = set()
         self._asked = AskedReads()
@@ -83,7 +82,7 @@ class OrderIntentReconciler:
 
     async def reconcile(self, uid: str) -> None:
         for _ in range(MAX_STEPS):
-            record = self._store.get(uid) or self._ghost(uid)
+            record = self._record_of(uid)
             if record is None:
                 return
             session = await self._session_of(record)
@@ -99,7 +98,6 @@ class OrderIntentReconciler:
             seen = session.seen(record, self._membership(record, session) if record.spec.group_ref is not None else None)
             if seen is None:
                 return  # the account is not ours, or not yet: its session wakes us
-            self._remember(record)
             look_in = self._asked.look(record, seen, session)
             facts = Facts(record, seen, session.now())
             if await self._perform(decide(facts), facts, session) is Step.REST:
@@ -177,13 +175,14 @@ class OrderIntentReconciler:
         return Step.NEXT
 
     async def _let_go(self, record: OrderRecord, action: actions.Release | actions.Delete) -> Step:
+        if record.gone:
+            self._forget(record)
+            return Step.REST
         if isinstance(action, actions.Delete):
             return self._written(record, await self._store.remove(record))
         step = self._written(record, await self._store.remove_finalizer(record))
         if step is Step.NEXT:
-            self._last.pop(record.uid, None)
-            self._memory.forget_intent(record)
-            self._forget(record.uid)
+            self._forget(record)
         return step
 
     async def _go_on_alone(self, record: OrderRecord, waiting: Waiting) -> Step:
@@ -269,9 +268,7 @@ class OrderIntentReconciler:
         if record.gone:
             if decision.verdict is None:
                 return Step.NEXT
-            self._last.pop(record.uid, None)
-            self._memory.forget_intent(record)
-            self._forget(record.uid)
+            self._forget(record)
             return Step.REST
         if record.status == status and not ahead:
             return Step.NEXT
@@ -338,24 +335,30 @@ class OrderIntentReconciler:
         if again_s is not None:
             self._wake_after(uid, again_s)
 
-    def _remember(self, record: OrderRecord) -> None:
-        if not record.finished:
-            self._last[record.uid] = record
+    def take_over(self, record: OrderRecord) -> None:
+        """11: Go on in memory with an intent that is gone from the store, as a deleted one, if something of it may be at the exchange.
 
-    def _forget(self, uid: str) -> None:
-        self._asked.forget(uid)
-        self._pace.forget(uid)
-        self._own_versions.pop(uid, None)
+        `record`: the last that the store knew, whether this process reconciled it before or not.
+        """
+        sent = self._memory.sent_for(record.uid)
+        left_there = record.spec.deletion_policy is DeletionPolicy.ORPHAN or not record.attempts
+        if record.finished or (left_there and not sent):
+            self._forget(record)
+        else:
+            self._memory.gone[record.uid] = replace(record, gone=True, deleting=True, finalizer=False)
 
-    def _ghost(self, uid: str) -> OrderRecord | None:
-        """11: an intent that was force-deleted with something unfinished at the exchange goes on in memory, as a deleted one."""
-        last = self._last.get(uid)
-        if last is None:
-            return None
-        if not last.attempts and not self._memory.sent_for(uid):
-            self._last.pop(uid)
-            return None
-        return replace(last, gone=True, deleting=True, finalizer=False)
+    def _record_of(self, uid: str) -> OrderRecord | None:
+        record = self._store.get(uid)
+        if record is None:
+            return self._memory.gone.get(uid)
+        self._memory.gone.pop(uid, None)
+        return record
+
+    def _forget(self, record: OrderRecord) -> None:
+        self._memory.forget_intent(record)
+        self._asked.forget(record.uid)
+        self._pace.forget(record.uid)
+        self._own_versions.pop(record.uid, None)
 
     def _count_unknown(self, uid: str) -> None:
         current = self._store.get(uid)

@@ -34,7 +34,7 @@ class Reconcilers:
         journal: Journal | None = None,
         speaks: Speaks = alone,
     ) -> None:
-        self._accounts, self._groups, self._intents = accounts, groups, intents
+        self._accounts, self._groups, self._intents, self._memory = accounts, groups, intents, memory
         self.account_wakeups = Wakeups(lambda uid: self.account_reconciler.reconcile(uid))
         self.group_wakeups = Wakeups(lambda uid: self.group_reconciler.reconcile(uid))
         self.intent_wakeups = Wakeups(lambda uid: self.intent_reconciler.reconcile(uid))
@@ -103,13 +103,21 @@ class Reconcilers:
         self.intent_wakeups.wake(uid)
         self.group_wakeups.wake(group_uid)
 
+    def intent_gone(self, record: OrderRecord) -> None:
+        """An intent is no more in its store; `record` is the last that was known of it."""
+        self.intent_reconciler.take_over(record)
+        self.intent_wakeups.wake(record.uid)
+        self._wake_group(record)
+
     def _wake_group(self, record: OrderRecord) -> None:
         if record.spec.group_ref is not None:
             self.group_wakeups.wake(record.spec.group_ref.uid)
 
     def wake_all_of(self, account: AccountRecord) -> None:
-        """All intents and groups of an account."""
+        """All intents and groups of an account, and those of its intents that go on in memory."""
         for record in self._intents.of_account(account.namespace, account.name):
+            self.intent_wakeups.wake(record.uid)
+        for record in self._memory.gone_of(account.namespace, account.name):
             self.intent_wakeups.wake(record.uid)
         for group in self._groups.of_account(account.namespace, account.name):
             self.group_wakeups.wake(group.uid)

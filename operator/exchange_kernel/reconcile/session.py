@@ -120,6 +120,7 @@ class AccountSession:
         markets: MarketStore | None = None,
         states: AccountStateStore | None = None,
         groups: GroupStore | None = None,
+        wake_group: Callable[[str], None] = lambda uid: None,
         rested: Callable[[], Awaitable[None]] | None = None,
         rereads: bool = False,
         without_recovery: bool = False,
@@ -127,7 +128,7 @@ class AccountSession:
         self.account, self.store, self.clock, self.owner, self.wake = account, store, clock, owner, wake
         self._memory = memory
         self.memory = self._remembered(account.status.fingerprint)  # of the account at the exchange: a recreated object goes on with it
-        self.accounts, self.groups, self._rested = accounts, groups, rested
+        self.accounts, self.groups, self.wake_group, self._rested = accounts, groups, wake_group, rested
         self._events, self._journal = events or NoEvents(), journal or NoJournal()
         self.health = Health()
         self.census: Census | None = None  # as the last complete sweep counted
@@ -509,6 +510,15 @@ class AccountSession:
         """Whether an id is of this account object, or of one that is gone: whoever has this account may have sent it under either."""
         account = self.memory.account_of(client_order_id)
         return account in (None, self.account.uid) or self.accounts.get(account) is None
+
+    @property
+    def gone(self) -> list[OrderRecord]:
+        """The account's intents that go on in memory alone."""
+        return self._memory.gone_of(self.account.namespace, self.account.name)
+
+    def record_of(self, uid: str) -> OrderRecord | None:
+        """An intent as the store has it, or as it goes on in memory."""
+        return self.store.get(uid) or self._memory.gone.get(uid)
 
     def version_of(self, client_order_id: str) -> str | None:
         """The resourceVersion of the intent that follows this id, as far as it is known by now."""

@@ -148,6 +148,10 @@ class Sweeper:
         snapshots = [await session.store.list_all(namespace) for namespace in self._namespaces()]
         if any(isinstance(snapshot, Unavailable) for snapshot in snapshots):
             return Sight(Reading.UNREADABLE, "The account's OrderIntents can't be listed: they are asked for again.")
+        # After the intents: a group whose intent was listed, and that is missing here, is gone.
+        groups = await session.groups.list_all(session.account.namespace) if session.groups is not None else ()
+        if isinstance(groups, Unavailable):
+            return Sight(Reading.UNREADABLE, "The account's OrderGroups can't be listed: they are asked for again.")
         lists = [snapshot for snapshot in snapshots if not isinstance(snapshot, Unavailable)]
         records = self._here([record for snapshot in lists for record in snapshot.records])
         for order in listing.items:
@@ -169,11 +173,14 @@ class Sweeper:
         if self._reading is Reading.UNREADABLE:
             self.answers_since_ms = session.venue_ms()
         unfinished = [record.uid for record in mine if record.finalizer or not record.finished]
-        for number, uid in enumerate(unfinished):
+        unfinished += [record.uid for record in session.gone]
+        wakes = [(session.wake, uid) for uid in unfinished]
+        wakes += [(session.wake_group, group.uid) for group in groups if group.spec.account_ref.name == session.account.name and not group.finished]
+        for number, (wake, uid) in enumerate(wakes):
             # The net under every lost event, and not urgent: what the stream tells meanwhile goes before.
             if number % WAKES_AT_ONCE == WAKES_AT_ONCE - 1:
                 await asyncio.sleep(WAKES_APART_S)
-            session.wake(uid)
+            wake(uid)
         return Sight(Reading.WHOLE) if listing.complete else Sight(Reading.INCOMPLETE, incomplete(listing.lack))
 
     def elsewhere(self, order: ExchangeOrder) -> bool:
@@ -319,8 +326,8 @@ class Sweeper:
     def _followed(self, client_order_id: str) -> bool:
         """Whether an intent follows this order: an unfinished one, or one that was force-deleted and goes on in memory."""
         uid = self._session.memory.uid_of(client_order_id)
-        record = self._session.store.get(uid) if uid is not None else None
-        return uid is not None and (record is None or not record.finished)
+        record = self._session.record_of(uid) if uid is not None else None
+        return record is not None and not record.finished
 
     def belongs(self, client_order_id: str) -> bool:
         """Whether an order is this account's: followed by one of its intents."""

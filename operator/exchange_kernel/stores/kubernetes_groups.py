@@ -1,19 +1,15 @@
-"""OrderGroups on the API server: as intents are kept in `kubernetes.py`, the watch's cache overlaid with the answers to our own writes."""
+"""OrderGroups on the API server. How they are kept is `kubernetes_objects.py`'s."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import structlog
-from pydantic import ValidationError
+from collections.abc import Callable, Iterable
 
 from exchange_kernel.api import OrderGroupSpec, OrderGroupStatus, status_patch
 from exchange_kernel.core.groups import GroupRecord
-from exchange_kernel.kube.client import ORDER_GROUPS, Answer, ApiClient, Body
+from exchange_kernel.kube.client import ORDER_GROUPS, ApiClient, Body
 from exchange_kernel.stores.kubernetes import RESTORE_LABELS, STRATEGY_LABEL, ms_of
+from exchange_kernel.stores.kubernetes_objects import KubernetesObjects
 from exchange_kernel.stores.port import Conflict, Gone, GroupWriteOutcome, GroupWritten, Unavailable
-
-log = structlog.get_logger(__name__)
 
 GROUP_FINALIZER = "exchange-kernel.io/group"
 
@@ -37,80 +33,35 @@ def group_record(raw: Body) -> GroupRecord:
     )
 
 
-class KubernetesGroupStore:
+class KubernetesGroupStore(KubernetesObjects[GroupRecord]):
     """All OrderGroups this process watches."""
 
-    def __init__(self, api: ApiClient) -> None:
-        self._api = api
-        self._records: dict[str, GroupRecord] = {}
-        self._finalizers: dict[str, list[str]] = {}
-
-    def observe(self, kind: str | None, raw: Body) -> str | None:
-        """Take in a watch event (kind None: from a list). Returns the UID to wake, or None if there is nothing new in it."""
-        uid = str(raw["metadata"]["uid"])
-        if kind == "DELETED":
-            return uid if self._drop(uid) else None
-        known = self._records.get(uid)
-        if known is not None and int(known.resource_version) >= int(raw["metadata"]["resourceVersion"]):
-            return None
-        return uid if self._put(raw) else None
-
-    def _put(self, raw: Body) -> bool:
-        metadata = raw["metadata"]
-        try:
-            self._records[metadata["uid"]] = group_record(raw)
-        except ValidationError as error:
-            log.error("a group does not fit the schema", name=metadata["name"], namespace=metadata["namespace"], errors=error.error_count())
-            return False
-        self._finalizers[metadata["uid"]] = list(metadata.get("finalizers", ()))
-        return True
-
-    def _drop(self, uid: str) -> bool:
-        self._finalizers.pop(uid, None)
-        return self._records.pop(uid, None) is not None
-
-    def get(self, uid: str) -> GroupRecord | None:
-        return self._records.get(uid)
+    def __init__(self, api: ApiClient, *, changed: Callable[[str], None] = lambda uid: None) -> None:
+        super().__init__(api, ORDER_GROUPS, group_record, GROUP_FINALIZER, changed=changed, gone=lambda record: changed(record.uid))
 
     def of_account(self, namespace: str, account: str) -> Iterable[GroupRecord]:
-        return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
+        return [record for record in self._cache.everything() if record.namespace == namespace and record.spec.account_ref.name == account]
+
+    async def list_all(self, namespace: str) -> tuple[GroupRecord, ...] | Unavailable:
+        listed = await self._list(namespace)
+        if isinstance(listed, Unavailable):
+            return listed
+        return tuple(record for record in self._cache.everything() if record.namespace == namespace)
 
     async def write_status(self, record: GroupRecord, status: OrderGroupStatus) -> GroupWriteOutcome:
         body = {"metadata": {"resourceVersion": record.resource_version}, "status": status_patch(record.status, status)}
-        return await self._written(record, await self._api.patch(ORDER_GROUPS.path(record.namespace, record.name, "status"), body))
+        return self._outcome(await self._write(record, self._api.patch(ORDER_GROUPS.path(record.namespace, record.name, "status"), body)))
 
     async def add_finalizer(self, record: GroupRecord) -> GroupWriteOutcome:
-        return await self._write_finalizers(record, [*self._finalizers.get(record.uid, ()), GROUP_FINALIZER])
+        return self._outcome(await self.add_finalizer_to(record))
 
     async def remove_finalizer(self, record: GroupRecord) -> GroupWriteOutcome:
-        return await self._write_finalizers(record, [name for name in self._finalizers.get(record.uid, ()) if name != GROUP_FINALIZER])
+        return self._outcome(await self.take_finalizer_off(record))
 
     async def remove(self, record: GroupRecord) -> GroupWriteOutcome:
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": record.uid, "resourceVersion": record.resource_version}}
-        answer = await self._api.delete(ORDER_GROUPS.path(record.namespace, record.name), body)
-        return Gone() if answer.ok else await self._written(record, answer)
+        return await self._delete(record)
 
-    async def _write_finalizers(self, record: GroupRecord, finalizers: list[str]) -> GroupWriteOutcome:
-        body = {"metadata": {"resourceVersion": record.resource_version, "finalizers": finalizers}}
-        return await self._written(record, await self._api.patch(ORDER_GROUPS.path(record.namespace, record.name), body))
-
-    async def _written(self, record: GroupRecord, answer: Answer) -> GroupWriteOutcome:
-        if answer.ok and answer.body.get("metadata", {}).get("uid") == record.uid:
-            if "deletionTimestamp" in answer.body["metadata"] and not answer.body["metadata"].get("finalizers"):
-                self._drop(record.uid)  # with its last finalizer the object went
-                return Gone()
-            self._put(answer.body)
-            return GroupWritten(self._records[record.uid])
-        if answer.ok or answer.status == 404:
-            self._drop(record.uid)
-            return Gone()
-        if answer.status != 409:
-            return Unavailable(answer.message)
-        fresh = await self._api.get(ORDER_GROUPS.path(record.namespace, record.name))
-        if fresh.ok and fresh.body["metadata"]["uid"] == record.uid:
-            self.observe(None, fresh.body)
-            return Conflict()
-        if fresh.ok or fresh.status == 404:
-            self._drop(record.uid)
-            return Gone()
-        return Unavailable(fresh.message)
+    def _outcome(self, written: GroupRecord | Conflict | Gone | Unavailable) -> GroupWriteOutcome:
+        if not isinstance(written, GroupRecord):
+            return written
+        return GroupWritten(written) if self.get(written.uid) is not None else Gone()  # with its last finalizer the object went

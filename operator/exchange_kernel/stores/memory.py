@@ -142,6 +142,7 @@ class MemoryIntentStore(Records[OrderRecord]):
     def __init__(self, changed: Callable[[str], None], wall_ms: Callable[[], int]) -> None:
         super().__init__(changed, wall_ms)
         self._created: dict[str, int] = {}
+        self.gone: Callable[[OrderRecord], None] = lambda record: None  # told the last record of each that is no more
 
     # ── What users do ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,8 +240,10 @@ class MemoryIntentStore(Records[OrderRecord]):
         return Written(written) if isinstance(written, OrderRecord) else written
 
     def _remove(self, uid: str) -> None:
+        last = self._records[uid]
         super()._remove(uid)
         self._created.pop(uid, None)
+        self.gone(last)
 
 
 class MemoryGroupStore(Records[GroupRecord]):
@@ -272,6 +275,9 @@ class MemoryGroupStore(Records[GroupRecord]):
 
     def of_account(self, namespace: str, account: str) -> Iterable[GroupRecord]:
         return [record for record in self._records.values() if record.namespace == namespace and record.spec.account_ref.name == account]
+
+    async def list_all(self, namespace: str) -> tuple[GroupRecord, ...] | Unavailable:
+        return tuple(record for record in self._records.values() if record.namespace == namespace)
 
     async def write_status(self, record: GroupRecord, status: OrderGroupStatus) -> GroupWriteOutcome:
         return self._write(record, lambda current: replace(current, status=status))

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from exchange_kernel.api import OrderGroupStatus, OrderIntentStatus, OrderState
+from exchange_kernel.api import AccountStateStatus, OrderGroupStatus, OrderIntentStatus, OrderState
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import Answer
-from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore
+from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore, account_record
+from exchange_kernel.stores.kubernetes_account_states import KubernetesAccountStateStore
+from exchange_kernel.stores.kubernetes_limits import KubernetesLimitStore
 from exchange_kernel.stores.port import Inadmissible, Unavailable
 from tests.builders import T0, a_spec
 from tests.unit.groups.desk import an_oco
@@ -30,14 +32,15 @@ class Api:
     store: KubernetesAccountStore
 
     async def patch(self, path: str, body: dict[str, Any]) -> Answer:
-        self.store.observe("DELETED", an_account(12, deleting=True))
+        if not self.watch_is_away:
+            self.store.observe("DELETED", an_account(12, deleting=True))
         return Answer(200, an_account(12, self.left, deleting=True))
 
     async def get(self, path: str) -> Answer:
         return Answer(200, {"metadata": {"resourceVersion": "20"}, "items": []})
 
-    def __init__(self, left: list[str]) -> None:
-        self.left = left
+    def __init__(self, left: list[str], *, watch_is_away: bool = False) -> None:
+        self.left, self.watch_is_away = left, watch_is_away
 
 
 async def test_the_answer_that_takes_the_last_finalizer_off_brings_no_account_back():
@@ -49,13 +52,101 @@ async def test_the_answer_that_takes_the_last_finalizer_off_brings_no_account_ba
 
 
 async def test_what_is_gone_from_a_list_is_gone_from_the_cache():
-    api = Api(left=["somebody/else"])
+    api = Api(left=["somebody/else"], watch_is_away=True)
     store = api.store = KubernetesAccountStore(api)
     store.observe("ADDED", an_account(10, [ACCOUNT_FINALIZER, "somebody/else"], deleting=True))
     assert await store.remove_finalizer(store.get("u-1"))
     assert [record.name for record in store.all()] == ["main"], "as far as the answer knows"
     assert await store.list_all() == ()
     assert list(store.all()) == []
+
+
+# ── What comes late (rule 15) ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+class Late:
+    """An API server with these answers, each of which comes after what `meanwhile` does."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self._answers, self.meanwhile = list(answers), lambda: None
+
+    async def _next(self, *arguments: Any, **query: str) -> Answer:
+        answer = self._answers.pop(0)
+        self.meanwhile()
+        return answer
+
+    get = patch = create = _next
+
+
+def a_list(version: int, *items: dict[str, Any]) -> Answer:
+    return Answer(200, {"metadata": {"resourceVersion": str(version)}, "items": list(items)})
+
+
+@pytest.mark.proves("rule 15")
+async def test_a_kill_switch_that_only_a_list_brings_is_acted_on():
+    """An account's session goes by what its reconcile call saw, and the watch has no news of it any more."""
+    off = an_account(12, [ACCOUNT_FINALIZER])
+    off["spec"]["tradingMode"] = "CancelOnly"
+    woken: list[str] = []
+    store = KubernetesAccountStore(Late(a_list(12, off)), changed=woken.append)
+    store.observe("ADDED", an_account(10, [ACCOUNT_FINALIZER]))
+    (listed,) = await store.list_all()
+    assert (listed.spec.trading_mode, woken) == ("CancelOnly", ["u-1"])
+    assert store.observe("MODIFIED", off) is None
+
+
+@pytest.mark.proves("rule 15")
+async def test_a_kill_switch_is_not_lost_to_the_late_answer_of_a_status_write():
+    off = an_account(12, [ACCOUNT_FINALIZER])
+    off["spec"]["tradingMode"] = "CancelOnly"
+    api = Late(Answer(200, an_account(11, [ACCOUNT_FINALIZER])))
+    store = KubernetesAccountStore(api)
+    store.observe("ADDED", an_account(10, [ACCOUNT_FINALIZER]))
+    api.meanwhile = lambda: store.observe("MODIFIED", off)
+    assert await store.write_status(store.get("u-1"), store.get("u-1").status.model_copy(update={"holder": "me"}))
+    assert store.get("u-1").spec.trading_mode == "CancelOnly"
+
+
+def a_limit(version: int, **spec: Any) -> dict[str, Any]:
+    metadata = {"name": "limit", "namespace": "default", "uid": "l-1", "resourceVersion": str(version), "creationTimestamp": "2026-01-31T12:00:00Z"}
+    return {"metadata": metadata, "spec": {"maxOpenOrders": 5, **spec}}
+
+
+@pytest.mark.proves("rule 15")
+async def test_a_risk_limit_that_was_deleted_during_a_list_does_not_come_back_with_it():
+    api = Late(a_list(11, a_limit(10)))
+    store = KubernetesLimitStore(api)
+    store.observe("ADDED", a_limit(10))
+    api.meanwhile = lambda: store.observe("DELETED", a_limit(12))
+    assert await store.read("default")
+    assert store.of_account("default", "main") == ()
+
+
+@pytest.mark.proves("rule 15")
+async def test_orders_of_the_namespace_are_judged_anew_by_a_risk_limit_that_only_a_list_brings():
+    told: list[str] = []
+    store = KubernetesLimitStore(Late(a_list(11, a_limit(10)), a_list(11, a_limit(10)), a_list(12)), changed=told.append)
+    for _ in range(3):
+        assert await store.read("default")
+    assert told == ["default", "default"], "it came, and it went"
+
+
+def a_state(version: int, uid: str = "s-1", **status: Any) -> dict[str, Any]:
+    metadata = {"name": "main", "namespace": "default", "uid": uid, "resourceVersion": str(version),
+                "ownerReferences": [{"kind": "ExchangeAccount", "name": "main", "uid": "u-1"}]}
+    return {"metadata": metadata, "spec": {"accountRef": {"name": "main"}}, "status": status}
+
+
+@pytest.mark.proves("rule 15")
+async def test_an_account_state_that_was_deleted_during_our_write_is_made_again():
+    api = Late(Answer(200, a_state(11, sequence=1)), Answer(404, {}), Answer(201, a_state(13, "s-2")))
+    store, account = KubernetesAccountStateStore(api), account_record(an_account(10))
+    store.observe("ADDED", a_state(10))
+    api.meanwhile = lambda: store.observe("DELETED", a_state(12))
+    old = await store.current(account)
+    assert await store.write(account, old, old.model_copy(update={"sequence": 1}))
+    api.meanwhile = lambda: None
+    assert await store.current(account) == AccountStateStatus()
+    assert store.asked(account) is None
 
 
 class Taking:

@@ -49,4 +49,5 @@ def adopt_only_what_agrees(facts: Facts) -> Decision | None:
 
 
 def release(order: OrderRecord) -> Decision:
-    return Decision(Release()) if order.finalizer and not order.gone else Decision()
+    """Let the object go; of one that is gone already, the memory of it."""
+    return Decision(Release()) if order.finalizer or order.gone else Decision()
