@@ -32,6 +32,12 @@ class Latest(Following[Seen]):
         """The object, or None if it is not one to follow. Raises ValueError if it does not fit this version's schema."""
 
     def learn(self, raw: Body) -> Seen | None:
+        """Take in the answer to a request of ours, and return what is known then. It may be older than what the watch told meanwhile."""
+        if raw["metadata"]["name"] not in self._known and int(raw["metadata"]["resourceVersion"]) <= self._version:
+            return None  # the watch has told of its end already
+        return self._take_in(raw)
+
+    def _take_in(self, raw: Body) -> Seen | None:
         name = raw["metadata"]["name"]
         known = self._known.get(name)
         if known is not None and int(raw["metadata"]["resourceVersion"]) <= known.version:
@@ -53,7 +59,7 @@ class Latest(Following[Seen]):
         if went_back:
             self._known.clear()
         for raw in items:
-            self.learn(raw)
+            self._take_in(raw)
         listed = {raw["metadata"]["name"] for raw in items}
         for name, known in list(self._known.items()):
             if name not in listed and known.version <= version:
@@ -61,7 +67,7 @@ class Latest(Following[Seen]):
 
     def _on_event(self, kind: str, raw: Body) -> None:
         if kind != "DELETED":
-            self.learn(raw)
+            self._take_in(raw)
         elif (known := self._known.get(raw["metadata"]["name"])) is not None and known.uid == raw["metadata"]["uid"]:
             self._forget(raw["metadata"]["name"])
 

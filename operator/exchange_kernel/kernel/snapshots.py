@@ -64,13 +64,13 @@ class MarketMirror(Latest[MarketObject]):
     def every(self) -> list[KnownMarket]:
         return [market for found in self.all() if (market := found.market) is not None]
 
-    def learn(self, raw: Body) -> MarketObject | None:
+    def _take_in(self, raw: Body) -> MarketObject | None:
         owners = raw["metadata"].get("ownerReferences", ())
         if not any(owner["kind"] == "ExchangeAccount" and owner["name"] == self._account for owner in owners):
             if (known := self._known.get(raw["metadata"]["name"])) is not None and known.version < int(raw["metadata"]["resourceVersion"]):
                 self._forget(raw["metadata"]["name"])  # it was
             return None
-        return super().learn(raw)
+        return super()._take_in(raw)
 
     def _read(self, raw: Body) -> MarketObject:
         metadata, symbol = raw["metadata"], raw["spec"]["symbol"]

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from exchange_kernel.kernel import BaseEvent, EventType, State, telling
+from exchange_kernel.kernel.groups import GroupMirror
 from exchange_kernel.kernel.mirror import Mirror, Scope
+from exchange_kernel.kernel.objects import STRATEGY_LABEL
 from exchange_kernel.kube.client import Answer
 from tests.support import aeventually
+from tests.unit.groups.desk import an_oco
 from tests.unit.kernel.builders import a_fill, a_status, an_object
 
 GONE = {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
@@ -134,6 +137,20 @@ async def test_an_answer_to_a_request_of_ours_is_taken_for_what_it_is(reason, ra
     await follow(mirror, Script([a_list(10)], [[event("ADDED", an_object("a", version=20, status=OPEN)), bookmark(24)]]))
     known = mirror.learn(raw)
     assert (known and known.intent.status.state) == taken
+
+
+async def test_a_group_that_ended_before_our_request_was_answered_does_not_come_back():
+    group = {
+        "metadata": {"name": "pair", "namespace": "default", "uid": "g-1", "resourceVersion": "11", "generation": 1, "creationTimestamp": "2026-01-31T12:00:00Z",
+                     "labels": {STRATEGY_LABEL: "grid"}},
+        "spec": an_oco().document(),
+    }
+    ended = {**group, "metadata": {**group["metadata"], "resourceVersion": "12"}}
+    mirror = GroupMirror(Scope("default", "main", "grid"))
+    await follow(mirror, Script([a_list(10)], [[event("ADDED", group), event("DELETED", ended)]]))
+    assert mirror.learn(group) is None
+    assert mirror.all() == []
+    assert mirror.learn({**group, "metadata": {**group["metadata"], "uid": "g-2", "resourceVersion": "13"}}) is not None, "a later one of its name"
 
 
 async def test_a_name_that_is_used_again_is_another_order():
