@@ -245,10 +245,11 @@ class LifeOfOrders(RuleBasedStateMachine):
         if name in self.world.replicas:
             self.world.replicas[name].view.failures.extend(failures)
 
-    @rule(name=names, down=st.booleans(), lag_s=st.sampled_from([0, 0.3, 3]))
-    def the_store(self, name, down, lag_s):
+    @rule(name=names, down=st.booleans(), lag_s=st.sampled_from([0, 0.3, 3]), answers_s=st.sampled_from([0, 0, 0.3]))
+    def the_store(self, name, down, lag_s, answers_s):
         if name in self.world.replicas:
-            self.world.replicas[name].view.down, self.world.replicas[name].view.lag_s = down, lag_s
+            view = self.world.replicas[name].view
+            view.down, view.lag_s, view.answers_s = down, lag_s, answers_s
 
     @rule(seconds=st.sampled_from([0.3, 1.2, 5, 5, 20, 60]))
     def time_passes(self, seconds):
@@ -340,7 +341,7 @@ class LifeOfOrders(RuleBasedStateMachine):
             if name in self.world.replicas:
                 replica = self.world.replicas[name]
                 replica.process.go_on()
-                replica.view.down, replica.view.lag_s = False, 0
+                replica.view.down, replica.view.lag_s, replica.view.answers_s = False, 0, 0
                 replica.view.failures.clear()
             else:
                 self.world.boot(name)
