@@ -184,19 +184,6 @@ class KubernetesAccountStore(KubernetesObjects[AccountRecord]):
         super().__init__(api, EXCHANGE_ACCOUNTS, account_record, ACCOUNT_FINALIZER, changed=changed, gone=lambda record: changed(record.uid))
         self._namespaces = namespaces
 
-    async def read(self, uid: str) -> AccountRecord | Unavailable | None:
-        known = self._records.get(uid)
-        if known is None:
-            return None
-        answer = await self._api.get(EXCHANGE_ACCOUNTS.path(known.namespace, known.name))
-        if answer.status == 404 or (answer.ok and answer.body["metadata"]["uid"] != uid):
-            self._drop(uid)
-            return None
-        if not answer.ok:
-            return Unavailable(answer.message)
-        self.observe("MODIFIED", answer.body)
-        return self._records.get(uid)
-
     async def list_all(self) -> tuple[AccountRecord, ...] | Unavailable:
         uids: set[str] = set()
         for namespace in self._namespaces or (None,):
