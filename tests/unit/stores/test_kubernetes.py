@@ -235,7 +235,7 @@ async def test_an_account_that_is_read_again_is_the_newest_that_is_known_whateve
     assert store.get("u-1").spec.trading_mode == "CancelOnly"
 
 
-@pytest.mark.parametrize("answer", [Answer(404, {}), Answer(200, {"metadata": {"uid": "u-2"}})], ids=["deleted", "made anew"])
+@pytest.mark.parametrize("answer", [Answer(404, {}), Answer(200, {**an_account(12), "metadata": {**an_account(12)["metadata"], "uid": "u-2"}})], ids=["deleted", "made anew"])
 async def test_an_account_that_is_gone_when_it_is_read_again_is_gone(answer):
     store = KubernetesAccountStore(Serving(answer))
     store.observe("ADDED", an_account(10))
