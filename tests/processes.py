@@ -245,6 +245,12 @@ class LeaseServer:
         self._leases: dict[str, dict] = {}         # by name: the account's is "main"
         self._version = 0
         self._down = False
+        self._displaced: dict[str, float] = {}     # holders that a hand put out of the account's Lease, and when: they may act until their term is over
+
+    def acts_by_right(self, name: str, term_s: float) -> bool:
+        """Whether a process may act for the account: it holds the Lease, or a hand took that from it less than its term ago."""
+        displaced = self._displaced.get(name)
+        return self.holder in (name, None) or (displaced is not None and asyncio.get_running_loop().time() - displaced <= term_s)
 
     @property
     def holder(self) -> str | None:
@@ -252,6 +258,8 @@ class LeaseServer:
 
     def suffer(self, what: str) -> None:
         """seized: someone else takes the account's Lease, and does nothing with it. deleted: by hand. down, up: the API server."""
+        if what in ("seized", "deleted") and self.holder is not None:
+            self._displaced[self.holder] = asyncio.get_running_loop().time()
         if what == "seized" and "main" in self._leases:
             self._put({**self._leases["main"], "spec": {**self._leases["main"]["spec"], "holderIdentity": "stranger"}})
         elif what == "deleted":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from exchange_kernel.api import DesiredState, OrderState
+from exchange_kernel.telemetry import metrics
 from tests.crash.crashing import CrashPoints
 from tests.crash.scenarios import Scenario, fill
 from tests.scripted import World
@@ -46,6 +47,7 @@ class Story:
         raise NotImplementedError
 
     async def play(self) -> Story:
+        restless = metrics.RESTLESS_RECONCILES._value.get()
         lives = iter((*self.crashes, None))
         died = asyncio.Event()
         current: list[CrashPoints] = []
@@ -79,6 +81,7 @@ class Story:
         await steps
         self.points = list(current[0].passed)
         self.judge(world)
+        self.problems["unconverged"] += int(metrics.RESTLESS_RECONCILES._value.get() - restless)
         current[-1].spare()
         await world.desk.stop()
         return self
