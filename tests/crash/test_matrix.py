@@ -109,6 +109,7 @@ def nothing_is_reduced(patch):
 def finished_before_the_siblings_cancel_is_proved(patch):
     settled = groups.settled
     patch.setattr(group_status, "settled", lambda group, member, want: want.unwanted or settled(group, member, want))
+    patch.setattr(groups, "ended_by_nobody", lambda group, members: False)     # which would take the end back
 
 
 def the_siblings_fill_is_not_looked_at(patch):
