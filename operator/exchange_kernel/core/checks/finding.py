@@ -5,7 +5,7 @@ from __future__ import annotations
 from exchange_kernel.api import AttemptStage
 from exchange_kernel.core import absence, fees
 from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle, Waiting
-from exchange_kernel.core.checks.pace import ask_at, due, settle_due
+from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.sending import SendRecord, SendStage
 
@@ -36,7 +36,11 @@ def look_for_the_tail(facts: Facts) -> Decision | None:
     """2, 10: before an end, and before another attempt, look for one that status does not have."""
     if (tail := facts.unproved_tail) is None:
         return None
-    return _ask(tail, ask_at(facts, tail, facts.quiet_from(tail)), facts.now.venue_ms, TAIL)
+    quiet_ms, asked_ms = facts.quiet_from(tail), facts.seen.looked_up_ms.get(tail)
+    if asked_ms is None or (vain := facts.seen.not_found.get(tail)) is None:
+        return _ask(tail, ask_at(facts, tail, quiet_ms), facts.now.venue_ms, TAIL)
+    second_ms = max(quiet_ms, vain[0] + facts.seen.account.capabilities.lookup_delay_ms, asked_ms + RETRY_MS)
+    return _ask(tail, second_ms, facts.now.venue_ms, TAIL)
 
 
 def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
