@@ -124,8 +124,8 @@ class Facts:
     def _tail_absent(self, number: int) -> bool:
         """Whether an attempt that status does not have was looked for in vain.
 
-        An attempt is written before it is sent, so only a restored status can lack one. Two answers by id, lookupDelay apart and the last after E, are enough for
-        that, and need no list, which may never be whole. What is open of it is found in the lists by its id. After a key, rule 5 decides.
+        An attempt is written before it is sent, so only a restored status can lack one. Two answers by id, lookupDelay apart and the last after E, are
+        enough for that, and need no list, which may never be whole. What is open of it is found in the lists by its id. After a key, rule 5 decides.
         """
         send, venue = self.send(number), self.seen.account.capabilities
         if (send is not None and send.stage is SendStage.ABSENT) or (venue.lookup is LookupAuthority.NONE and not self.adopting):
