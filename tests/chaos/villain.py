@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from collections import Counter
@@ -44,6 +45,7 @@ class Villain:
     operators: list[Child] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    _statuses: dict[str, dict[str, Any]] = field(default_factory=dict)      # the first that was seen of each order
     _started: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -58,7 +60,7 @@ class Villain:
         """Until `rest`. What breaks the villain itself is the storm's failure, told in `failures`."""
         deeds: list[tuple[int, Callable[[], None]]] = [
             (6, self._weather), (1, self._kill), (3, self._kill_in_flight), (2, self._freeze), (1, self._restart_api_server), (1, self._compact), (2, self._stream), (1, self._ban),
-            (1, self._hide), (1, self._silence), (1, self._accompany),
+            (1, self._hide), (1, self._silence), (1, self._accompany), (2, self._mute), (1, self._lose_trades), (2, self._rewrite_status),
         ]
         try:
             self._pause(3)
@@ -138,6 +140,24 @@ class Villain:
         self.plane.compact_etcd()
         self.done["etcd compacted"] += 1
 
+    def _rewrite_status(self) -> None:
+        """Somebody who may write it sets an order's status back to what it once was, or wipes it."""
+        kubectl, where = self.plane.kubectl, ("--namespace", self.namespace)
+        listed = kubectl("get", "oi", *where, "-o", "json", check=False)
+        if listed.returncode != 0:
+            return
+        found = [one for one in json.loads(listed.stdout)["items"] if (one.get("status") or {}).get("attempts") and "completionTime" not in one["status"]]
+        for one in found:
+            self._statuses.setdefault(one["metadata"]["uid"], one["status"])
+        if found:
+            victim = self.random.choice(found)
+            older = self.random.choice([{}, self._statuses[victim["metadata"]["uid"]]])
+            body = json.dumps({"apiVersion": victim["apiVersion"], "kind": victim["kind"], "metadata": {
+                "name": victim["metadata"]["name"], "uid": victim["metadata"]["uid"], "resourceVersion": victim["metadata"]["resourceVersion"],
+            }, "spec": victim["spec"], "status": older})
+            done = kubectl("replace", "--subresource=status", *where, "-f", "-", stdin=body, check=False)
+            self.done["status rewritten"] += done.returncode == 0
+
     # ── The exchange ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _weather(self) -> None:
@@ -164,6 +184,20 @@ class Villain:
         """Within what the dialect claims as its lookupDelay (assumption A2)."""
         self.exchange.fault(do="visibility-delay", ms=self.random.choice([200, 600]))
         self.done["visibility delayed"] += 1
+        self._pause(self.random.uniform(3, 8))
+        self.exchange.heal()
+
+    def _mute(self) -> None:
+        """Readings hang or fail, while sends and cancels work."""
+        how = self.random.choice([{"do": "hang"}, {"do": "status", "status": 503, "accepted": False}, {"do": "delay-before", "ms": 1500}])
+        self.exchange.fault(**how, match=LOOKUP, count=None, probability=1.0)
+        self.done["readings muted"] += 1
+        self._pause(self.random.uniform(3, 10))
+        self.exchange.heal()
+
+    def _lose_trades(self) -> None:
+        self.exchange.fault(do="reads", tradesMissing=0.5)
+        self.done["trades missing from lists"] += 1
         self._pause(self.random.uniform(3, 8))
         self.exchange.heal()
 
