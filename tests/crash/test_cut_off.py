@@ -43,7 +43,8 @@ class Accounts:
         return getattr(self._shared, name)
 
     async def write_status(self, record, status):
-        self._writes[current_process().name] += status != record.status
+        process = current_process()
+        self._writes[process.name if process is not None else "by hand"] += status != record.status
         return await self._shared.write_status(record, status)
 
 
