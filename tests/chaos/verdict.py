@@ -89,6 +89,8 @@ def unconverged(one: Object) -> str | None:
     if status.get("observedGeneration") != one["metadata"]["generation"]:
         return "its last edit is not answered"
     ready, reason = condition(one, "Ready")
+    if group and condition(one, "Protected") == ("False", reason) and reason not in ("StopPending", "StopResizing"):
+        return None     # a position without its stop is never Ready: it says so, and waits for a person
     # An order in a list of the exchange's stays as it was: the edit is answered, and never carried out.
     return None if ready == "True" or reason == "ModifyNotPermitted" else f"it is open and not Ready: {reason}"
 
