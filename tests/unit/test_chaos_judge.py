@@ -100,6 +100,10 @@ ENDED = {"Ready": "True/Filled", "Succeeded": "True/Filled", "Finished": "True/F
      {"overexposed": 1}),
     ("held as it is, for the entry may fill on", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "CANCELED", "1"), a_leg("stop", "NEW", "0", "1")], {}),
     ("no stop, and it is said", BRACKET, {**WORKS, "Protected": "False/StopRejected"}, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {}),
+    ("no stop, and it is said, so that it is not Ready", BRACKET, {**WORKS, "Ready": "False/StopRejected", "Protected": "False/StopRejected"},
+     [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {}),
+    ("a stop that is still being placed", BRACKET, {**WORKS, "Ready": "False/StopPending", "Protected": "False/StopPending"},
+     [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {"unconverged": 1}),
     ("no stop, and nobody says so", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {"unprotected unreported": 1}),
     ("a stop for less", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1")], {"unprotected unreported": 1}),
 ], ids=lambda value: value if isinstance(value, str) else "")
