@@ -152,10 +152,8 @@ class Villain:
         if found:
             victim = self.random.choice(found)
             older = self.random.choice([{}, self._statuses[victim["metadata"]["uid"]]])
-            body = json.dumps({"apiVersion": victim["apiVersion"], "kind": victim["kind"], "metadata": {
-                "name": victim["metadata"]["name"], "uid": victim["metadata"]["uid"], "resourceVersion": victim["metadata"]["resourceVersion"],
-            }, "spec": victim["spec"], "status": older})
-            done = kubectl("replace", "--subresource=status", *where, "-f", "-", stdin=body, check=False)
+            patch = json.dumps([{"op": "replace", "path": "/status", "value": older}])
+            done = kubectl("patch", "oi", victim["metadata"]["name"], *where, "--subresource=status", "--type=json", "-p", patch, check=False)
             self.done["status rewritten"] += done.returncode == 0
 
     # ── The exchange ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
