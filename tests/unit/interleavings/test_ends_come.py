@@ -53,6 +53,27 @@ def test_a_reprice_that_loses_the_race_to_the_full_fill_leaves_dust_and_ends():
     story(tell)
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_is_asked_for_while_the_order_fills_whole_is_sent_though_the_operator_restarts(restart):
+    async def tell(world):
+        await open_order(world)
+        world.exchange.readable = False
+        world.store.edit("a", a_spec(quantity="2", suspend=True))
+        world.exchange.fill(the_id(), "1")
+        await until(lambda: world.status("a").state is OrderState.FILLED)
+        world.exchange.readable = True
+        if restart:
+            await restarted(world)
+        await asyncio.sleep(30)
+        world.store.edit("a", a_spec(quantity="2"))
+        await until(lambda: live(world), within=30)
+        world.exchange.fill(the_id(2), "1")
+        status = await finished(world)
+        assert (status.state, status.filled_quantity) == (OrderState.FILLED, 2)
+
+    story(tell)
+
+
 @pytest.mark.proves("rule 11")
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("wish", ["a delete", "an edit", "nothing"])

@@ -7,6 +7,7 @@ from decimal import Decimal
 from exchange_kernel.api import AmendQuantity, DriftPolicy, ModifyPolicy, ReplaceKind
 from exchange_kernel.core import risk
 from exchange_kernel.core.actions import Amend, Decision, Lookup, Replace, Settle, Waiting, WriteAhead, WriteAmend
+from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.checks.finding import look_for_the_tail
 from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
@@ -45,20 +46,21 @@ def change_if_different(facts: Facts) -> Decision | None:
     if not facts.numbers or facts.nothing_at_exchange(facts.numbers[-1]):
         return None
     number, market = facts.numbers[-1], facts.seen.market
-    if market is None or number not in facts.seen.orders:
+    rest = max(ZERO, facts.remaining() or ZERO)  # lowered to what is filled or below: the order is cancelled and counts as filled
+    grown = facts.end_of(number) is OrderStatus.FILLED and rest > 0  # it filled whole, and more was asked for before that was told
+    if market is None or (number not in facts.seen.orders and not grown):
         return None
     if facts.live(number) and (unsent := unsent_parameters(facts.spec)) is not None:
         return Decision(waiting=Waiting("ChangeRefused", f"{unsent} The order at the exchange stays as it was."))
-    if facts.matches(number):
+    if facts.matches(number) and not grown:
         return None
-    if facts.drifted(number) and facts.spec.drift_policy is DriftPolicy.REPORT and not facts.late(number):
+    if not grown and facts.drifted(number) and facts.spec.drift_policy is DriftPolicy.REPORT and not facts.late(number):
         return Decision(waiting=Waiting("Drifted", DRIFTED, person=True))
     if facts.seen.group is not None and facts.seen.group.native:
         return Decision(waiting=Waiting("ModifyNotPermitted", PART_OF_LIST))
     if facts.spec.modify_policy is ModifyPolicy.REJECT:
         return Decision(waiting=Waiting("ModifyNotPermitted", MODIFY_REJECTED))
-    rest = max(ZERO, facts.remaining() or ZERO)  # lowered to what is filled or below: the order is cancelled and counts as filled
-    if rest > 0 and (amend := _amend(facts, number)) is not None:
+    if rest > 0 and not grown and (amend := _amend(facts, number)) is not None:
         return amend
     request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
     return _change_refused(facts, request, rest) or look_for_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
