@@ -85,5 +85,5 @@ def test_the_kill_switch_holds_though_every_watch_went_deaf_and_they_hear_again_
     eventually(lambda: trading.run("get", "xa", "main", "-o", "jsonpath={.status.tradingMode}") == "CancelOnly", within=20, what="the account to be CancelOnly")
     assert time.monotonic() - began < 15, "by the reading beside the watch"
     trading.place("late")
-    eventually(lambda: trading.condition("late", "Ready")["reason"] == "TradingModeCancelOnly", within=40, what="the order to wait for the mode")
+    eventually(lambda: trading.condition("late", "Ready").get("reason") == "TradingModeCancelOnly", within=40, what="the order to wait for the mode")
     assert len(desk.exchange.orders()) == 1

@@ -167,6 +167,8 @@ class LocalKernel(AccountKernel):
             raise ExchangeError("The account's orders could not be read from the exchange. They are read again by themselves.")
         desk.wake_all()
         await desk.idle()
+        await session.readings.idle()
+        await desk.idle()
         # Our own watches come to it a moment later.
         for objects, mirror in ((desk.api.intents, self._mirror), (desk.api.groups, self._groups)):
             for raw in objects.everything().body["items"]:

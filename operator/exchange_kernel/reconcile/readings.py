@@ -38,6 +38,11 @@ class Readings:
             self.under_way.pop(client_order_id, None)
             ended()
 
+    async def idle(self) -> None:
+        """Return when those are over that are under way now. What they found has woken its orders by then."""
+        if under_way := list(self.under_way.values()):
+            await asyncio.wait(under_way)
+
     def close(self) -> None:
         """End what is under way; whoever waits for it decides afresh."""
         for task in list(self.under_way.values()):

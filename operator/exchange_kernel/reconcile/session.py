@@ -577,9 +577,8 @@ class AccountSession:
         if self._rested is None:
             return
         await self._rested()
-        if under_way := list(self.readings.under_way.values()):
-            await asyncio.wait(under_way)
-            await self._rested()
+        await self.readings.idle()
+        await self._rested()
 
     def take_account(self, found: AccountRecord | None) -> None:
         """The account as it was read just now; None: it is gone. Its mode holds at once, and the rest once it is reconciled."""
