@@ -11,7 +11,7 @@ from exchange_kernel.exchanges.ccxt import binance_answers as answers
 from exchange_kernel.exchanges.ccxt import binance_requests as requests
 from exchange_kernel.exchanges.ccxt.binance_words import WORDS
 from exchange_kernel.exchanges.ccxt.budget import Limit
-from exchange_kernel.exchanges.ccxt.dialect import Amends, Call, Dialect, Groups, Holdings, StreamDialect
+from exchange_kernel.exchanges.ccxt.dialect import Amends, Ban, Call, Dialect, Groups, Holdings, StreamDialect
 
 REQUEST_WINDOW_MS = 3000
 
@@ -80,6 +80,7 @@ BINANCE_SPOT = Dialect(
     read_market=answers.read_market,
     read_limit=answers.read_limit,
     read_used_weight=answers.read_used_weight,
+    longest_ban=Ban(3 * 24 * 3600, 'rest-api.md, "IP Limits": IP bans "scale in duration for repeat offenders, from 2 minutes to 3 days"'),
     words=WORDS,
     amends=Amends(request=requests.amend, read=answers.read_amended),
     groups=Groups(request=requests.submit_list, read=answers.read_submitted_list, lookup=requests.lookup_list, read_found=answers.read_list),

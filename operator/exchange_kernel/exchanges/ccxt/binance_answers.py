@@ -45,6 +45,10 @@ STATUSES = {
     "EXPIRED_IN_MATCH": OrderStatus.CANCELED,       # by the venue's self-trade prevention, not by the order's time in force
 }
 
+MAX_PRECISION = 30
+
+MAX_WEIGHT = 10**9
+
 #: [user-data-stream.md, Order Expiry Reason]. What isn't here was ended by the venue, not by the order's own terms.
 EXPIRED_BY_ITS_TERMS = {"UNFILLED_IOC_QUANTITY_EXPIRED", "UNFILLED_FOK_ORDER_EXPIRED", "INSUFFICIENT_LIQUIDITY"}
 
@@ -229,7 +233,14 @@ def read_market(document: Any, asset: Callable[[str], str]) -> Market:
         price_step=positive_or_none(price, "tickSize"), min_price=positive_or_none(price, "minPrice"), max_price=positive_or_none(price, "maxPrice"),
         min_notional=positive_or_none(notional, "minNotional"),
     )
-    return Market(id=text(source, "symbol"), rules=rules, quote_step=Decimal((0, (1,), -integer(source, "quoteAssetPrecision"))))
+    return Market(id=text(source, "symbol"), rules=rules, quote_step=_grid(source, "quoteAssetPrecision"))
+
+
+def _grid(source: Mapping[str, Any], key: str) -> Decimal:
+    """The smallest amount of so many decimals."""
+    if not 0 <= (decimals := integer(source, key)) <= MAX_PRECISION:
+        raise Unreadable(f"{key} can't be read")
+    return Decimal((0, (1,), -decimals))
 
 
 def read_limit(document: Any) -> Limit | None:
@@ -237,7 +248,10 @@ def read_limit(document: Any) -> Limit | None:
     seconds = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
     for one in map(record, entries(record(document).get("rateLimits", []))):
         if one.get("rateLimitType") == "REQUEST_WEIGHT" and (interval := seconds.get(text(one, "interval"))) is not None:
-            return Limit(integer(one, "limit"), integer(one, "intervalNum") * interval)
+            weight, window = integer(one, "limit"), integer(one, "intervalNum") * interval
+            if not window or not window <= weight <= MAX_WEIGHT:     # less than one request a second is no limit but a silence
+                raise Unreadable("rateLimits can't be read")
+            return Limit(weight, window)
     return None
 
 

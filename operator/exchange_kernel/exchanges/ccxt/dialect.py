@@ -124,6 +124,18 @@ class Said:
 StreamEvent: TypeAlias = OrderUpdate | StreamEnded | Said
 
 
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """The longest that a venue keeps an account or an address away, as it documents. A longer Retry-After is cut to it."""
+
+    seconds: float
+    source: str = ""               # page and section; empty: not documented, and ours
+
+
+#: Where no length is documented. Long enough for every limit that is counted by the minute, and an answer that lies costs an account no more.
+UNDOCUMENTED = Ban(600.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamDialect:
     """The private stream: where it is, how one subscribes, and how its messages are read."""
@@ -201,5 +213,6 @@ class Dialect:
     amends: Amends | None = None
     groups: Groups | None = None
     holdings: Holdings | None = None
+    longest_ban: Ban = UNDOCUMENTED
     one_at_a_time: bool = False    # requests must arrive in the order of their numbers: the next is signed when the last is answered
     errors_in_200: bool = False    # the venue says its errors with a 200

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from exchange_kernel.core.answers import Balance, Position
 from exchange_kernel.exchanges.ccxt import said
 from exchange_kernel.exchanges.ccxt.dialect import Markets
-from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, record
+from exchange_kernel.exchanges.ccxt.parsing import UnknownMarket, Unreadable, number_of, record
 
 
 def assets(balance: Any) -> list[Any]:
@@ -48,10 +48,7 @@ def read_position(entry: Any, markets: Markets) -> Position:
 def _signed(value: Any) -> Decimal | None:
     if value is None or value == "":
         return None
-    try:
-        number = Decimal(value) if isinstance(value, str) else None
-    except InvalidOperation:
-        number = None
-    if number is None or not number.is_finite():
+    number = number_of(value) if isinstance(value, str) else None
+    if number is None:
         raise Unreadable("unrealizedPnl can't be read")
     return number

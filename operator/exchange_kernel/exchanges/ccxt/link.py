@@ -12,14 +12,18 @@ import aiohttp
 
 from exchange_kernel.core.answers import Unreachable
 from exchange_kernel.core.venue import Capabilities
+from exchange_kernel.exchanges.ccxt.aside import aside
+from exchange_kernel.exchanges.ccxt.bounds import LIST, LOOKUP, SLICE
 from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect
 from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, Answered, Reply, Silence, VenueError, reply, unreachable
-from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+from exchange_kernel.exchanges.ccxt.parsing import Unreadable, strictly
 from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, WireCall, copied
 from exchange_kernel.exchanges.port import ClockReading, Closed
 
 log = logging.getLogger(__name__)
+
+TOLD_A_MINUTE = 20
 
 CLOSED = "the connection to the exchange is closed"
 
@@ -62,6 +66,7 @@ class Link:
         self._in_turn = asyncio.Lock()                   # where requests are numbered
         self._under_way: set[WireCall] = set()
         self._closed = False
+        self._told_since, self._told = -60.0, 0          # entries that were logged in this minute
         self.unreadable_entries = 0                      # entries of answers that could not be read, since this adapter was opened
 
     @property
@@ -75,7 +80,7 @@ class Link:
         if not isinstance(answer, Answered):
             return unreachable(answer)
         try:
-            reading = ClockReading(self._dialect.read_clock(answer.document), wire.written_at, received_at)
+            reading = ClockReading(strictly(self._dialect.read_clock, answer.document), wire.written_at, received_at)
         except Unreadable:
             return unreachable(answer)
         self._time.read(reading)
@@ -90,7 +95,7 @@ class Link:
     async def _read(self, call: Call, priority: Priority) -> Reply:
         if isinstance(now := await self._now(), Unreachable):
             return Silence(False, now.reason, now.retry_after_s)
-        return await self._ask(call, WireCall(self._time), priority)
+        return await self._ask(call, WireCall(self._time, cap=LIST if priority is Priority.LISTING else LOOKUP), priority)
 
     async def _ask(self, call: Call, wire: WireCall, priority: Priority) -> Reply:
         """One request: its turn in the budget, then the wire. Whatever happens is a Reply; only the caller's cancellation is raised."""
@@ -121,14 +126,16 @@ class Link:
         finally:
             self._under_way.discard(wire)
             CALL.reset(token)
-        return self._extracted(self._heard(wire.answer), call, wire)
+        return await self._extracted(self._heard(wire.answer), call, wire)
 
-    def _extracted(self, said: Reply, call: Call, wire: WireCall) -> Reply:
+    async def _extracted(self, said: Reply, call: Call, wire: WireCall) -> Reply:
         """What is to be read, where it lies inside of the answer."""
         if call.extract is None or wire.answer is None or not isinstance(said, Answered):
             return said
         try:
-            return Answered(call.extract(wire.answer))
+            if wire.read > SLICE:
+                return Answered(await aside(strictly, call.extract, wire.answer))
+            return Answered(strictly(call.extract, wire.answer))
         except Unreadable as problem:
             self._count_unreadable("an answer", problem)
             return Silence(True, GARBAGE)
@@ -147,15 +154,25 @@ class Link:
     def _heard(self, answer: Answer | None) -> Reply:
         if answer is None:
             return Silence(True, "no answer came")
-        if (used := self._dialect.read_used_weight(answer.headers)) is not None:
+        try:
+            used, said = strictly(self._dialect.read_used_weight, answer.headers), strictly(reply, answer, self._dialect)
+        except Unreadable as problem:
+            self._count_unreadable("an answer", problem)
+            used, said = None, Silence(True, GARBAGE, answered=True)
+        if used is not None:
             self._budget.heard(used)
-        said = reply(answer, self._dialect)
         if not isinstance(said, Answered) and said.retry_after_s is not None:
             self._budget.stay_away(said.retry_after_s)
         if isinstance(said, VenueError) and said.definite and self._dialect.words.time.has(said.code, said.message):
             self._time.forget()
         return said
 
-    def _count_unreadable(self, where: str, problem: Unreadable) -> None:
+    def _count_unreadable(self, where: str, problem: Exception) -> None:
+        """Count it, and tell the first ones of each minute: a page may have thousands."""
         self.unreadable_entries += 1
-        log.warning("an entry of %s of %s can't be read: %s", where, self._dialect.exchange_id, problem)
+        if (now := time.monotonic()) >= self._told_since + 60:
+            self._told_since, self._told = now, 0
+        self._told += 1
+        if self._told <= TOLD_A_MINUTE:
+            why = problem if isinstance(problem, Unreadable) else type(problem).__name__
+            log.warning("an entry of %s of %s can't be read: %s", where, self._dialect.exchange_id, why)

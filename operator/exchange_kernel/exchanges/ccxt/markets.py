@@ -13,11 +13,13 @@ import aiohttp
 
 from exchange_kernel.core.answers import Unreachable
 from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.exchanges.ccxt.aside import apart
+from exchange_kernel.exchanges.ccxt.bounds import MARKETS
 from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
 from exchange_kernel.exchanges.ccxt.dialect import Dialect, Market
 from exchange_kernel.exchanges.ccxt.link import CLOSED, Link
 from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, Answered, unreachable
-from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+from exchange_kernel.exchanges.ccxt.parsing import Unreadable, entries, strictly
 from exchange_kernel.exchanges.ccxt.wire import CALL, WireCall
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,12 @@ GOOD_FOR_S = 3600.0
 
 #: How long it is good enough for something that names a market that it lacks.
 RELOAD_AFTER_S = 60.0
+
+#: A longer list is not read. The longest ones have about 4,000.
+MAX_MARKETS = 10_000
+
+#: How long ccxt's own requests for the markets may take together.
+LOAD_S = 60.0
 
 Read = TypeVar("Read")
 Context = TypeVar("Context")
@@ -62,14 +70,16 @@ class VenueMarkets(Link):
     async def _load_markets(self) -> Unreachable | None:
         if self._dialect.markets is None:
             return await self._load_by_ccxt()
-        answer = await self._ask(self._dialect.markets, WireCall(None), Priority.LISTING)
+        answer = await self._ask(self._dialect.markets, WireCall(None, cap=MARKETS), Priority.LISTING)
         if not isinstance(answer, Answered):
             return unreachable(answer)
         try:
-            found = self._dialect.read_markets(answer.document)
-            limit = self._dialect.read_limit(answer.document)
+            found = list(strictly(self._dialect.read_markets, answer.document))
+            limit = strictly(self._dialect.read_limit, answer.document)
         except Unreadable:
             return unreachable(answer)
+        if len(found) > MAX_MARKETS:
+            return Unreachable(GARBAGE, answered=True)
         markets, problems = await parsed(found, self._dialect.read_market, self._ccxt.safe_currency_code)
         for _, problem in problems:
             self._count_unreadable("the markets", problem)
@@ -89,15 +99,18 @@ class VenueMarkets(Link):
             return Unreachable(CLOSED if self._closed else BUSY)
         token = CALL.set(WireCall(None, many=True))
         try:
-            with decimal.localcontext():
-                listed = await self._ccxt.fetch_markets()
-                self._ccxt.set_markets(listed)
+            async with asyncio.timeout(LOAD_S):
+                listed = await apart(self._fetched)
         except Exception as error:                                 # its text may hold an address
             log.warning("the markets of %s can't be loaded: %s", self._dialect.exchange_id, type(error).__name__)
             return Unreachable("the markets can't be loaded")
         finally:
             CALL.reset(token)
-        markets, problems = await parsed(self._dialect.read_markets(listed), self._dialect.read_market, self._ccxt.safe_currency_code)
+        try:
+            found = strictly(self._dialect.read_markets, listed)
+        except Unreadable:
+            return Unreachable(GARBAGE, answered=True)
+        markets, problems = await parsed(found, self._dialect.read_market, self._ccxt.safe_currency_code)
         for _, problem in problems:
             self._count_unreadable("the markets", problem)
         if not markets:
@@ -106,6 +119,15 @@ class VenueMarkets(Link):
         self._by_symbol = self._named(markets)
         self._markets_at = time.monotonic()
         return None
+
+    async def _fetched(self) -> list[Any]:
+        """What ccxt makes of its requests, on a loop of its own: it computes for as long as a second."""
+        with decimal.localcontext():
+            listed = entries(await self._ccxt.fetch_markets())
+            if len(listed) > MAX_MARKETS:
+                raise Unreadable("the list of markets is too long")
+            self._ccxt.set_markets(listed)
+        return listed
 
     def _named(self, markets: list[Market]) -> Mapping[str, Market]:
         """By our names. One name of two open markets is nobody's: an order may not go to the other one."""
@@ -137,7 +159,7 @@ async def parsed(page: Iterable[Any], read: Callable[[Any, Context], Read], cont
         if number % 100 == 99:
             await asyncio.sleep(0)
         try:
-            items.append(read(entry, context))
+            items.append(strictly(read, entry, context))
         except Unreadable as problem:
             problems.append((entry, problem))
     return items, problems

@@ -31,7 +31,8 @@ from exchange_kernel.core.answers import (
 )
 from exchange_kernel.core.venue import GroupRequest, OrderRequest
 from exchange_kernel.exchanges.ccxt.dialect import AllowList, Amends, Dialect, Groups, Market
-from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+from exchange_kernel.exchanges.ccxt.parsing import Unreadable, strictly
+from exchange_kernel.exchanges.ccxt.printable import printable
 from exchange_kernel.exchanges.ccxt.wire import Answer
 from exchange_kernel.exchanges.port import OrderRef
 
@@ -42,6 +43,8 @@ STAY_AWAY_S = {418: 120.0, 429: 60.0}
 
 #: A code for "too many" without the status: the venue is short of breath, and has not shut the door.
 BREATH_S = 5.0
+
+MAX_CODE = 64
 
 GARBAGE = "the venue's answer can't be read"
 ECHO = "the venue answered about another order"
@@ -86,7 +89,7 @@ Reply: TypeAlias = Answered | VenueError | Silence
 
 def reply(answer: Answer, dialect: Dialect) -> Reply:
     """What an answer says, before anybody asks what it proves."""
-    retry_after_s = _retry_after(answer)
+    retry_after_s = _retry_after(answer, dialect.longest_ban.seconds)
     error = dialect.read_error(answer.document)
     if error is not None:
         code, message = error
@@ -100,19 +103,20 @@ def reply(answer: Answer, dialect: Dialect) -> Reply:
     return Silence(True, f"the venue answered with HTTP {answer.status}" if answer.status >= 300 else GARBAGE, retry_after_s, answered=True)
 
 
-def _retry_after(answer: Answer) -> float | None:
-    """Seconds, from the header or by the status; None where nobody asked us to wait."""
+def _retry_after(answer: Answer, longest_s: float) -> float | None:
+    """Seconds, from the header or by the status, and no more than the venue documents; None where nobody asked us to wait."""
     if answer.status not in TOO_MANY:
         return None
     header = answer.headers.get("Retry-After", "")
-    return float(header) if header.isdecimal() else STAY_AWAY_S[answer.status]
+    wanted = float(header) if header.isdecimal() else STAY_AWAY_S[answer.status]
+    return min(wanted, longest_s)
 
 
 def submit_outcome(reply: Reply, dialect: Dialect, request: OrderRequest, market: Market) -> SubmitOutcome:
     match reply:
         case Answered(document=document):
             try:
-                order, trades = dialect.read_submitted(document, market)
+                order, trades = strictly(dialect.read_submitted, document, market)
             except Unreadable:
                 return Unknown(GARBAGE)
             # Somebody else's answer on our connection proves nothing of ours.
@@ -131,7 +135,7 @@ def group_outcome(reply: Reply, dialect: Dialect, groups: Groups, request: Group
     match reply:
         case Answered(document=document):
             try:
-                found, orders, trades = groups.read(document, market)
+                found, orders, trades = strictly(groups.read, document, market)
             except Unreadable:
                 return Unknown(GARBAGE)
             by_id = {order.client_order_id: order for order in orders}
@@ -160,7 +164,7 @@ def _changed(reply: Reply, dialect: Dialect, ref: OrderRef, market: Market, read
     match reply:
         case Answered(document=document):
             try:
-                order = read(document, market)
+                order = strictly(read, document, market)
             except Unreadable:
                 return Unknown(GARBAGE)
             return Accepted(order) if _is(order, ref) else Unknown(ECHO)
@@ -177,7 +181,7 @@ def lookup_outcome(reply: Reply, dialect: Dialect, ref: OrderRef, markets: Mappi
     match reply:
         case Answered(document=document):
             try:
-                order = dialect.read_order(document, markets)
+                order = strictly(dialect.read_order, document, markets)
             except Unreadable:
                 return Unreachable(GARBAGE)
             return Found(order) if _is(order, ref) else Unreachable(ECHO)
@@ -190,7 +194,7 @@ def group_lookup_outcome(reply: Reply, dialect: Dialect, groups: Groups, list_id
     match reply:
         case Answered(document=document):
             try:
-                found = groups.read_found(document)
+                found = strictly(groups.read_found, document)
             except Unreadable:
                 return Unreachable(GARBAGE)
             return found if found.list_id == list_id else Unreachable(ECHO)
@@ -205,7 +209,8 @@ def unreachable(reply: Reply) -> Unreachable:
         case Answered():
             return Unreachable(GARBAGE, answered=True)
         case VenueError():
-            return Unreachable(BUSY if reply.retry_after_s is not None else f"the venue answered with error {reply.code}", reply.retry_after_s, answered=True)
+            why = BUSY if reply.retry_after_s is not None else f"the venue answered with error {printable(reply.code, MAX_CODE)}"
+            return Unreachable(why, reply.retry_after_s, answered=True)
         case Silence():
             return Unreachable(reply.reason, reply.retry_after_s, reply.answered)
 
@@ -236,4 +241,4 @@ def _says(error: VenueError, words: AllowList) -> bool:
 
 def _stable(message: str) -> str:
     """The venue's words, as part of a sentence of ours."""
-    return message.rstrip(". ")
+    return printable(message.rstrip(". "))

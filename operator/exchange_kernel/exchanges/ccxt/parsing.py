@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+from exchange_kernel.exchanges.ccxt.bounds import MAX_DIGITS
+from exchange_kernel.exchanges.ccxt.printable import printable
 
 
 class Unreadable(ValueError):
@@ -26,6 +29,36 @@ class GoesOn(Unreadable):
         super().__init__("the list may go on")
 
 
+#: The bounds of what we keep: a text of a venue is in a status, a number is written in 40 characters there, and a time is shown as a date.
+MAX_TEXT = 128
+MAX_TIME_MS = 7_258_118_400_000                # the year 2200
+LEAST, GREATEST = -40, 30                      # powers of ten
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def strictly(read: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Read what a venue wrote, or raise Unreadable, whatever the interpreter makes of it: nothing that a venue writes is our bug."""
+    try:
+        return read(*arguments, **named)
+    except Unreadable:
+        raise
+    except Exception as problem:
+        raise Unreadable(f"it can't be read ({type(problem).__name__})") from None
+
+
+def number_of(value: str | int) -> Decimal | None:
+    """A finite number that can be kept and written out; None if it is none."""
+    if isinstance(value, str) and (len(value) > MAX_DIGITS or not value.isascii() or "_" in value):
+        return None
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and LEAST <= number.adjusted() <= GREATEST else None
+
+
 def record(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise Unreadable("an object was expected")
@@ -40,9 +73,9 @@ def entries(value: Any) -> list[Any]:
 
 def text(source: Mapping[str, Any], key: str) -> str:
     value = source.get(key)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or len(value) > MAX_TEXT:
         raise Unreadable(f"{key} can't be read")
-    return value
+    return printable(value)
 
 
 def integer(source: Mapping[str, Any], key: str) -> int:
@@ -53,7 +86,7 @@ def integer(source: Mapping[str, Any], key: str) -> int:
 
 
 def time_ms(source: Mapping[str, Any], key: str) -> int:
-    if (value := integer(source, key)) < 0:
+    if not 0 <= (value := integer(source, key)) <= MAX_TIME_MS:
         raise Unreadable(f"{key} can't be read")
     return value
 
@@ -68,13 +101,8 @@ def identifier(source: Mapping[str, Any], key: str) -> str:
 def decimal(source: Mapping[str, Any], key: str) -> Decimal:
     """Money is a string of digits; a JSON number has been through somebody's float."""
     value = source.get(key)
-    if not isinstance(value, str) or len(value) > 64:
-        raise Unreadable(f"{key} can't be read")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise Unreadable(f"{key} can't be read") from None
-    if not number.is_finite():
+    number = number_of(value) if isinstance(value, str) else None
+    if number is None:
         raise Unreadable(f"{key} can't be read")
     return number
 

@@ -25,7 +25,7 @@ from exchange_kernel.exchanges.ccxt.carried import inside
 from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Pages
 from exchange_kernel.exchanges.ccxt.markets import VenueMarkets, parsed
 from exchange_kernel.exchanges.ccxt.outcomes import GARBAGE, Answered, account_refusal, group_lookup_outcome, lookup_outcome, unreachable
-from exchange_kernel.exchanges.ccxt.parsing import GoesOn, UnknownMarket, Unreadable, entries
+from exchange_kernel.exchanges.ccxt.parsing import GoesOn, UnknownMarket, Unreadable, entries, strictly
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt
 from exchange_kernel.exchanges.port import OrderRef
 
@@ -33,6 +33,9 @@ Item = TypeVar("Item", ExchangeOrder, Trade, Balance, Position)
 
 #: A listing that is longer is marked incomplete: 200 pages of Binance are 200,000 orders of one market.
 MAX_PAGES = 200
+
+#: And one of more entries: they are in memory together.
+MAX_ENTRIES = 100_000
 
 #: Names of markets that a new list did not have either, kept at once: they are not asked for again.
 MAX_NAMES = 1000
@@ -140,9 +143,9 @@ class Reads(VenueMarkets):
         if not isinstance(answer, Answered):
             return account_refusal(answer, self._dialect)
         try:
-            fingerprint = self._dialect.read_account(answer.document)
+            fingerprint = strictly(self._dialect.read_account, answer.document)
             if self._dialect.read_hedge_mode is not None:
-                self._set_hedge_mode(self._dialect.read_hedge_mode(answer.document))
+                self._set_hedge_mode(strictly(self._dialect.read_hedge_mode, answer.document))
         except Unreadable:
             return unreachable(answer)
         return fingerprint
@@ -166,6 +169,8 @@ class Reads(VenueMarkets):
                 found, not_read = await self._entries(page, read)
                 items += found
                 unread += not_read
+                if len(items) + len(unread) > MAX_ENTRIES:
+                    break
                 call = pages.send(page)
             lack = CUT
         except StopIteration:
@@ -174,7 +179,7 @@ class Reads(VenueMarkets):
             return Unreachable(str(problem))
         except GoesOn:
             lack = CUT
-        except Unreadable as problem:
+        except Exception as problem:           # whatever the interpreter makes of what names the next page
             if not items and not unread:
                 return Unreachable(GARBAGE)
             self._count_unreadable("a page", problem)

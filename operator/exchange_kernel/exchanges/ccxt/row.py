@@ -11,7 +11,7 @@ from typing import Any
 
 from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority
 from exchange_kernel.core.venue import Capabilities
-from exchange_kernel.exchanges.ccxt.dialect import Words, words
+from exchange_kernel.exchanges.ccxt.dialect import UNDOCUMENTED, Ban, Words, words
 from exchange_kernel.exchanges.ccxt.wire import Answer
 
 HOUR_MS = 3600 * 1000
@@ -122,6 +122,7 @@ class Row:
     times_in_force: frozenset[str] = frozenset({"GTC"})
     post_only: bool = False
     reduce_only: bool = False
+    longest_ban: Ban = UNDOCUMENTED                                    # how long it keeps an account away at most
 
     @property
     def capabilities(self) -> Capabilities:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from exchange_kernel.core.answers import Fee
-from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+from exchange_kernel.exchanges.ccxt.parsing import MAX_TEXT, MAX_TIME_MS, Unreadable, number_of
+from exchange_kernel.exchanges.ccxt.printable import printable
 
 
 def step_down(document: Any, steps: Iterable[str | int]) -> Any:
@@ -24,17 +25,17 @@ def amount(source: Mapping[str, Any], name: str) -> Decimal | None:
     value = source.get(name)
     if value is None or value == "":
         return None
-    number = _decimal(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
-    if number is None or not number.is_finite() or number < 0:
+    number = number_of(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if number is None or number < 0:
         raise Unreadable(f"{name} can't be read")
     return number
 
 
 def text(source: Mapping[str, Any], name: str) -> str:
     value = source.get(name)
-    if not isinstance(value, str | int) or isinstance(value, bool) or not str(value):
+    if not isinstance(value, str | int) or isinstance(value, bool) or not 0 < len(str(value)) <= MAX_TEXT:
         raise Unreadable(f"{name} can't be read")
-    return str(value)
+    return printable(str(value))
 
 
 def side(source: Mapping[str, Any]) -> str:
@@ -46,7 +47,7 @@ def side(source: Mapping[str, Any]) -> str:
 
 def time_ms(source: Mapping[str, Any], name: str) -> int | None:
     value = source.get(name)
-    if value is not None and (type(value) is not int or value < 0):
+    if value is not None and (type(value) is not int or not 0 <= value <= MAX_TIME_MS):
         raise Unreadable(f"{name} can't be read")
     return value
 
@@ -54,10 +55,10 @@ def time_ms(source: Mapping[str, Any], name: str) -> int | None:
 def fee(source: Any) -> Fee | None:
     if not isinstance(source, dict) or source.get("cost") is None or not source.get("currency"):
         return None
-    try:
-        return Fee(str(source["currency"]), Decimal(str(source["cost"])))
-    except InvalidOperation:
-        raise Unreadable("fee can't be read") from None
+    cost = number_of(str(source["cost"]))
+    if cost is None:
+        raise Unreadable("fee can't be read")
+    return Fee(text(source, "currency"), cost)
 
 
 def only(entries: Any) -> Any:
@@ -67,18 +68,11 @@ def only(entries: Any) -> Any:
 
 def number_in(value: str) -> Decimal | None:
     """Without its sign, which a short sale's quantity may have."""
-    number = _decimal(value)
+    number = number_of(value)
     return None if number is None else number.copy_abs()
 
 
-def _decimal(value: str | int) -> Decimal | None:
-    try:
-        return Decimal(value)
-    except InvalidOperation:
-        return None
-
-
 def read_clock(document: Any) -> int:
-    if type(document) is not int or document <= 0:
+    if type(document) is not int or not 0 < document <= MAX_TIME_MS:
         raise Unreadable("the venue's time can't be read")
     return document

@@ -17,7 +17,8 @@ from exchange_kernel.exchanges.ccxt import holdings, said
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.carried import carries, inside, within
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect, Holdings, Market, Markets, Pages
-from exchange_kernel.exchanges.ccxt.parsing import GoesOn, UnknownMarket, Unreadable, entries, record
+from exchange_kernel.exchanges.ccxt.parsing import MAX_TEXT, GoesOn, UnknownMarket, Unreadable, entries, record
+from exchange_kernel.exchanges.ccxt.printable import printable
 from exchange_kernel.exchanges.ccxt.row import Asked, Row
 from exchange_kernel.exchanges.ccxt.terms import position_params, trigger_of, trigger_params, type_of
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt, built, read
@@ -60,7 +61,7 @@ class _Spoken:
             read_hedge_mode=self.read_hedge_mode if row.hedge_mode_in else None, read_id=row.id_read,
             read_markets=self.read_markets, read_market=self.read_market,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
-            one_at_a_time=row.increasing_nonce,
+            one_at_a_time=row.increasing_nonce, longest_ban=row.longest_ban,
             holdings=Holdings(
                 balances=self.balance_pages, read_balance=holdings.read_balance,
                 positions=None if row.market_type == "spot" else self.position_pages, read_position=self.read_position,
@@ -283,7 +284,7 @@ class _Spoken:
 
     def read_order(self, document: Any, markets: Markets) -> ExchangeOrder:
         if "unread" in record(document):
-            raise Unreadable(f"ccxt can't read it ({document['unread']})")
+            raise Unreadable(f"ccxt can't read it ({printable(str(document['unread']))})")
         source = self._named(document)
         if "asked" in source:
             source = self._asked_for(source)
@@ -322,7 +323,7 @@ class _Spoken:
             status = OrderStatus.EXPIRED
         trigger = trigger_of(self.row, source)
         return ExchangeOrder(
-            client_order_id=self.row.id_read(source.get("clientOrderId") or ""),
+            client_order_id=self.row.id_read(printable(str(source.get("clientOrderId") or ""), MAX_TEXT)),
             exchange_order_id=said.text(source, "id"), symbol=symbol, side=said.side(source), type=type_ or type_of(self.row, source, trigger), status=status,
             quantity=quantity, trigger_price=trigger,
             filled_quantity=filled, filled_quote_quantity=said.amount(source, "cost") if self.row.market_type == "spot" else None,

@@ -16,14 +16,20 @@ import aiohttp
 import orjson
 
 from exchange_kernel.core.answers import Unreachable
+from exchange_kernel.exchanges.ccxt.bounds import EVENT
 from exchange_kernel.exchanges.ccxt.dialect import AllowList, Markets, Said, StreamDialect, StreamEnded, StreamEvent
-from exchange_kernel.exchanges.ccxt.parsing import Unreadable
+from exchange_kernel.exchanges.ccxt.parsing import Unreadable, strictly
+from exchange_kernel.exchanges.ccxt.printable import printable
 from exchange_kernel.exchanges.ccxt.wire import STAMP, json_or_none
 from exchange_kernel.exchanges.port import Closed, Gap, OrderUpdate, StreamFact
 
 log = logging.getLogger(__name__)
 
 TURNS = 6  # of the event loop, in which a fact makes its way to the cancel that it asks for: the next message may wait as long
+
+
+#: Events that are read at once, how many a second after them, and how many wait for their reader. An account may send 10 to 100 orders a second.
+BURST, EVENTS_PER_S, MAX_WAITING = 2000, 1000, 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class PrivateStream:
         self._prepare = prepare
         self._facts: asyncio.Queue[StreamFact | None] = asyncio.Queue()
         self._requests = 0
+        self._room = asyncio.Event()           # set once the reader caught up
+        self._allowance, self._paced_at = float(BURST), 0.0
         self._connecting: asyncio.Task[None] | None = None
 
     def put(self, fact: StreamFact) -> None:
@@ -67,6 +75,8 @@ class PrivateStream:
         self._connecting = asyncio.create_task(self._stay_connected())
         try:
             while (fact := await self._facts.get()) is not None:
+                if self._facts.qsize() < MAX_WAITING // 2:
+                    self._room.set()
                 yield fact
         finally:
             await self.close()
@@ -96,7 +106,7 @@ class PrivateStream:
         if (missing := await self._prepare()) is not None:
             log.info("the private stream waits: %s", missing.reason)
             return False
-        async with self._http.ws_connect(self._url, timeout=aiohttp.ClientWSTimeout(ws_close=1.0), max_msg_size=0) as socket:
+        async with self._http.ws_connect(self._url, timeout=aiohttp.ClientWSTimeout(ws_close=1.0), max_msg_size=EVENT.size) as socket:
             if not await self._subscribed(socket):
                 return False
             gap = Gap.DISCONNECTED
@@ -130,7 +140,7 @@ class PrivateStream:
                             self.put(fact)
                         return True
                     case Said(request_id=said, error=(code, text)) if said == request_id:
-                        log.warning("the venue refused the subscription to the private stream with error %s", code)
+                        log.warning("the venue refused the subscription to the private stream with error %s", printable(code))
                         if self._time_refusals.has(code, text):
                             self._time.forget()
                         return False
@@ -157,6 +167,7 @@ class PrivateStream:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 return Gap.DISCONNECTED
             asked = False
+            await self._pace()
             match self._event(message.data):
                 case OrderUpdate() | Gap() as fact:
                     self.put(fact)
@@ -165,10 +176,20 @@ class PrivateStream:
                 case StreamEnded():
                     return Gap.DISCONNECTED
 
+    async def _pace(self) -> None:
+        """Leave in the socket what comes faster than anybody's orders change, or than its reader takes it in: the venue's end of it waits."""
+        now = asyncio.get_running_loop().time()
+        self._allowance = min(float(BURST), self._allowance + (now - self._paced_at) * EVENTS_PER_S) - 1
+        self._paced_at = now
+        if self._allowance < 0:
+            await asyncio.sleep(-self._allowance / EVENTS_PER_S)
+        if self._facts.qsize() > MAX_WAITING:
+            self._room.clear()
+            await self._room.wait()
+
     def _event(self, content: str) -> StreamEvent | Gap | None:
-        document = json_or_none(content)
         try:
-            return self._dialect.read(document, self._markets())
+            return strictly(self._dialect.read, json_or_none(content), self._markets())
         except Unreadable as problem:
             log.warning("an event of the private stream can't be read: %s", problem)
             return Gap.UNREADABLE

@@ -6,9 +6,11 @@ it is good at: where a venue's endpoints are, how requests are signed, and which
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,15 +20,26 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import certifi
-import orjson
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from aiohttp.helpers import set_exception
 from yarl import URL
 
+from exchange_kernel.exchanges.ccxt.aside import aside, at_home
+from exchange_kernel.exchanges.ccxt.bounds import EVENT, MARKETS, MAX_RATIO, ORDER, RATIO_FROM, SLICE, Cap, OverBounds, is_large, read_json
 from exchange_kernel.exchanges.port import Clearance, Closed
 
 TIMEOUT_S = 10.0      # as long as Binance waits for its own engine (rest-api.md, "General API Information")
+
+
+#: Of an answer's text, what ccxt looks for its errors in.
+ERROR_TEXT = 16 * 1024
+
+#: Characters of a number that ccxt computes with, and digits of a step: its own products and quotients stay below four times as many.
+MAX_NUMBER, MAX_PRECISION = 128, 40
+
+#: How many requests one loading of markets may take. ccxt goes on for as long as the venue says that there is another page.
+MAX_REQUESTS = 50
 
 
 class ShutGate(Exception):
@@ -50,7 +63,10 @@ class WireCall:
     clearance: Clearance | None                           # None: a public call, which carries no time
     stamped: Callable[[], Any] | None = None              # the request's parameters as of the stamp, where they hold a time
     headers: Callable[[int], Mapping[str, str]] | None = None    # unsigned headers that hold the stamp
+    cap: Cap = ORDER                                      # what is read of its answer at most
     many: bool = False                                    # several public requests, each a call of its own
+    requests: int = 0                                     # those made of them, and the bytes that they brought
+    read: int = 0
     sign: Callable[[], Mapping[str, Any]] | None = None   # ccxt's signature of this request, with the stamp of the moment
     stamp: int = 0
     abandoned: bool = False                               # its caller is gone: it must not be written any more
@@ -131,12 +147,23 @@ class WireRequest(aiohttp.ClientRequest):
         await super().write_bytes(writer, conn, content_length)
 
 
+class WireResponse(aiohttp.ClientResponse):
+    """Refuses a redirect of a stream's handshake, which aiohttp would follow to any host. `fetch` has a request's own."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        response = await super().start(connection)
+        if CALL.get() is None and 300 <= self.status < 400:
+            raise aiohttp.ClientConnectionError("the venue redirects the stream")
+        return response
+
+
 def open_session(ca_pem: bytes | None) -> aiohttp.ClientSession:
     """The account's HTTP session: no resend, no cookies, no proxy from the environment, and the account's own CA where it has one."""
     trust = ssl.create_default_context(cadata=ca_pem.decode()) if ca_pem else _public_trust()
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=trust), request_class=WireRequest, cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "exchange-kernel"}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), trust_env=False,
+        connector=aiohttp.TCPConnector(ssl=trust), request_class=WireRequest, response_class=WireResponse, cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "exchange-kernel", "Accept-Encoding": "gzip"}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), trust_env=False,
+        auto_decompress=False,                 # it inflates without a bound: `_inflated` does not
     )
     session._retry_connection = False          # aiohttp repeats GET, PUT and DELETE on a dropped connection: cancels would go out twice
     return session
@@ -147,13 +174,58 @@ def _public_trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())     # a slim image has no CAs of its own
 
 
-def json_or_none(content: bytes | str) -> Any:
-    """JSON objects and lists only: a bare string or number is no venue's answer."""
+async def _body(response: aiohttp.ClientResponse, cap: Cap) -> bytes:
+    """The body, inflated. Raises OverBounds once it is larger than it may be, or packed in a way that we did not ask for."""
+    packed = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if packed == "identity":
+        return await _read(response, cap)
+    if packed != "gzip":
+        raise OverBounds("the answer is packed in a way that was not asked for")
+    return await _inflated(response, cap)
+
+
+async def _read(response: aiohttp.ClientResponse, cap: Cap) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > cap.size:
+            raise OverBounds("the answer is too large")
+    return bytes(content)
+
+
+async def _inflated(response: aiohttp.ClientResponse, cap: Cap) -> bytes:
+    """In steps of a slice: others get their turn between two of them, and no more is held than the bound."""
+    inflate, content, received = zlib.decompressobj(wbits=31), bytearray(), 0
     try:
-        document = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        async for chunk in response.content.iter_any():
+            received += len(chunk)
+            while chunk and not inflate.eof:
+                content += inflate.decompress(chunk, SLICE)
+                chunk = inflate.unconsumed_tail
+                if len(content) > cap.size or len(content) > max(RATIO_FROM, received * MAX_RATIO):
+                    raise OverBounds("the answer is too large")
+                await asyncio.sleep(0)
+            if inflate.unused_data or (chunk and inflate.eof):
+                raise OverBounds("something follows the packed answer")
+        content += inflate.flush()
+    except zlib.error:
+        raise OverBounds("the answer can't be unpacked") from None
+    if not inflate.eof or len(content) > cap.size:
+        raise OverBounds("the answer can't be unpacked")
+    return bytes(content)
+
+
+async def document_in(content: bytes, cap: Cap) -> Any:
+    """Objects and lists only: a bare string or number is no venue's answer. Raises OverBounds."""
+    return await aside(read_json, content, cap) if is_large(content) else read_json(content, cap)
+
+
+def json_or_none(content: bytes | str) -> Any:
+    """As `document_in`, of a message of the stream; None if it is no such document, or over a bound."""
+    try:
+        return read_json(content.encode("utf-8", "replace") if isinstance(content, str) else content, EVENT)
+    except OverBounds:
         return None
-    return document if isinstance(document, dict | list) else None
 
 
 #: What ccxt's own code is run for while it is not at the wire: to see the request it would make, or to read an answer (`unified.py`).
@@ -165,6 +237,7 @@ def wired(ccxt_id: str) -> Any:
     """ccxt's class for a venue, with its way to the network replaced."""
     pro, rest = importlib.import_module("ccxt.pro"), importlib.import_module("ccxt.async_support")    # half a second and 100 MB: where an exchange is opened
     base: Any = getattr(pro, ccxt_id, None) or getattr(rest, ccxt_id)
+    _bound_precise()
 
     class Wired(base):  # type: ignore[misc]
         number = str                           # what ccxt parses keeps the venue's digits
@@ -230,7 +303,7 @@ def wired(ccxt_id: str) -> Any:
                 return script(path, api, method, params, config or {})
             call, endpoints = _call(), tuple(api)
             if call.many:
-                return await self._one_of_many(path, api, method, params)
+                return await at_home(self._one_of_many(call, path, api, method, params))
             call.sign = lambda: self.sign(path, api, method, copied(params) if call.stamped is None else call.stamped())
             if call.clearance is not None and (address := self.addresses.get(endpoints)) is not None:
                 return await self.fetch(address, method)         # to connect to; the request itself is made at the wire
@@ -238,27 +311,69 @@ def wired(ccxt_id: str) -> Any:
             self.addresses[endpoints] = str(URL(made["url"], encoded=True).origin())
             return await self.fetch(made["url"], made["method"], made["headers"], made["body"])
 
-        async def _one_of_many(self, path: str, api: list[str], method: str, params: Any) -> Any:
-            token = CALL.set(WireCall(None))
+        async def _one_of_many(self, load: WireCall, path: str, api: list[str], method: str, params: Any) -> Any:
+            load.requests += 1
+            if load.requests > MAX_REQUESTS:
+                raise OverBounds("the list of markets has no end")
+            one = WireCall(None, cap=Cap(MARKETS.size - load.read, MARKETS.values))
+            token = CALL.set(one)
             try:
                 return await self.fetch2(path, api, method, params)
             finally:
+                load.read += one.read
                 CALL.reset(token)
+
+        def parse_precision(self, precision: str) -> Any:
+            """ccxt writes a zero for each digit."""
+            if precision is not None and abs(int(precision)) > MAX_PRECISION:
+                raise OverBounds("a precision is too large")
+            return super().parse_precision(precision)
+
+        def integer_precision_to_amount(self, precision: Any) -> Any:
+            if precision is not None and abs(float(precision)) > MAX_PRECISION:
+                raise OverBounds("a precision is too large")
+            return super().integer_precision_to_amount(precision)
 
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: str | None = None) -> Any:
             call = _call()
             data = None if body is None else body.encode()
             # A redirect is an answer: its next hop would be a second request, and its refusal would look like "never sent".
             async with self.http.request(method, URL(url, encoded=True), headers=_with_values(headers), data=data, allow_redirects=False) as response:
-                content = await response.read()
-            document = json_or_none(content)
+                call.answer, content = Answer(response.status, None, response.headers), b""
+                try:
+                    content = await _body(response, call.cap)
+                except OverBounds:
+                    response.close()           # nothing more of it is read
+                    raise
+                except BaseException:
+                    call.answer = None         # cut short: there is no answer
+                    raise
+            call.read = len(content)
+            document = await document_in(content, call.cap)
             call.answer = Answer(response.status, document, response.headers)
-            address, text, reason = url.partition("?")[0], content.decode("utf-8", "replace"), response.reason or ""
+            address, reason = url.partition("?")[0], response.reason or ""
+            text = content[:ERROR_TEXT].decode("utf-8", "replace")
             self.handle_errors(response.status, reason, address, method, response.headers, text, document, headers, body)
             self.handle_http_status_code(response.status, reason, address, method, text)
             return document
 
     return Wired
+
+
+@cache
+def _bound_precise() -> None:
+    """Bound ccxt's own arithmetic, which writes "1e1000000000" out before it adds to it."""
+    precise = importlib.import_module("ccxt.base.precise").Precise
+    plain_init = precise.__init__
+
+    def bounded(self: Any, number: Any, decimals: Any = None) -> None:
+        if decimals is None and len(number) > MAX_NUMBER:
+            raise OverBounds("a number is too long")
+        plain_init(self, number, decimals)
+        if abs(self.decimals) > 4 * MAX_NUMBER:
+            raise OverBounds("a number is too long")
+
+    precise.__init__ = bounded
 
 
 def _with_values(headers: Mapping[str, str | None] | None) -> Mapping[str, str]:
