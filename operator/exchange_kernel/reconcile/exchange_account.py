@@ -36,6 +36,18 @@ DELETING = (
 )
 
 
+STAY_AWAY = "StayAway"
+
+
+def stay_away(until_ms: int) -> str:
+    """The message for an account that its exchange keeps away."""
+    until = datetime.fromtimestamp(until_ms / 1000, UTC)
+    return (
+        f"The exchange asked this account to stay away until {until:%Y-%m-%dT%H:%M:%SZ}. Nothing is asked or sent until then, except for one cancel every ten "
+        "seconds. Find out what else uses the account's rate limit, or its address."
+    )
+
+
 NOT_FOUND = Waiting(
     "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
 )
@@ -120,6 +132,8 @@ class ExchangeAccountReconciler:
         self._make_room(session)
         if await self._speaks(running, account):
             await self._say(running, account)
+        if (away_ms := session.health.away_until_ms - self._wall_ms()) > 0:
+            self._wake_after(uid, away_ms / 1000 + 0.1)  # to tell that it is over
         if account.deleting:
             # No timer ticks for an object that is being deleted.
             session.track(session.sweeper.sweep_if_due())
@@ -241,7 +255,8 @@ class ExchangeAccountReconciler:
 
     def _status(self, account: AccountRecord, session: AccountSession) -> ExchangeAccountStatus:
         term, health, old, census = session.term, session.health, account.status, session.census
-        ready = term is not None and term.ready and not account.deleting
+        away = health.away_until_ms > self._wall_ms() and (health.problem is None or health.problem.reason == STAY_AWAY)
+        ready = term is not None and term.ready and not account.deleting and not away
         metrics.ACCOUNT_READY.labels(account=f"{account.namespace}/{account.name}").set(1 if ready else 0)
         at = datetime.fromtimestamp(self._wall_ms() / 1000, UTC)
         before = {condition.type: condition for condition in old.conditions}
@@ -256,6 +271,8 @@ class ExchangeAccountReconciler:
         why = (
             ("Deleting", DELETING)
             if account.deleting
+            else (STAY_AWAY, stay_away(health.away_until_ms))
+            if away
             else (problem.reason, problem.message)
             if problem is not None
             else ("WaitingForLease", "Another holder's term, or a new Lease's first one, is being waited out: a minute at most.")

@@ -48,6 +48,8 @@ log = structlog.get_logger(__name__)
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 LOOK_AGAIN_S = 300.0  # at who holds an account that can't be opened here until its spec is another
 ADMISSION_RETRY_S = 2.0
+AWAY_TOLD_S = 15.0  # a shorter ban is over before it is read of
+LONGEST_BAN_S = 7 * 24 * 3600.0  # no adapter hands on a longer one
 OFFSET_TOLD_S = 5.0  # the venue's and the API server's clocks are told to differ beyond this; orders are signed with the venue's time in any case
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
@@ -81,6 +83,7 @@ class Health:
     lack: str = ""  # what it could not read, as a sentence
     cut: bool = False  # it read a list that is not whole
     stream_live: bool = False
+    away_until_ms: int = 0  # when the exchange's ban is over (our wall clock, ms)
 
 
 @dataclass(slots=True)
@@ -205,6 +208,7 @@ class AccountSession:
         """Read the venue's time. False if it can't be read; a jump of it ends the term, as a lost Lease would."""
         reading = await exchange.clock()
         if isinstance(reading, Unreachable):
+            self.stay_away(reading.retry_after_s)
             return False
         if not self._take_time(reading):
             self.end_term("The exchange's clock jumped against ours.")
@@ -376,7 +380,9 @@ class AccountSession:
                 await self._ownership.look()  # what is wrong here need not be wrong there: the holder's word counts
                 if elsewhere != self.held_elsewhere:
                     self._changed()
-                self.report(Health(problem=term, connected=refused, credentials_valid=False if refused else None))
+                away_until_ms = self.health.away_until_ms
+                self.report(Health(problem=term, connected=refused, credentials_valid=False if refused else None, away_until_ms=away_until_ms))
+                self.stay_away(term.retry_after_s)
                 again_s = LOOK_AGAIN_S if term.person else BACKOFF_S[min(failures, len(BACKOFF_S)) - 1]
                 await asyncio.sleep(max(again_s, term.retry_after_s or 0.0))
                 continue
@@ -591,6 +597,12 @@ class AccountSession:
         if health != self.health:
             self.health = health
             self._changed()
+
+    def stay_away(self, seconds: float | None) -> None:
+        """14: keep, for the conditions, until when an answer wants this account away. A short while is no trouble, and one end is told once."""
+        until = self.clock.wall_ms() + int(min(seconds or 0.0, LONGEST_BAN_S) * 1000)
+        if seconds is not None and seconds > AWAY_TOLD_S and until > self.health.away_until_ms + AWAY_TOLD_S * 1000:
+            self.report(replace(self.health, away_until_ms=until // 1000 * 1000 + 1000))
 
     def count(self, census: Census) -> None:
         if census != self.census:

@@ -117,7 +117,8 @@ def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOut
         case TimeRefused(reason=reason):
             send.stage, send.reason = SendStage.NOT_SENT, reason
             session.end_term(f"The exchange refused the time of a request: {reason}")
-        case Unknown(reason=reason):
+        case Unknown(reason=reason, retry_after_s=retry_after_s):
+            session.stay_away(retry_after_s)
             send.stage, send.reason = SendStage.UNKNOWN, reason
             session.counters.failed_sends += 1
         case UnknownOrder():
@@ -248,7 +249,10 @@ def _remember_cancel(session: AccountSession, client_order_id: str, outcome: Can
             session.end_term(f"The exchange refused the time of a request: {reason}")
         case NotSent():
             session.memory.cancelling(client_order_id, in_flight=False)
-        case UnknownOrder() | Unknown():
+        case Unknown(retry_after_s=retry_after_s):
+            session.stay_away(retry_after_s)
+            session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
+        case UnknownOrder():
             session.memory.cancelling(client_order_id, in_flight=False, unknown=True)
 
 

@@ -139,6 +139,7 @@ class Sweeper:
         began = session.venue_ms()
         answer = await term.exchange.open_orders()
         if isinstance(answer, Unreachable):
+            session.stay_away(answer.retry_after_s)
             await session.ask_who_we_are(term)
             if session.clock.monotonic() >= self._asked_at + WITHOUT_A_LIST_S:
                 self._ask_for_unlisted(term, (), began, began_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,7 +13,7 @@ from exchange_kernel.reconcile.background import BEGUN_ANEW_S
 from exchange_kernel.reconcile.ports import NotConnectable
 from tests import scripted
 from tests.builders import a_spec
-from tests.scripted import Keys, a_world, until
+from tests.scripted import Keys, LoopClock, a_world, until
 from tests.unit.interleavings.stories import open_order
 from tests.virtual_time import run
 
@@ -165,5 +166,33 @@ def test_a_bug_in_the_keeping_of_the_lease_ends_the_term_and_the_next_one_keeps_
         session.end_term("a reason")
         await until(lambda: session.term is not None and session.term is not term and session.term.ready and "hold" not in vars(session._ownership))
         assert ends[:3] == ["a reason", "closed", "The Lease was lost."]
+
+    story(tell)
+
+
+def test_an_account_that_its_exchange_keeps_away_is_not_ready_says_until_when_and_cancels_go_on():
+    """One header may silence an account for days: it says so, and what its user wants gone still goes."""
+
+    async def tell(world):
+        world.boot()
+        await open_order(world)
+        end = LoopClock().wall_ms() // 1000 + 3600
+        listed = world.exchange.open_orders
+
+        async def kept_away(symbol=None):
+            left = end - LoopClock().wall_ms() / 1000
+            return Unreachable("the venue asked", left, answered=True) if left > 0 else await listed(symbol)
+
+        world.exchange.open_orders = kept_away
+        await until(lambda: condition(world, "Ready").status == "False", within=400)
+        told = condition(world, "Ready")
+        assert told.reason == "StayAway"
+        shown = datetime.fromtimestamp(end, UTC)
+        assert any(f"{shown + timedelta(seconds=more):%Y-%m-%dT%H:%M:%SZ}" in told.message for more in (0, 1, 2))
+        writes = world.accounts.writes
+        await asyncio.sleep(600)
+        assert condition(world, "Ready").message == told.message, "its end is told once"
+        assert world.accounts.writes == writes
+        await until(lambda: condition(world, "Ready").status == "True", within=4000)
 
     story(tell)

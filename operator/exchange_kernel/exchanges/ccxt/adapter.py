@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -69,7 +68,7 @@ class CcxtExchange(Sends, Reads):
     async def close(self) -> None:
         """Let what is written find its answer, write nothing more, and leave no task behind."""
         self._closed = True
-        self._budget.stay_away(math.inf)             # whoever waits for a turn goes home
+        self._budget.close()
         for wire in self._under_way:
             wire.abandoned = True
         for stream in list(self._streams):

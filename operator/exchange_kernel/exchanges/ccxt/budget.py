@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -87,6 +88,9 @@ class _Waiter:
 
 _EPSILON = 1e-9
 
+#: How often a cancel goes out while the account stays away: an order that nobody can cancel costs more than a longer ban (rule 9).
+SLOW_CANCEL_S = 10.0
+
 
 class Budget:
     def __init__(self, limit: Limit, *, timer: Timer, requests_per_second: float | None = None, cancel_reserve_percent: int = 10,
@@ -102,13 +106,24 @@ class Budget:
         self._waiting: list[_Waiter] = []
         self._numbers = 0
         self._away_until = 0.0
+        self._next_cancel = 0.0            # while the account stays away
+        self._closed = False
         self._alarm: asyncio.TimerHandle | None = None
 
     async def turn(self, weight: float, priority: Priority) -> Turn:
         """Wait for a turn. A waiter that is cancelled consumes nothing."""
-        away = self._away_until - self._timer.time()
+        now = self._timer.time()
+        away = self._away_until - now
+        if self._closed:
+            return StayAway(math.inf)
         if away > self._patience_s:
-            return StayAway(away)
+            if priority is not Priority.CANCEL:
+                return StayAway(away)
+            if now < self._next_cancel:
+                return StayAway(min(away, self._next_cancel - now))
+            self._next_cancel = now + SLOW_CANCEL_S
+            self._take(weight)
+            return Granted(weight)
         if away <= 0 and not self._overtaken(priority) and self._wait_for(weight, priority) <= 0:
             self._take(weight)
             return Granted(weight)
@@ -131,7 +146,7 @@ class Budget:
         self._serve()
 
     def stay_away(self, seconds: float) -> None:
-        """429, 418 or Retry-After: nobody of this account asks the venue anything for so long."""
+        """429, 418 or Retry-After: nobody of this account asks the venue anything for so long, except for a cancel now and then."""
         self._away_until = max(self._away_until, self._timer.time() + seconds)
         if self._away_until - self._timer.time() > self._patience_s:
             for waiter in self._waiting:
@@ -139,6 +154,11 @@ class Budget:
                     waiter.turn.set_result(StayAway(self._away_until - self._timer.time()))
             self._waiting.clear()
         self._serve()
+
+    def close(self) -> None:
+        """Whoever waits for a turn goes home, and nobody gets one any more."""
+        self._closed = True
+        self.stay_away(math.inf)
 
     def heard(self, used_weight: float) -> None:
         """The venue's own count for the current window, which includes others behind our address."""

@@ -190,7 +190,7 @@ async def test_a_long_stay_away_sends_everybody_home_with_its_length() -> None:
     await settle()
     assert await queue.turns["waiting"] == StayAway(120)
     await time.advance(20)
-    await queue.ask("too early", 1, Priority.CANCEL)
+    await queue.ask("too early", 1, Priority.SUBMIT)
     assert await queue.turns["too early"] == StayAway(100)
     await time.advance(100)
     await queue.ask("after", 1, Priority.SUBMIT)
@@ -203,7 +203,25 @@ async def test_a_shorter_stay_away_does_not_shorten_a_longer_one() -> None:
     budget.stay_away(120)
     budget.stay_away(1)
     await time.advance(60)
-    assert await budget.turn(1, Priority.CANCEL) == StayAway(60)
+    assert await budget.turn(1, Priority.SUBMIT) == StayAway(60)
+
+
+async def test_cancels_go_slowly_while_the_account_stays_away() -> None:
+    time = VirtualTime()
+    budget = a_budget(time)
+    budget.stay_away(3 * 24 * 3600)
+    assert isinstance(await budget.turn(1, Priority.LOOKUP), StayAway)
+    for _ in range(3):
+        assert await budget.turn(1, Priority.CANCEL) == Granted(1)
+        assert await budget.turn(1, Priority.CANCEL) == StayAway(10)
+        budget.stay_away(3 * 24 * 3600)        # the venue refused it too
+        await time.advance(10)
+
+
+async def test_a_closed_budget_lets_no_cancel_through() -> None:
+    budget = a_budget(VirtualTime())
+    budget.close()
+    assert isinstance(await budget.turn(1, Priority.CANCEL), StayAway)
 
 
 async def test_the_venues_own_count_is_believed_when_it_is_higher_than_ours() -> None:

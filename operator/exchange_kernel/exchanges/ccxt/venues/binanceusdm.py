@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
 from exchange_kernel.exchanges.ccxt.binance_answers import read_error
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import Ban, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, WINDOW_MS, Row, cancel_by_ours, lookup_by_ours
 
 ROWS = (Row(
@@ -25,6 +25,7 @@ ROWS = (Row(
     orders_horizon_ms=90 * DAY_MS, trades_horizon_ms=180 * DAY_MS,     # [All Orders; Account Trade List]
     create_batch=5, cancel_batch=10, dead_man_switch=True,     # [Place Multiple Orders; Cancel Multiple Orders; Auto-Cancel All Open Orders]
     times_in_force=IMMEDIATE, post_only=True, reduce_only=True,
+    longest_ban=Ban(3 * 24 * 3600, 'developers.binance.com: Rate limits: IP bans "scale in duration for repeat offenders, from 2 minutes to 3 days"'),
     words=words(
         "developers.binance.com: USDS-Margined Futures, Error Code",
         duplicates=(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import Ban, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, HOUR_MS, IMMEDIATE, WINDOW_MS, Asked, Row, Triggers
 
 
@@ -84,6 +84,7 @@ def _row(market_type: str) -> Row:
         create_batch=10, cancel_batch=10,                                           # the spot figures [Batch Place Order; Batch Cancel Order]
         dead_man_switch=True,                                                       # [Set Disconnect Cancel All]
         times_in_force=IMMEDIATE, post_only=True, reduce_only=derivative, words=WORDS,
+        longest_ban=Ban(30 * 60, "bybit-exchange.github.io: Rate Limit: an address is banned for a set period, usually 30 minutes"),
     )
 
 
