@@ -11,6 +11,8 @@ EXACT = Context(prec=100)
 
 ZERO = Decimal(0)
 
+LARGEST_PRICE = 38  # digits before the point: a status has room for 40 characters
+
 
 def quantise_quantity(quantity: Decimal, step: Decimal | None) -> Decimal:
     """The largest multiple of `step` not above `quantity`: never more than was asked for."""
@@ -59,7 +61,8 @@ def share_of(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
 
 
 def average_price(quote: Decimal, quantity: Decimal) -> Decimal | None:
-    """Quote per base, to 12 decimals; None while nothing is filled."""
+    """Quote per base, to 12 decimals; None while nothing is filled, and where amounts that contradict each other make no price that can be written."""
     if quantity == 0:
         return None
-    return EXACT.divide(quote, quantity).quantize(Decimal("1E-12"), context=EXACT)
+    price = EXACT.divide(quote, quantity)
+    return price.quantize(Decimal("1E-12"), context=EXACT) if price.adjusted() < LARGEST_PRICE else None

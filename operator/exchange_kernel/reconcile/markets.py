@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 LOOK_S = 5.0  # how soon a change is seen, and what could not be written is tried again
 BETWEEN_WRITES_S = 0.25
 MAX_SLUG = 40
+MAX_OBJECTS = 4000  # of one account: a hostile exchange lists what it likes, and etcd keeps all of it
 
 
 def market_name(spec: MarketSpec) -> str:
@@ -82,7 +83,7 @@ class MarketPublisher:
         order_types = term.exchange.capabilities.order_types
         specs = {market_name(spec): spec for spec in (market_spec(account, market, order_types) for market in markets.values())}
         there = {record.name: record for record in listed}
-        whole = True
+        whole, owned = True, sum(account.uid in record.owners for record in listed)
         for name, spec in specs.items():
             record = there.get(name)
             mine = record is not None and account.uid in record.owners
@@ -94,6 +95,10 @@ class MarketPublisher:
                 continue
             if needed and mine and record is not None and record.spec == spec:
                 continue
+            if needed and not mine:
+                if owned >= MAX_OBJECTS:
+                    continue  # spec.symbols narrows them to those that are traded
+                owned += 1
             whole = await self._write(record, name, spec, account, needed=needed) and whole
             await asyncio.sleep(BETWEEN_WRITES_S)
         for name, record in there.items():

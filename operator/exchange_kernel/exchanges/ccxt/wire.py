@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -249,6 +250,7 @@ def wired(ccxt_id: str) -> Any:
 
         def __init__(self, config: Mapping[str, Any]) -> None:
             super().__init__(config)
+            self.number_to_string = _bounded(importlib.import_module("ccxt.base.decimal_to_precision").number_to_string)
             self.addresses: dict[tuple[str, ...], str] = {}      # where each set of endpoints lives
 
         def milliseconds(self) -> int:
@@ -358,6 +360,16 @@ def wired(ccxt_id: str) -> Any:
             return document
 
     return Wired
+
+
+def _bounded(number_to_string: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """ccxt's, which writes out every zero of "1e1000000000"."""
+    def bounded(number: Any) -> Any:
+        if isinstance(number, str) and (len(number) > MAX_NUMBER or abs(Decimal(number).adjusted()) > MAX_NUMBER):
+            raise OverBounds("a number is too long")
+        return number_to_string(number)
+
+    return bounded
 
 
 @cache
