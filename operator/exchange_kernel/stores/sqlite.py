@@ -17,6 +17,7 @@ All intents are unsettled after a restart: `created_version` is known only of wh
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -65,6 +66,23 @@ class NotAnOrdersFile(Exception):
     """The file can't be read as one of ours."""
 
 
+def keep_private(path: str) -> None:
+    """Make the file before SQLite does, for its owner only; SQLite gives its -wal file the same mode. Take others' rights on one that was there.
+
+    One that was there is never opened here: to close a descriptor of it would drop the lock that another kernel of this process holds on it
+    (https://sqlite.org/howtocorrupt.html, "POSIX advisory locks canceled by a separate thread doing close()").
+    """
+    if path == ":memory:":
+        return
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        for name in (path, f"{path}-wal", f"{path}-journal"):
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(name).st_mode & 0o077:
+                    os.chmod(name, 0o600)
+
+
 class OrdersFile:
     """One file, open and locked. Raises FileInUse, NotAnOrdersFile or NotKept."""
 
@@ -75,10 +93,11 @@ class OrdersFile:
         except OSError as error:
             raise self._refusal(error) from error
         try:
+            keep_private(self._path)
             self._database = sqlite3.connect(self._path, timeout=0, isolation_level=None)
             self._prepare()
             self.checkpoint()  # what a process that was killed left in the WAL
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             raise self._refusal(error) from error
         except BaseException:

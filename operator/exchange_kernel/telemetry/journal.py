@@ -6,6 +6,7 @@ Lines are only ever added (O_APPEND): whoever rotates the file may copy and trun
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -29,7 +30,9 @@ def open_journal(path: str) -> int:
     """A descriptor to append to: of a file that is made if need be, or of standard output. Raises OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     if path != STDOUT:
-        return os.open(path, flags | os.O_CREAT, 0o640)
+        descriptor = os.open(path, flags | os.O_CREAT, 0o600)
+        keep_private(descriptor)
+        return descriptor
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         # A descriptor of our own for the same pipe, so that a reader who stops reading loses lines and holds up no order.
         try:
@@ -37,6 +40,14 @@ def open_journal(path: str) -> int:
         except OSError:
             pass  # no /proc: a blocking one, then
     return os.dup(1)
+
+
+def keep_private(descriptor: int) -> None:
+    """Let nobody but its owner read a file that was there already. One that is another user's stays as it is."""
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077:
+        with contextlib.suppress(PermissionError):
+            os.fchmod(descriptor, 0o600)
 
 
 class FileJournal:

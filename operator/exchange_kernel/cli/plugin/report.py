@@ -7,14 +7,16 @@ looks like one in free text is blotted out.
 from __future__ import annotations
 
 import io
+import os
 import re
+import stat
 import tarfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 import yaml
@@ -50,7 +52,7 @@ def report(
     path = file or Path(f"exchange-kernel-report-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
     left_out: list[str] = []
     try:
-        with tarfile.open(path, "w:gz") as archive:
+        with _private(path) as file_, tarfile.open(fileobj=file_, mode="w:gz") as archive:
             parts = list(_parts(cluster, operator_namespace))
             for name, read in track(parts, description="Collecting", console=progress_console(), transient=True, disable=not progress_console().is_terminal):
                 try:
@@ -63,6 +65,15 @@ def report(
     for line in left_out:
         typer.echo(f"left out: {line}", err=True)
     typer.echo(f"{path} is written: {len(parts) - len(left_out)} parts. Look through it before you give it away.")
+
+
+def _private(path: Path) -> BinaryIO:
+    """The file, empty, for its owner only: also one that was there already."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)           # before its first byte
+        os.ftruncate(descriptor, 0)
+    return os.fdopen(descriptor, "wb")
 
 
 def _parts(cluster: Cluster, operator_namespace: str) -> Iterator[tuple[str, Callable[[], str]]]:
