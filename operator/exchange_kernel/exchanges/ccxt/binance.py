@@ -68,7 +68,7 @@ BINANCE_SPOT = Dialect(
     trade_pages=requests.trade_pages,
     clock=Call("GET", "time", api=("public",), signed=False),
     account=lambda: Call("GET", "account", {"omitZeroBalances": "true"}, weight=20),
-    markets=Call("GET", "exchangeInfo", weight=20, api=("public",), signed=False),
+    markets=Call("GET", "exchangeInfo", {"showPermissionSets": "false"}, weight=20, api=("public",), signed=False),      # most of it [rest-api.md]
     read_error=answers.read_error,
     read_submitted=answers.read_submitted,
     read_cancelled=answers.read_cancelled,

@@ -7,6 +7,7 @@ milliseconds. `aside.py` has the thread in which that is done.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,11 +30,11 @@ class Cap:
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-#: Ours, an order of magnitude above the largest answer seen of its kind. Binance: 1,000 orders are 0.6 MB, all its spot markets 15 MB.
+#: Ours, an order of magnitude above the largest answer seen of its kind. Binance: 1,000 orders are 0.6 MB, its spot markets some MB.
 ORDER = Cap(1 * MIB, 60_000)           # of a send, a cancel, a change, the time
 LOOKUP = Cap(1 * MIB, 60_000)
 LIST = Cap(4 * MIB, 250_000)           # one page
-MARKETS = Cap(32 * MIB, 2_000_000)
+MARKETS = Cap(24 * MIB, 1_200_000)
 EVENT = Cap(64 * KIB, 10_000)          # one message of the private stream
 
 #: The kinds, as the documentation names them.
@@ -47,6 +48,9 @@ MAX_DIGITS = 64
 
 #: What is parsed at once: a millisecond. No text in it is longer than `MAX_STRING`.
 SLICE = 64 * KIB
+
+#: The pause between two slices.
+REST_S = 0.0005
 
 #: A gzip stream may inflate to so many times its size, once it is larger than `RATIO_FROM`. JSON of a venue shrinks to a twentieth at best.
 MAX_RATIO = 100
@@ -122,6 +126,7 @@ class _Spine:
 
     def take(self, content: bytes, end: int, depth: int, *, child: bool = False) -> None:
         """Parse what lies between the last cut and `end`. With `child`, the last value is still to come: a placeholder stands for it."""
+        time.sleep(REST_S)             # the loop's turn, which would wait for the interpreter otherwise
         text = content[self.cut:end].strip()
         self.cut = end
         if self.begun and text:

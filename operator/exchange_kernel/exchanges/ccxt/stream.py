@@ -29,7 +29,7 @@ TURNS = 6  # of the event loop, in which a fact makes its way to the cancel that
 
 
 #: Events that are read at once, how many a second after them, and how many wait for their reader. An account may send 10 to 100 orders a second.
-BURST, EVENTS_PER_S, MAX_WAITING = 2000, 1000, 5000
+BURST, EVENTS_PER_S, MAX_WAITING = 2000, 500, 5000
 
 
 @dataclass(frozen=True, slots=True)
