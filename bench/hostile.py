@@ -1,0 +1,189 @@
+"""How an account's orders go while another account's exchange plays every trick: `python -m bench.hostile` prints a table and asserts nothing.
+
+One process has both accounts on one loop, as the operator has; each exchange is a process of its own. The healthy account sends and cancels, first alone,
+then beside the hostile one, in turns. The longest hold of the loop is the most CPU time of the process by which a timer came late, and the memory is the
+process's peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+from unittest import mock
+
+import uvloop
+
+from exchange_kernel.core.answers import Accepted, Unreachable
+from exchange_kernel.exchanges.ccxt import wire
+from exchange_kernel.exchanges.ccxt.budget import Limit
+from exchange_kernel.handlers.settings import calm_garbage_collector
+from tests.contract.fake_venue import EXCHANGE_INFO, FakeVenue, an_order, cancelled, fake_venue, says, says_bytes, submitted
+from tests.contract.hostile import contradictions, drips, tricks
+from tests.contract.test_ccxt_adapter import CANCEL, LOOKUP, ORDER, REF, Gate, a_request, open_account
+from tests.contract.test_ccxt_stream import a_report
+
+LISTS = (("GET", "/api/v3/openOrders"), ("GET", "/api/v3/allOrders"), ("GET", "/api/v3/myTrades"))
+MARKETS = ("GET", "/api/v3/exchangeInfo")
+TURNS, PATIENCE_S = 3, 1.0
+
+
+async def serve(kind: str) -> None:
+    """One exchange, until it is told to end. A hostile one goes from trick to trick by the clock, and yields the processor: its own work is not measured."""
+    os.nice(19 if kind == "hostile" else 0)
+    async with fake_venue() as venue:
+        if kind == "healthy":
+            venue.on(*ORDER, submitted())
+            venue.on(*CANCEL, cancelled())
+        print(json.dumps({"rest": venue.rest, "websocket": venue.websocket}), flush=True)
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        if kind == "hostile":
+            turns = [asyncio.create_task(plays(venue)), asyncio.create_task(pushes(venue))]
+            await ended.wait()
+            for turn in turns:
+                turn.cancel()
+        await ended.wait()
+
+
+async def plays(venue: FakeVenue) -> None:
+    many = [an_order(orderId=number, clientOrderId=f"{number:032}") for number in range(6500)]
+    symbols = [{**EXCHANGE_INFO["symbols"][0], "symbol": f"A{number}USDT", "baseAsset": f"A{number}", "permissionSets": [[f"TRD_GRP_{one:03}" for one in
+               range(200)]]} for number in range(4000)]
+    large, markets = says(200, many), says(200, {**EXCHANGE_INFO, "symbols": [*EXCHANGE_INFO["symbols"], *symbols]})
+    strange = [says_bytes(200, json.dumps(order).encode()) for order in contradictions(an_order())[::7]]
+    venue.on(*MARKETS, markets)
+    while True:
+        for answer in [large, markets, *tricks().values(), drips(), *strange]:
+            for call in (ORDER, CANCEL, LOOKUP, *LISTS):
+                venue.on(*call, answer)
+            await asyncio.sleep(0.1)
+        for name in (ORDER, CANCEL, LOOKUP, *LISTS):
+            venue.on(*name, large)
+        await asyncio.sleep(1)
+
+
+async def pushes(venue: FakeVenue) -> None:
+    """As many events as the socket takes."""
+    while True:
+        socket = await venue.sockets.get()
+        with suppress(ConnectionError):
+            while not socket.closed:
+                await socket.send_json(a_report(clientOrderId="x" * 32))
+                await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def exchange_of(kind: str) -> AsyncIterator[Any]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.hostile", "--serve", kind, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    exchange = open_account(FakeVenue(**json.loads(await process.stdout.readline())))
+    try:
+        yield exchange
+    finally:
+        await exchange.close()
+        process.terminate()
+        await process.wait()
+
+
+async def provoke(exchange: Any, haste: float) -> None:
+    """Ask the hostile exchange all that an account asks, as often as a session does while nothing can be read, or `haste` times as often."""
+
+    async def again(ask: Any, pause_s: float) -> None:
+        while True:
+            await ask()
+            await asyncio.sleep(pause_s / haste)
+
+    async def listen() -> None:
+        async for _ in exchange.stream():
+            pass
+
+    async with asyncio.TaskGroup() as group:
+        for ask in (lambda: exchange.submit(a_request(), Gate()), lambda: exchange.cancel(REF, Gate()), lambda: exchange.lookup(REF)):
+            group.create_task(again(ask, 0.2))
+        for ask in (exchange.open_orders, lambda: exchange.orders("BTC/USDT", 0), exchange.balances):
+            group.create_task(again(ask, 2.0))
+        group.create_task(again(lambda: exchange.markets(reload=True), 60.0))
+        group.create_task(listen())
+
+
+async def orders(exchange: Any, count: int) -> list[float]:
+    """How long one order and its cancel took, ms, `count` times."""
+    took = []
+    for _ in range(count):
+        before = time.perf_counter()
+        assert isinstance(await exchange.submit(a_request(), Gate()), Accepted)
+        assert isinstance(await exchange.cancel(REF, Gate()), Accepted)
+        took.append((time.perf_counter() - before) * 1000)
+        await asyncio.sleep(0.005)
+    return took
+
+
+async def holds(until: asyncio.Event) -> float:
+    """The longest time that the loop was held by this process, ms: what others on the machine took of it is not counted."""
+    longest = 0.0
+    while not until.is_set():
+        before, used = time.perf_counter(), time.process_time()
+        await asyncio.sleep(0.001)
+        longest = max(longest, min(time.perf_counter() - before - 0.001, time.process_time() - used) * 1000)
+    return longest
+
+
+async def measure(count: int, haste: float) -> None:
+    took: dict[str, list[float]] = {"alone": [], "beside": []}
+    held: dict[str, float] = {"alone": 0.0, "beside": 0.0}
+    with mock.patch.object(wire, "TIMEOUT_S", PATIENCE_S):
+        async with exchange_of("healthy") as healthy, exchange_of("hostile") as hostile:
+            assert not isinstance(await healthy.markets(), Unreachable)
+            await healthy.clock()
+            healthy._budget.resize(Limit(1_000_000, 1))        # more orders than an exchange takes: waiting for a turn is not measured
+            calm_garbage_collector()
+            for _ in range(TURNS):
+                for how in took:
+                    over = asyncio.Event()
+                    watch = asyncio.create_task(holds(over))
+                    provoking = asyncio.create_task(provoke(hostile, haste)) if how == "beside" else None
+                    took[how] += await orders(healthy, count)
+                    if provoking is not None:
+                        assert not provoking.done(), provoking
+                        provoking.cancel()
+                        await asyncio.wait([provoking])
+                    over.set()
+                    held[how] = max(held[how], await watch)
+    print(f"{'':8} {'p50 ms':>8} {'p99 ms':>8} {'loop held ms':>13}")
+    for how, figures in took.items():
+        cuts = quantiles(figures, n=100)
+        print(f"{how:8} {cuts[49]:8.2f} {cuts[98]:8.2f} {held[how]:13.1f}")
+    print(f"memory at its peak: {peak_mb()} MB; {len(took['beside'])} orders each way")
+
+
+def peak_mb() -> int:
+    found = re.search(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) // 1024 if found else 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.hostile", description=__doc__)
+    parser.add_argument("--orders", type=int, default=300, help="in each of the turns")
+    parser.add_argument("--haste", type=float, default=1.0, help="how many times as often as a session the hostile exchange is asked")
+    parser.add_argument("--serve", choices=("healthy", "hostile"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.serve:
+        asyncio.run(serve(asked.serve))
+        return
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(measure(asked.orders, asked.haste))
+
+
+if __name__ == "__main__":
+    main()
