@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import decimal
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -97,8 +99,7 @@ def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method:
     token, loop = SCRIPT.set(script), asyncio._get_running_loop()
     stamp = STAMP.set(STAMP.get() or UNSTAMPED_MS)
     asyncio._set_running_loop(NO_LOOP)
-    with warnings.catch_warnings(), decimal.localcontext():      # of which ccxt changes the one it finds, which would be the process's
-        warnings.simplefilter("ignore", RuntimeWarning)      # of the coroutines that ccxt made to run and that never will
+    with _without_warnings(), decimal.localcontext():        # of which ccxt changes the one it finds, which would be the process's
         try:
             waits, value = _run(getattr(ccxt, method)(*arguments))
         finally:
@@ -108,6 +109,17 @@ def _driven(ccxt: Any, script: Callable[[str, Any, str, Any, Any], Any], method:
     if waits:
         raise NotBuilt("ccxt waits for something else first")
     return value
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Of the coroutines that ccxt made to run and that never will. The filters are the process's: a thread that reads a large answer leaves them alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _run(coroutine: Any) -> tuple[bool, Any]:
