@@ -10,7 +10,7 @@ from decimal import Decimal
 from exchange_kernel.api import AmendQuantity, OrderIntentStatus, ReplaceKind
 from exchange_kernel.core.answers import Accepted, Duplicate, OrderStatus, Replaced, Unknown
 from exchange_kernel.core.identity import order_id
-from tests.builders import a_spec, a_venue
+from tests.builders import a_market, a_spec, a_venue
 from tests.scripted import OWNER, World
 
 Step = Callable[[World], None]
@@ -171,6 +171,11 @@ def restore(world: World) -> None:
         world.store._put(replace(record, status=world.backup, resource_version=world.store._next()))
 
 
+def steps(quantity: str, price: str) -> Step:
+    """The exchange gives the market other steps."""
+    return lambda world: setattr(world.exchange, "market", a_market(quantity_step=Decimal(quantity), price_step=Decimal(price), min_quantity=Decimal(quantity)))
+
+
 def forget(world: World) -> None:
     """All orders end, long enough ago that the exchange shows them no more."""
     for order in list(world.exchange.orders_by_id.values()):
@@ -234,6 +239,7 @@ SCENARIOS = (
     Scenario("a status that is wiped", ((10, create()), (20, fill("0.2")), (30, edit(price="49000")), (40, wipe), (60, fill("1")))),
     Scenario("a status that is restored two replacements late", ((10, create()), (20, keep), (30, edit(price="49000")), (40, edit(price="48000")), (55, restore), (75, fill("1")))),
     Scenario("a status that is restored, and a change after it", ((10, create()), (20, keep), (30, edit(price="49000")), (45, restore), (46, edit(price="48000")), (75, fill("1")))),
+    Scenario("a market whose steps change", ((10, create(price="50000.01")), (20, steps("0.001", "0.1")), (30, fill("0.4")), (50, edit(price="49000.04")), (70, fill("1")))),
     Scenario("an order that the exchange forgot", ((10, create()), (30, forget), (90, told_by_a_person("Canceled"))), prepare=remembers_for(15)),
     Scenario("refused", ((10, create(quantity="2000")),), target="2000"),
 )
