@@ -104,6 +104,16 @@ async def test_exits_that_are_edited_larger_than_the_entry_stay_at_the_position(
         assert world.condition("Protected") == ("True", "StopWorking")
 
 
+@BOTH
+@scenario
+async def test_an_exit_that_is_lowered_to_less_than_it_filled_sells_no_more(amend):
+    async with a_bracket_that_filled("4", amend=amend) as world:
+        world.fill("stop", "2")
+        edit(world, stop="1", take="1")
+        await rest(world, stop=0)
+        assert working(world, "take") <= 1
+
+
 @scenario
 async def test_many_edits_in_a_row_end_at_the_position():
     async with a_bracket_that_filled("4") as world:
