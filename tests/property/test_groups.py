@@ -159,6 +159,18 @@ def test_exits_of_a_kind_are_never_larger_than_what_is_open_however_the_group_wa
         assert sum((max(Decimal(0), wanted[member.name].quantity - member.filled) for member in mine), Decimal(0)) <= is_open
 
 
+def test_an_exit_that_was_lowered_to_less_than_it_filled_wants_no_more_of_the_position():
+    """The Entry has 3 of 10 and works on, the stop has closed 2 of them: what is open is 1, and not the 8 that the stop still shows."""
+    spec = a_group("Bracket", a_member("entry", "Entry"), a_member("take", "TakeProfit"), a_member("stop", "StopLoss"))
+    group = GroupRecord(uid="pair", namespace="default", name="pair", generation=1, resource_version="1", created_ms=T0, spec=spec, status=OrderGroupStatus())
+    every = []
+    for member, filled in zip(spec.members, ("3", "0", "2"), strict=True):
+        status = MemberStatus(name=member.name, intent_name=f"pair-{member.name}", uid=f"uid-{member.name}", filled_quantity=Decimal(filled), state=OrderState.OPEN)
+        order = replace(an_order(spec=a_spec(side=member.side, quantity="10")), uid=f"uid-{member.name}", status=a_status(state="Open", filledQuantity=filled))
+        every.append(Member(spec=member, status=status, order=order))
+    assert wants(edited((group, tuple(every)), {"StopLoss": 1}))["stop"].quantity == 2
+
+
 def edited(standing, quantities):
     """The same after an edit of the group, by role; None: not changed."""
     group, every = standing
