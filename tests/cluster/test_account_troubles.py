@@ -44,7 +44,7 @@ TROUBLES = (
             Exchange.heal),
     Trouble("maintenance", {}, lambda exchange: exchange.fault(fault="maintenance"), "Connected", "Unavailable", "It may be in maintenance", Exchange.heal),
     Trouble("banned", {}, lambda exchange: exchange.fault(do="status", status=418, headers={"Retry-After": "20"}, count=None), "Connected", "StayAway",
-            "stay away for a while", Exchange.heal),
+            "stay away until", Exchange.heal),
     Trouble("wrong-clock", {}, lambda exchange: exchange.shift_clock(3600), "ClockSynced", "Offset", "ahead of the API server's",
             lambda exchange: exchange.shift_clock(0), ready=True),
 )
