@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exchange_kernel.api import AttemptStage
 from exchange_kernel.core.answers import Found, NotFound, Unreachable
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import OrderRef
@@ -29,7 +30,7 @@ async def settle(session: AccountSession, record: OrderRecord, client_order_id: 
     known, began = session.memory.of(client_order_id), session.venue_ms()
     known.looked_up_ms = began
     known.reads_in_vain += 1  # until something new is learned
-    whole = True
+    recorded, whole = record.attempt_of(client_order_id), True
     for ref in (ref_of(session, record, client_order_id), *(OrderRef(record.spec.symbol, client_order_id, twin) for twin in list(known.others))):
         answer = await exchange.lookup(ref)
         if isinstance(answer, Unreachable):
@@ -40,8 +41,12 @@ async def settle(session: AccountSession, record: OrderRecord, client_order_id: 
             ref = OrderRef(ref.symbol, client_order_id, answer.order.exchange_order_id)
         else:
             session.memory.learn_absent(client_order_id, began)
-        if ref.exchange_order_id is None or (isinstance(answer, NotFound) and (known.order is None or not known.order.status.ended)):
+        # An end that an earlier life of this process recorded is the exchange's word too, though it has forgotten the order by now.
+        ended = known.order.status.ended if known.order is not None else recorded is not None and recorded.stage is AttemptStage.ENDED
+        if isinstance(answer, NotFound) and not ended:
             return True
+        if ref.exchange_order_id is None:
+            continue  # a person told its end: there are no trades to ask for
         trades = await exchange.trades(ref.symbol, exchange_order_id=ref.exchange_order_id)
         if isinstance(trades, Unreachable):
             return False

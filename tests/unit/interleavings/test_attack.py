@@ -1,0 +1,53 @@
+"""Lives that an attacker of the finished protocol played: each broke an end, a cancel or a change before it was kept here."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from exchange_kernel.api import OrderState
+from tests.builders import a_spec
+from tests.scripted import World, until
+from tests.unit.interleavings.stories import live, open_order, story, the_id
+
+# ── Forgotten attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def replaced_and_restarted_after_the_exchange_forgot_the_first(world: World) -> None:
+    await open_order(world)
+    world.store.edit("a", a_spec(price="49000"))
+    await until(lambda: [order.price for order in live(world)] == [Decimal(49000)] and world.status("a").state is OrderState.OPEN)
+    await asyncio.sleep(10)
+    world.kill()
+    world.exchange.forgotten.update(order.exchange_order_id for order in world.exchange.named(the_id()))
+    await world.start()
+    await asyncio.sleep(20)
+
+
+@pytest.mark.proves("rule 10", "rule 11")
+def test_i_reprice_a_week_later_when_the_exchange_has_forgotten_the_order_before_and_a_restart_was_between():
+    async def tell(world):
+        await replaced_and_restarted_after_the_exchange_forgot_the_first(world)
+        world.store.edit("a", a_spec(price="48000"))
+        await until(lambda: [order.price for order in live(world)] == [Decimal(48000)], within=60)
+
+    story(tell)
+
+
+@pytest.mark.proves("rule 11")
+@pytest.mark.parametrize("wish", ["a cancel", "a delete", "a fill"])
+def test_my_order_ends_a_week_later_though_the_exchange_has_forgotten_the_one_before_it(wish):
+    async def tell(world):
+        await replaced_and_restarted_after_the_exchange_forgot_the_first(world)
+        if wish == "a cancel":
+            world.store.edit("a", a_spec(price="49000", desiredState="Canceled"))
+        elif wish == "a delete":
+            world.store.delete("a")
+        else:
+            world.exchange.fill(the_id(2), "1")
+        await until(lambda: world.store.get("a") is None or world.status("a").completion_time is not None, within=60)
+        assert not live(world)
+
+    story(tell)
