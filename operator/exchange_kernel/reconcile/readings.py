@@ -24,19 +24,23 @@ class Readings:
 
     def begin(self, client_order_id: str, read: Callable[[], Coroutine[Any, Any, object]], ended: Callable[[], None]) -> None:
         """Start `read`, and call `ended` once it is over, unless one of this order is under way."""
-        if client_order_id not in self.under_way:
-            self.under_way[client_order_id] = asyncio.get_running_loop().create_task(self._read(client_order_id, read, ended))
+        if client_order_id in self.under_way:
+            return
 
-    async def _read(self, client_order_id: str, read: Callable[[], Coroutine[Any, Any, object]], ended: Callable[[], None]) -> None:
+        def over(task: asyncio.Task[None]) -> None:
+            self.under_way.pop(client_order_id, None)
+            ended()
+
+        self.under_way[client_order_id] = asyncio.get_running_loop().create_task(self._read(client_order_id, read))
+        self.under_way[client_order_id].add_done_callback(over)  # also where it is ended before its first step
+
+    async def _read(self, client_order_id: str, read: Callable[[], Coroutine[Any, Any, object]]) -> None:
         try:
             await asyncio.wait_for(read(), GIVEN_UP_S)
         except TimeoutError:
             log.warning("a reading was given up", client_order_id=client_order_id)
         except Exception:  # a bug of ours in one order must not stop the others (rule 14)
             log.exception("a reading failed", client_order_id=client_order_id)
-        finally:
-            self.under_way.pop(client_order_id, None)
-            ended()
 
     async def idle(self) -> None:
         """Return when those are over that are under way now. What they found has woken its orders by then."""

@@ -8,9 +8,11 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import OrderState
+from exchange_kernel.reconcile.readings import Readings
 from tests.builders import a_spec
 from tests.scripted import World, until
 from tests.unit.interleavings.stories import live, open_order, story, the_id
+from tests.virtual_time import run
 
 # ── Forgotten attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -51,3 +53,23 @@ def test_my_order_ends_a_week_later_though_the_exchange_has_forgotten_the_one_be
         assert not live(world)
 
     story(tell)
+
+
+# ── Readings ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def test_a_session_that_closes_in_the_instant_in_which_a_reading_begins_leaves_no_order_unread_for_ever():
+    async def tell():
+        readings, ended = Readings(), []
+
+        async def read() -> None:
+            await asyncio.sleep(1)
+
+        readings.begin("order", read, lambda: ended.append("cut off"))
+        readings.close()
+        await asyncio.sleep(1)
+        readings.begin("order", read, lambda: ended.append("read"))
+        await asyncio.sleep(2)
+        assert ended == ["cut off", "read"]
+        assert not readings.under_way
+
+    run(tell())
