@@ -126,7 +126,7 @@ class AbsencePasses:
             # What was not found by id is asked for again once it counts: while something in the market keeps it from counting, a pass costs its lists only.
             whole = whole and await self._explains(exchange, await exchange.trades(symbol, since_ms=since), known, members[0].record)
             unlisted = unlisted if whole else [sought for sought in unlisted if sought.client_order_id not in vain]
-        by_id = await _each(exchange, unlisted)
+        by_id = await self._each(exchange, unlisted)
         trades = await exchange.trades(symbol, since_ms=since)
         found = [answer.order for answer in by_id if isinstance(answer, Found)]
         found += [order for order in listed.values() if order.client_order_id in asking or self._sought(order)]
@@ -147,8 +147,10 @@ class AbsencePasses:
             self._count(term, sought, began)
 
     def _asked_for_by_id(self, term: Term, sought: _Sought, began: int) -> bool:
-        """Of what the lists do not show: an order that was there once, and one that can't come any more."""
-        return began >= self._quiet_from(term, sought) if sought.proving else sought.ref.exchange_order_id is not None
+        """Of what the lists do not show: an order that was there once, one that can't come any more, and an attempt that status may lack."""
+        if sought.proving:
+            return began >= self._quiet_from(term, sought)
+        return sought.ref.exchange_order_id is not None or (bool(sought.record.attempts) and sought.record.attempt_of(sought.client_order_id) is None)
 
     def _sought(self, order: ExchangeOrder) -> bool:
         """Whether a listed order is one that an intent waits to ask for again."""
@@ -179,6 +181,20 @@ class AbsencePasses:
                 memory.learn(answer.order, (), self._session.venue_ms())
         return True
 
+    async def _each(self, exchange: Exchange, members: Sequence[_Sought]) -> list[LookupOutcome]:
+        """Ask for each by id. What is only looked for is not found by such an answer too: it may be one of hundreds, and no pass of its own comes."""
+        session, places = self._session, asyncio.Semaphore(AT_ONCE)
+
+        async def ask(sought: _Sought) -> LookupOutcome:
+            async with places:
+                began = session.venue_ms()
+                answer = await exchange.lookup(sought.ref)
+            if isinstance(answer, NotFound) and not sought.proving:
+                session.memory.learn_absent(sought.client_order_id, began)
+            return answer
+
+        return list(await asyncio.gather(*(ask(sought) for sought in members)))
+
     def _count(self, term: Term, sought: _Sought, began: int) -> None:
         """One more whole pass without it; two of them, after E and apart, are the proof."""
         known, venue = self._session.memory.of(sought.client_order_id), term.exchange.capabilities
@@ -188,16 +204,6 @@ class AbsencePasses:
             known.send = replace(known.send or SendRecord(sought.client_order_id, SendStage.ABSENT), stage=SendStage.ABSENT)
             known.evidence = absence.Evidence()
             log.info("proved absent", client_order_id=sought.client_order_id, intent=f"{sought.record.namespace}/{sought.record.name}")
-
-
-async def _each(exchange: Exchange, members: Sequence[_Sought]) -> list[LookupOutcome]:
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def ask(sought: _Sought) -> LookupOutcome:
-        async with places:
-            return await exchange.lookup(sought.ref)
-
-    return list(await asyncio.gather(*(ask(sought) for sought in members)))
 
 
 def _answer(members: Sequence[_Sought]) -> None:

@@ -73,3 +73,38 @@ def test_a_session_that_closes_in_the_instant_in_which_a_reading_begins_leaves_n
         assert not readings.under_way
 
     run(tell())
+
+
+MANY = 100
+
+
+async def many_open_orders_and_a_restart(world: World, *, forgotten: bool = False) -> list[str]:
+    uids = [f"order-{number}" for number in range(MANY)]
+    for uid in uids:
+        world.store.create(uid, a_spec())
+    await until(lambda: all(world.status(uid).state is OrderState.OPEN for uid in uids))
+    world.kill()
+    if forgotten:
+        world.exchange.orders_by_id.clear()
+    world.exchange.reads_take_s = 0.2
+    await world.start()
+    await asyncio.sleep(10)
+    return uids
+
+
+def test_a_hundred_orders_that_are_cancelled_at_once_after_a_restart_end_within_half_a_minute():
+    async def tell(world):
+        uids = await many_open_orders_and_a_restart(world)
+        for uid in uids:
+            world.store.edit(uid, a_spec(desiredState="Canceled"))
+        await until(lambda: all(world.status(uid).completion_time is not None for uid in uids), within=30)
+
+    story(tell)
+
+
+def test_a_hundred_orders_that_the_exchange_forgot_are_said_to_be_unknown_within_half_a_minute():
+    async def tell(world):
+        uids = await many_open_orders_and_a_restart(world, forgotten=True)
+        await until(lambda: all(world.status(uid).state is OrderState.UNKNOWN for uid in uids), within=30)
+
+    story(tell)
