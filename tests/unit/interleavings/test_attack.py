@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import OrderState
+from exchange_kernel.core.answers import Refused
 from exchange_kernel.reconcile.readings import Readings
 from tests.builders import a_spec
 from tests.scripted import World, until
-from tests.unit.interleavings.stories import live, open_order, story, the_id
+from tests.unit.interleavings.stories import condition, live, open_order, story, the_id
 from tests.virtual_time import run
 
 # ── Forgotten attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,5 +107,24 @@ def test_a_hundred_orders_that_the_exchange_forgot_are_said_to_be_unknown_within
     async def tell(world):
         uids = await many_open_orders_and_a_restart(world, forgotten=True)
         await until(lambda: all(world.status(uid).state is OrderState.UNKNOWN for uid in uids), within=30)
+
+    story(tell)
+
+
+def test_a_cancel_that_the_exchange_refuses_for_an_hour_is_not_written_about_again_and_again():
+    async def tell(world):
+        await open_order(world)
+
+        async def refuse(ref, clearance):
+            await world.exchange.cleared(clearance)
+            return Refused("-1", "not now")
+
+        world.exchange.cancel = refuse
+        world.store.edit("a", a_spec(desiredState="Canceled"))
+        await asyncio.sleep(60)
+        before = world.store.get("a").resource_version
+        await asyncio.sleep(3600)
+        assert condition(world, "Ready").reason == "CancelRefused"
+        assert world.store.get("a").resource_version == before
 
     story(tell)

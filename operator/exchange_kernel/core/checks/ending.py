@@ -77,10 +77,14 @@ def cancel_or_wait(facts: Facts) -> Decision | None:
         if _to_be_cancelled(facts, number):
             record, operation = facts.seen.cancels.get(number, CancelRecord()), _operation(facts, number)
             if record.in_flight:
-                return Decision(operation=operation)
-            waiting = Waiting("CancelRefused", f"The exchange refused the cancel: {record.refusal}.") if record.refusal else None
-            return Decision(operation=operation, waiting=waiting, again_ms=CANCEL_RETRY_MS)
+                return Decision(operation=operation, waiting=_cancel_refused(record))
+            return Decision(operation=operation, waiting=_cancel_refused(record), again_ms=CANCEL_RETRY_MS)
     return None
+
+
+def _cancel_refused(record: CancelRecord) -> Waiting | None:
+    """What to say of a refused cancel, until another answer to it comes: said at each look, so that it is written once."""
+    return Waiting("CancelRefused", f"The exchange refused the cancel: {record.refusal}.") if record.refusal else None
 
 
 def _cancel(facts: Facts) -> Decision | None:
@@ -91,7 +95,7 @@ def _cancel(facts: Facts) -> Decision | None:
             continue
         operation, reading = _operation(facts, number), number in facts.seen.reading
         if record.unknown and not reading and (facts.seen.looked_up_ms.get(number) or 0) < (record.asked_ms or 0):
-            return Decision(Lookup(number), operation=operation)
+            return Decision(Lookup(number), operation=operation, waiting=_cancel_refused(record))
         if (replaced := replace_in_one_request(facts, number)) is not None:
             return replaced
         if due(record.asked_ms, facts.now.venue_ms, cancel_retry_ms(facts, number)):
