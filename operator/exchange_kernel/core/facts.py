@@ -100,7 +100,9 @@ class Facts:
         if not isinstance(said, Resolution):
             return None
         number = next((number for number, client_order_id in self.seen.ids.items() if client_order_id == said.client_order_id), None)
-        if number is None or self.now.venue_ms < self.quiet_from(number):
+        if number is None or not self._asked_of_a_person(number) or self.now.venue_ms < self.quiet_from(number):
+            return None
+        if self.called_absent(number):
             return None
         if self.forgotten(number):
             return number
@@ -110,6 +112,17 @@ class Facts:
         if send is not None:
             return number if send.stage in (SendStage.UNKNOWN, SendStage.EXISTS) else None
         return number if self.recorded_stage(number) in (None, AttemptStage.PREPARED, AttemptStage.SENT) and not self._unsent_so_far else None
+
+    def _asked_of_a_person(self, number: int) -> bool:
+        """Whether there may be an order of this attempt: the id of the next one names nothing that anybody could have found."""
+        return number in self.numbers or number == (self.numbers[-1] + 1 if self.numbers and self.adopting else 1)
+
+    def called_absent(self, number: int) -> bool:
+        """Whether a person says of an order that the exchange once told of that it never arrived: that can't be, and would have it sent again."""
+        said, recorded = self.resolution, self.recorded(number)
+        if not isinstance(said, Resolution) or said.outcome != "Absent" or said.client_order_id != self.seen.ids.get(number):
+            return False
+        return number in self.seen.orders or (recorded is not None and recorded.exchange_order_id is not None)
 
     @property
     def unproved_tail(self) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 
 import pytest
@@ -12,7 +13,7 @@ from exchange_kernel.core.answers import Refused
 from exchange_kernel.reconcile.readings import Readings
 from tests.builders import a_spec
 from tests.scripted import World, until
-from tests.unit.interleavings.stories import condition, live, open_order, story, the_id
+from tests.unit.interleavings.stories import condition, finished, live, open_order, story, the_id
 from tests.virtual_time import run
 
 # ── Forgotten attempts ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,5 +127,42 @@ def test_a_cancel_that_the_exchange_refuses_for_an_hour_is_not_written_about_aga
         await asyncio.sleep(3600)
         assert condition(world, "Ready").reason == "CancelRefused"
         assert world.store.get("a").resource_version == before
+
+    story(tell)
+
+
+# ── A person's word ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def resolve(world: World, client_order_id: str, outcome: str, **about: str) -> None:
+    world.store.annotate("a", json.dumps({"clientOrderId": client_order_id, "outcome": outcome, **about}))
+
+
+def test_a_word_on_the_attempt_after_the_last_neither_cancels_nor_fills_an_order_that_is_open():
+    async def tell(world):
+        await open_order(world)
+        await asyncio.sleep(20)
+        resolve(world, the_id(2), "Filled", filledQuantity="1", averagePrice="5")
+        await asyncio.sleep(60)
+        assert (world.status("a").state, world.status("a").filled_quantity) == (OrderState.OPEN, 0)
+        assert len(live(world)) == 1
+
+    story(tell)
+
+
+@pytest.mark.parametrize("deadline", [None, 5])
+def test_a_forgotten_order_that_was_filled_in_part_is_not_sent_again_nor_denied_because_somebody_says_it_never_arrived(deadline):
+    async def tell(world):
+        await open_order(world, submitDeadlineSeconds=deadline)
+        world.exchange.fill(the_id(), "0.4")
+        await asyncio.sleep(20)
+        world.exchange.orders_by_id.clear()
+        await until(lambda: world.status("a").state is OrderState.UNKNOWN, within=60)
+        resolve(world, the_id(), "Absent")
+        await asyncio.sleep(90)
+        assert (world.status("a").state, world.status("a").filled_quantity) == (OrderState.UNKNOWN, Decimal("0.4"))
+        assert "Absent" in condition(world, "Stalled").message
+        assert not live(world)
+        resolve(world, the_id(), "Canceled", filledQuantity="0.4", averagePrice="50000")
+        assert (await finished(world, within=90)).state is OrderState.CANCELED
 
     story(tell)

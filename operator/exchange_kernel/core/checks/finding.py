@@ -15,6 +15,11 @@ FORGOTTEN = Waiting(
     "The exchange does not know this order any more: find in the account's records there what became of it, and say so with `kubectl exchange resolve`.",
     person=True,
 )
+NOT_ABSENT = Waiting(
+    "ResolveNotReadable",
+    "The annotation exchange-kernel.io/resolve says Absent, and the exchange had this order once: say how it ended, as Canceled, Filled, Expired or Rejected.",
+    person=True,
+)
 TAIL = Waiting("Settling", "Whether a later order of this intent is at the exchange is being looked up.")
 
 
@@ -99,10 +104,10 @@ def refresh_unseen(facts: Facts) -> Decision | None:
         if number == facts.resolved_number:
             continue
         if facts.lost(number):
-            asked_ms = facts.seen.looked_up_ms.get(number)
+            asked_ms, waiting = facts.seen.looked_up_ms.get(number), NOT_ABSENT if facts.called_absent(number) else FORGOTTEN
             if due(asked_ms, facts.now.venue_ms, FORGOTTEN_EVERY_MS):
-                return Decision(Lookup(number), waiting=FORGOTTEN, operation=facts.operation)
-            return Decision(waiting=FORGOTTEN, operation=facts.operation, again_ms=FORGOTTEN_EVERY_MS)
+                return Decision(Lookup(number), waiting=waiting, operation=facts.operation)
+            return Decision(waiting=waiting, operation=facts.operation, again_ms=FORGOTTEN_EVERY_MS)
         unseen = facts.recorded_stage(number) is AttemptStage.LIVE and number not in facts.seen.orders
         if unseen or number in facts.seen.missing:
             unknown_since_ms = facts.seen.missing.get(number, facts.seen.account.session_start_ms)
