@@ -369,8 +369,8 @@ def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, mar
         return Want(quantity=size)
     if entry.finished:
         return Want(quantity=size, unwanted=True)
-    if over and subtract(entry.filled, add(*(one.filled for one in exits))) > 0:
-        return Want(quantity=size)  # it has its part, by its own quantity or by its share: what is open is for the others
+    if member.quantity < member.filled and subtract(entry.filled, add(*(one.filled for one in exits))) > 0:
+        return Want(quantity=size)  # edited to less than it filled: what is open is for the others
     # An exit that is cancelled is never made again. It waits as it is.
     current = member.order.spec.quantity if member.order is not None else None
     return Want(quantity=current or size, exists=member.made)
