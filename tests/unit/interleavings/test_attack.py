@@ -166,3 +166,23 @@ def test_a_forgotten_order_that_was_filled_in_part_is_not_sent_again_nor_denied_
         assert (await finished(world, within=90)).state is OrderState.CANCELED
 
     story(tell)
+
+
+# ── Fills beside what is not known ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.proves("rule 8")
+def test_what_filled_as_my_order_was_cancelled_is_told_though_nobody_can_say_what_became_of_its_replacement():
+    """At an exchange that proves no absence, and the operator died between the cancel and the replacement."""
+
+    async def tell(world):
+        await open_order(world)
+        world.exchange.late_fill = "0.1"
+        world.store.edit("a", a_spec(price="49000"))
+        await until(lambda: [str(attempt.stage) for attempt in world.status("a").attempts] == ["Ended", "Prepared"])
+        world.kill()
+        await world.start()
+        await until(lambda: condition(world, "Stalled").reason == "OutcomeUnknown", within=60)
+        await asyncio.sleep(30)
+        assert (world.status("a").state, world.status("a").filled_quantity) == (OrderState.UNKNOWN, Decimal("0.1"))
+
+    story(tell, request_window_ms=0)

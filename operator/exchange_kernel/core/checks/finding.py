@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from exchange_kernel.api import AttemptStage
 from exchange_kernel.core import absence, fees
 from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle, Waiting
@@ -33,8 +35,17 @@ def settle_first(facts: Facts) -> Decision | None:
         send = facts.send(number)
         if send is not None and send.stage is SendStage.IN_FLIGHT:
             return Decision()  # its answer wakes us
-        return _locate(facts, number, send)
+        return _reading_others(facts, _locate(facts, number, send))
     return _locate(facts, tail, None) if facts.adopting and (tail := facts.unproved_tail) is not None else None
+
+
+def _reading_others(facts: Facts, decision: Decision) -> Decision:
+    """8: while an attempt is looked for, for ever where only a person can say, those that ended are read once more: they may have filled at the last."""
+    for number in facts.numbers if decision.action is None else ():
+        ended = facts.settled(number) and facts.end_of(number) is not None and number not in facts.seen.reading
+        if ended and not facts.final(number) and facts.now.venue_ms >= ask_at(facts, number, facts.settles_from(number)):
+            return replace(decision, action=Settle(number))
+    return decision
 
 
 def look_for_the_tail(facts: Facts) -> Decision | None:
