@@ -158,17 +158,20 @@ class Facts:
         Two answers by id say so, lookupDelay apart; or its market is gone, and with it every question about it.
         """
         found, account = self.seen.orders.get(number), self.seen.account
-        market_gone = self.seen.market is None and account.ready
         if found is not None and found.status.ended:
             whole = found.status is OrderStatus.FILLED and self._shown(number).unexplained == 0
-            return market_gone and not whole and not self._read_since_the_end(number)
+            return self._market_gone and not whole and not self._read_since_the_end(number)
         missing = found is None and self.send(number) is None and self.recorded_stage(number) is AttemptStage.LIVE
         if not (missing or (found is not None and number in self.seen.missing)):
             return False
-        if market_gone:
+        if self._market_gone:
             return True
         first, last = self.seen.not_found.get(number, (0, 0))
         return last >= account.session_start_ms and last - first >= max(account.capabilities.lookup_delay_ms, FORGOTTEN_AFTER_MS)
+
+    @property
+    def _market_gone(self) -> bool:
+        return self.seen.market is None and self.seen.account.ready
 
     def lost(self, number: int) -> bool:
         """Whether an order is forgotten, and nobody has said yet what became of it."""
@@ -388,6 +391,8 @@ class Facts:
         asked = self.quantity_of(number)
         if status is OrderStatus.FILLED and asked is not None and amount.quantity >= asked:
             return True  # whole: there is nothing left that could still fill
+        if self._market_gone and number not in self.seen.orders:
+            return True  # recorded as ended, and nothing can be asked about it any more
         return self._read_since_the_end(number)
 
     def _read_since_the_end(self, number: int) -> bool:

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import OrderState
-from exchange_kernel.core.answers import Refused
+from exchange_kernel.core.answers import Refused, Unreachable
 from exchange_kernel.reconcile.readings import Readings
 from tests.builders import a_spec
 from tests.scripted import World, until
@@ -53,6 +53,30 @@ def test_my_order_ends_a_week_later_though_the_exchange_has_forgotten_the_one_be
             world.exchange.fill(the_id(2), "1")
         await until(lambda: world.store.get("a") is None or world.status("a").completion_time is not None, within=60)
         assert not live(world)
+
+    story(tell)
+
+
+def test_the_market_of_an_order_that_i_repriced_once_is_gone_and_my_word_ends_it():
+    async def tell(world):
+        await open_order(world)
+        world.store.edit("a", a_spec(price="49000"))
+        await until(lambda: [order.price for order in live(world)] == [Decimal(49000)] and world.status("a").state is OrderState.OPEN)
+        world.kill()
+
+        async def unanswered(ref):
+            return Unreachable("The market is not known.")
+
+        async def no_markets(*, reload=False):
+            return {}
+
+        world.exchange.unlisted.update(world.exchange.orders_by_id)
+        world.exchange.lookup, world.exchange.markets = unanswered, no_markets
+        await world.start()
+        world.store.delete("a")
+        await until(lambda: world.status("a").state is OrderState.UNKNOWN, within=60)
+        resolve(world, the_id(2), "Expired")
+        await until(lambda: world.store.get("a") is None, within=60)
 
     story(tell)
 
