@@ -130,8 +130,10 @@ class Facts:
 
         An inherited status may be older than the order, for it may have been restored or wiped. A key may have been another object's before.
         """
-        if not self.numbers or self.nothing_at_exchange(last := self.numbers[-1]) or last == self.resolved_number:
+        if not self.numbers or self.nothing_at_exchange(last := self.numbers[-1]):
             return None
+        if last == self.resolved_number and (self.adopting or self._market_gone):
+            return None  # a person was asked because nothing can be looked up here; else the word is about this attempt, and not about the next
         return last + 1 if (self.seen.inherited or self.adopting) and not self._tail_absent(last + 1) else None
 
     def _tail_absent(self, number: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -210,3 +211,25 @@ def test_what_filled_as_my_order_was_cancelled_is_told_though_nobody_can_say_wha
         assert (world.status("a").state, world.status("a").filled_quantity) == (OrderState.UNKNOWN, Decimal("0.1"))
 
     story(tell, request_window_ms=0)
+
+
+@pytest.mark.proves("rule 10")
+@pytest.mark.parametrize("venue", [{}, {"request_window_ms": 0}], ids=["expiry", "no expiry"])
+def test_my_word_on_the_order_that_a_restored_status_names_ends_nothing_while_the_one_that_replaced_it_lives_unlisted(venue):
+    async def tell(world):
+        await open_order(world)
+        restored = world.status("a")
+        world.store.edit("a", a_spec(price="49000"))
+        await until(lambda: [order.price for order in live(world)] == [Decimal(49000)] and world.status("a").state is OrderState.OPEN)
+        world.kill()
+        world.store._put(replace(world.store.get("a"), status=restored, resource_version=world.store._next()))
+        world.exchange.forgotten.update(order.exchange_order_id for order in world.exchange.named(the_id()))
+        world.exchange.unlisted.update(order.exchange_order_id for order in live(world))
+        await world.start()
+        await until(lambda: world.status("a").state is OrderState.UNKNOWN, within=60)
+        resolve(world, the_id(), "Canceled")
+        await until(lambda: world.status("a").state is OrderState.OPEN and world.status("a").client_order_id == the_id(2), within=60)
+        world.exchange.fill(the_id(2), "1")
+        assert (await finished(world)).state is OrderState.FILLED
+
+    story(tell, **venue)
