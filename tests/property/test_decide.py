@@ -88,7 +88,8 @@ def test_every_decision_keeps_the_rules(case):
         return
     if unsettled:      # 3
         assert verdict is None
-        assert isinstance(action, Lookup | ProveAbsence | Cancel | None)
+        assert isinstance(action, Lookup | ProveAbsence | Settle | Cancel | None)
+        assert not isinstance(action, Settle) or action.number not in unsettled, "only what ended is read once more meanwhile"
     if verdict is not None:
         assert not live, "no end while something lives"
         assert not unsettled
