@@ -10,12 +10,13 @@ CHART=$ROOT/charts/exchange-kernel
 NAMESPACE=exchange-kernel-chart
 WATCHED=(exchange-kernel-chart-a exchange-kernel-chart-b)
 POLICY=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
+NO_POLICIES=$(sed -nE '/^policies:/,/^$/s/^  ([a-z]+): (true|false)$/policies.\1=false/p' "$CHART/values.yaml" | paste -sd,)
 MATRIX=( # name: flags
   "defaults:"
-  "everything: --set simulatedExchange.enabled=true,simulatedExchange.account.enabled=true,owner=desk-7,log.format=text,log.level=DEBUG,journal.persistentVolumeClaim=journal,image.digest=sha256:$(printf '0%.0s' {1..64}),imagePullSecrets[0].name=pull,priorityClassName=system-cluster-critical,extraArgs[0]=--lease-seconds=8,statusPolicy.users[0]=desk-operator,nodeSelector.disk=fast,podLabels.team=desk,podAnnotations.note=x,service.annotations.note=x,serviceAccount.annotations.note=x"
+  "everything: --set simulatedExchange.enabled=true,simulatedExchange.account.enabled=true,owner=desk-7,log.format=text,log.level=DEBUG,journal.persistentVolumeClaim=journal,image.digest=sha256:$(printf '0%.0s' {1..64}),imagePullSecrets[0].name=pull,priorityClassName=system-cluster-critical,extraArgs[0]=--lease-seconds=8,operatorUsers[0]=desk-operator,nodeSelector.disk=fast,podLabels.team=desk,podAnnotations.note=x,service.annotations.note=x,serviceAccount.annotations.note=x"
   "namespaced: --set watch.namespaces={${WATCHED[0]},${WATCHED[1]}}"
-  "namespaced without cluster rights: --set watch.namespaces={${WATCHED[0]}},owner=desk-7,crds.enabled=false,finalizerPolicy.enabled=false,riskPolicy.enabled=false,statusPolicy.enabled=false,rbac.userRoles=false"
-  "nothing of its own: --set crds.enabled=false,finalizerPolicy.enabled=false,riskPolicy.enabled=false,statusPolicy.enabled=false,rbac.create=false,rbac.userRoles=false,serviceAccount.create=false,serviceAccount.name=given"
+  "namespaced without cluster rights: --set watch.namespaces={${WATCHED[0]}},owner=desk-7,crds.enabled=false,$NO_POLICIES,rbac.userRoles=false"
+  "nothing of its own: --set crds.enabled=false,$NO_POLICIES,rbac.create=false,rbac.userRoles=false,serviceAccount.create=false,serviceAccount.name=given"
 )
 
 find_helm
@@ -55,7 +56,7 @@ refuse 'nothing of its own' 'kind: (Cluster|CustomResource|Mutating|Validating|R
 
 # The same rights as in manifests/, rule by rule.
 rules() { sed -n 's/^ *\(- \)\?\(\(apiGroups\|resources\|resourceNames\|verbs\): .*\)/\2/p' "$1" | paste -sd' ' | sed 's/ apiGroups/\napiGroups/g' | sort; }
-"$HELM" template exchange-kernel "$CHART" --set crds.enabled=false,finalizerPolicy.enabled=false,riskPolicy.enabled=false,statusPolicy.enabled=false,rbac.userRoles=false >"$SCRATCH/operator.yaml"
+"$HELM" template exchange-kernel "$CHART" --set crds.enabled=false,$NO_POLICIES,rbac.userRoles=false >"$SCRATCH/operator.yaml"
 diff <(rules "$ROOT/manifests/rbac/operator.yaml") <(rules "$SCRATCH/operator.yaml") >&3 || die "the chart's rules differ from manifests/rbac/operator.yaml (above)"
 say "the same rights as in manifests/"
 

@@ -102,23 +102,26 @@ capabilities:
   verbs: [create, patch]
 {{- end }}
 
-{{- /* An admission policy and its binding, which holds in the watched namespaces only; `operators` are the user names that a status is taken from. */ -}}
+{{- /* An admission policy and its binding, which holds in the watched namespaces only. Its variable `operators`, if any, is told who the operator is. */ -}}
 {{- define "exchange-kernel.policy" -}}
 {{- $namespaces := .root.Values.watch.namespaces }}
+{{- $own := printf "system:serviceaccount:%s:%s" .root.Release.Namespace (include "exchange-kernel.serviceAccountName" .root) }}
+{{- $operators := prepend .root.Values.operatorUsers $own }}
+{{- $mutates := .root.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
 {{- range .root.Files.Get .file | splitList "\n---\n" }}
 {{- $document := fromYaml . }}
 {{- if and $namespaces (hasSuffix "Binding" $document.kind) }}
 {{- $names := dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" $namespaces }}
 {{- $_ := set $document.spec "matchResources" (dict "namespaceSelector" (dict "matchExpressions" (list $names))) }}
 {{- end }}
-{{- if and $.operators (eq $document.kind "ValidatingAdmissionPolicy") }}
 {{- range $variable := $document.spec.variables }}
 {{- if eq $variable.name "operators" }}
-{{- $_ := set $variable "expression" (toJson $.operators) }}
+{{- $_ := set $variable "expression" (toJson $operators) }}
 {{- end }}
 {{- end }}
-{{- end }}
+{{- if or $mutates (hasPrefix "Validating" $document.kind) }}
 ---
 {{ toYaml $document }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -88,7 +88,7 @@ def admission(cluster: Cluster, _: str) -> Iterator[Finding]:
             cluster.one_everywhere(resource, POLICY)
         except NotFound:
             yield Finding(Level.WARNING, "Admission", f"{resource.plural}/{POLICY} is not installed: an order's object may disappear while its order "
-                          "lives, where something takes the finalizer off.", "Apply manifests/admission/, or set finalizerPolicy.enabled in the chart.")
+                          "lives, where something takes the finalizer off.", "Apply manifests/admission/, or set policies.finalizer in the chart.")
             return
     yield Finding(Level.OK, "Admission", "The policy that keeps the finalizer on orders is in force.")
 
@@ -98,7 +98,7 @@ def status_writers(cluster: Cluster, namespace: str) -> Iterator[Finding]:
         policy, _ = [cluster.one_everywhere(resource, STATUS_POLICY) for resource in STATUS_POLICIES]
     except NotFound:
         yield Finding(Level.WARNING, "Status writers", f"{STATUS_POLICY} is not installed: whoever may patch a status may end an order that is still open.",
-                      "Apply manifests/admission/, or set statusPolicy.enabled in the chart.")
+                      "Apply manifests/admission/, or set policies.status in the chart.")
         return
     user = operator_user(cluster, namespace)
     named = " ".join(variable["expression"] for variable in policy["spec"].get("variables", ()))
@@ -106,7 +106,7 @@ def status_writers(cluster: Cluster, namespace: str) -> Iterator[Finding]:
         yield Finding(Level.OK, "Status writers", f"A status is taken from {user} alone.")
     else:
         yield Finding(Level.WARNING, "Status writers", f"No status is taken from {user}: if the operator runs as that, it can record nothing.",
-                      "Add it to statusPolicy.users in the chart, or to the variable `operators` of the policy.")
+                      "Add it to operatorUsers in the chart, or to the variable `operators` of the policy.")
 
 
 def operator(cluster: Cluster, namespace: str) -> Iterator[Finding]:
