@@ -123,3 +123,13 @@ def test_each_trouble_has_its_condition_asks_little_and_is_over_when_it_is_mende
     log = operator.log.read_text()
     assert "Traceback" not in log, log
     assert API_SECRET not in log
+
+
+def test_an_operator_of_other_namespaces_never_keeps_this_one_from_saying_what_is_missing(desk, shared):
+    """They share a namespace of Leases, and each says of its own namespaces what no account's holder can."""
+    desk.exchange.fault(do="silence", mode="refuse")
+    desk.start()
+    eventually(lambda: condition(json.loads(desk.trading.run("get", "xa", "main", "-o", "json")), "Connected").get("reason") == "Unreachable", within=20,
+               what="the other operator tells, for as long as it lasts, that its exchange can't be reached")
+    shared.place("nobodys", accountRef={"name": "nobody"})
+    eventually(lambda: shared.condition("nobodys", "Stalled").get("reason") == "AccountNotFound", within=10, what="the condition names the missing account")

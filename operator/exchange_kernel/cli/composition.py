@@ -24,7 +24,7 @@ from exchange_kernel.handlers import account_states, exchange_accounts, order_gr
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.events import EventRecorder
-from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
+from exchange_kernel.kube.lease import LeaseOwnership, Spokesman, spokesman_name
 from exchange_kernel.kube.server_time import ServerClock
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import NotConnectable
@@ -165,7 +165,7 @@ class _Rooms:
         self.groups = KubernetesGroupStore(api, changed=lambda uid: self.reconcilers.group_wakeups.wake(uid))
         self.limits = KubernetesLimitStore(api, changed=lambda namespace: self.reconcilers.wake_namespace(namespace))
         self._states = KubernetesAccountStateStore(api)
-        self._spokesman = Spokesman(self._lease("exchange-accounts-spokesman"))
+        self._spokesman = Spokesman(self._lease(spokesman_name(operator.namespaces)))
         self.reconcilers = Reconcilers(
             accounts=self.accounts,
             groups=self.groups,

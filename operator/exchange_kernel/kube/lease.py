@@ -12,9 +12,10 @@ writes its duration again with each renewal. Who may write Leases for good can k
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -221,6 +222,15 @@ class Spokesman:
 
     async def release(self) -> None:
         await self._lease.release()
+
+
+def spokesman_name(namespaces: Iterable[str]) -> str:
+    """Return the name of the Lease that replicas which watch these namespaces share; none: all.
+
+    Operators of other namespaces have one of their own: the holder tells only of what it watches.
+    """
+    watched = ",".join(sorted(namespaces))
+    return f"exchange-accounts-spokesman-{hashlib.sha256(watched.encode()).hexdigest()[:10]}" if watched else "exchange-accounts-spokesman"
 
 
 def _spec(lease: Body) -> dict[str, Any]:
