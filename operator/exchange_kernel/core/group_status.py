@@ -54,7 +54,7 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
     """The whole status now."""
     group, old = outlook.group, outlook.group.status
     if group.finished:
-        return old
+        return old if group.deleting or old.observed_generation >= group.generation else _of_generation(old, group.generation)
     finished = outlook.finished
     members = [_member(outlook, member) for member in sorted(outlook.members, key=lambda member: member.name)]
     return OrderGroupStatus(
@@ -65,6 +65,12 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
         completion_time=at if finished else None,
         conditions=_conditions(outlook, finished, at),
     )
+
+
+def _of_generation(status: OrderGroupStatus, generation: int) -> OrderGroupStatus:
+    """Return a settled end as it stands under a later generation; nothing else of it moves."""
+    told = [condition.model_copy(update={"observed_generation": generation}) for condition in status.conditions]
+    return status.model_copy(update={"observed_generation": generation, "conditions": told})
 
 
 def urgent(old: OrderGroupStatus, new: OrderGroupStatus) -> bool:

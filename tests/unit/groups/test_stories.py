@@ -32,6 +32,24 @@ async def test_a_fill_of_one_cancels_the_other():
         assert len(world.exchange.orders_by_id) == 2
 
 
+@scenario
+async def test_a_wait_for_a_groups_end_returns_though_the_finished_group_was_edited_after_it():
+    async with a_group_world() as world:
+        await world.start()
+        spec = an_oco()
+        world.place(spec)
+        await world.settle(take=OPEN, stop=OPEN)
+        world.fill("take", "10")
+        await world.finished()
+        before = world.group().status
+        world.groups.edit("pair", spec.model_copy(update={"ttl_seconds_after_finished": 3600}))
+        await until(lambda: world.group().status.observed_generation == 2, within=5)
+        after = world.group().status
+        assert {told.observed_generation for told in after.conditions} == {2}
+        assert (after.members, after.completion_time) == (before.members, before.completion_time)
+        assert [told.last_transition_time for told in after.conditions] == [told.last_transition_time for told in before.conditions]
+
+
 @pytest.mark.proves("F41")
 @scenario
 async def test_the_cancel_of_the_other_waits_for_no_write_of_the_group_and_none_of_the_fill():
