@@ -801,12 +801,24 @@ async def test_ccxt_sends_nothing_by_itself() -> None:
     ({"rest": "https://example.com", "websocket": "ws://example.com", "environment": "Live"}, "Plain http"),
     ({"rest": None, "websocket": None}, "spec.endpoint.rest"),
     ({"credentials": Credentials({"apiKey": "a"})}, "lacks secret"),
+    ({"credentials": Credentials({"apiKey": "one\ntwo", "secret": "s"})}, "apiKey in the credentials Secret has characters that no request can carry"),
+    ({"credentials": Credentials({"apiKey": "\u201cquoted\u201d", "secret": "s"})}, "copy it again, without formatting"),
+    ({"credentials": Credentials({"apiKey": "\n", "secret": "s"})}, "lacks apiKey"),
     ({"market_type": "swap"}, "no adapter"),
-], ids=["http", "ws", "simulated without an address", "credentials", "market type"])
+], ids=["http", "ws", "simulated without an address", "credentials", "two lines", "typographic quotes", "a line end alone", "market type"])
 async def test_an_account_that_cannot_be_opened_says_what_to_change(options: dict[str, Any], message: str) -> None:
     async with fake_venue() as venue:
         with pytest.raises(ValueError, match=message):
             open_account(venue, **options)
+
+
+async def test_the_line_end_that_an_editor_leaves_in_a_secret_is_no_part_of_the_key() -> None:
+    async with connected(credentials=Credentials({"apiKey": f"{API_KEY}\n", "secret": f"{SECRET}\r\n"})) as (exchange, venue):
+        assert await exchange.fingerprint() == "354937868"
+        signed = [request for request in venue.received if "x-mbx-apikey" in request.headers]
+        assert {request.headers["x-mbx-apikey"] for request in signed} == {API_KEY}
+        there: Any = exchange
+        assert there._ccxt.secret == SECRET
 
 
 @pytest.mark.parametrize("rest", ["http://127.0.0.1:8080", "http://localhost:8080", "http://gateway", "http://gateway.trading.svc", "http://[::1]:80"])

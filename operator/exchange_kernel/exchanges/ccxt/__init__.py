@@ -19,6 +19,8 @@ __all__ = ["Dialect", "Row", "dialect_of", "open_exchange", "open_venue"]
 
 #: As ccxt names them; nothing else in a credentials Secret reaches it.
 CREDENTIALS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress")
+#: Those that only sign, and may be PEM text of many lines.
+SIGNING = {"secret", "privateKey"}
 
 
 def open_exchange(
@@ -52,7 +54,7 @@ def open_venue(
         if address is not None and not _encrypted(address) and environment != "Simulated" and not _is_inside(address):
             raise CannotOpen("NotEncrypted", "Plain http is for simulated, loopback and cluster-internal endpoints only: use https and wss.")
     ccxt = wired(venue.exchange_id)({
-        **{name: credentials.values[name] for name in CREDENTIALS if name in credentials.values},
+        **_usable(credentials),
         "enableRateLimit": False, "options": dict(venue.options),
     })
     if missing := [name for name, required in ccxt.requiredCredentials.items() if required and not getattr(ccxt, name)]:
@@ -68,6 +70,21 @@ def open_venue(
     addressed(ccxt, environment)
     dialect = spoken(venue, ccxt) if isinstance(venue, Row) else venue
     return CcxtExchange(dialect, ccxt, ca_pem=ca_pem, requests_per_second=requests_per_second, cancel_reserve_percent=cancel_reserve_percent)
+
+
+def _usable(credentials: Credentials) -> dict[str, str]:
+    """Return the credentials that ccxt knows, without the line ends that an editor leaves.
+
+    Raises CannotOpen where one that goes into a header or an address can't stand there.
+    """
+    values = {name: credentials.values[name].strip() for name in CREDENTIALS if name in credentials.values}
+    for name in values.keys() - SIGNING:
+        if not (values[name].isascii() and values[name].isprintable()):
+            raise CannotOpen(
+                "CredentialsMalformed", f"{name} in the credentials Secret has characters that no request can carry, such as a line end or a quotation mark "
+                "that is not ASCII: copy it again, without formatting.", by_credentials=True,
+            )
+    return values
 
 
 def _encrypted(address: str) -> bool:
