@@ -12,6 +12,7 @@ import structlog
 
 from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus, OrphanPolicy
 from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.checks.ending import ACCOUNT_NOT_FOUND
 from exchange_kernel.core.events import of_account
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
@@ -48,9 +49,6 @@ def stay_away(until_ms: int) -> str:
     )
 
 
-NOT_FOUND = Waiting(
-    "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
-)
 NOT_READY = Waiting("AccountNotReady", "The account is not ready to trade: see its conditions.")
 
 Speaks = Callable[[], Awaitable[bool]]
@@ -215,7 +213,7 @@ class ExchangeAccountReconciler:
         namespace, name = record.namespace, record.spec.account_ref.name
         account = self._store.named(namespace, name)
         if account is None:
-            return await self._told_by_one(record, NOT_FOUND, None) if await self._store.missing(namespace, name) else None
+            return await self._told_by_one(record, ACCOUNT_NOT_FOUND, None) if await self._store.missing(namespace, name) else None
         session = self.running_session(account.uid)
         if session is None or session.held_elsewhere:
             return None

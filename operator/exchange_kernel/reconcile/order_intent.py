@@ -187,7 +187,8 @@ class OrderIntentReconciler:
 
     async def _go_on_alone(self, record: OrderRecord, waiting: Waiting) -> Step:
         """What can be done for an intent whose account can't be used: let go of what is finished or given up, and say why nothing else is done."""
-        decision = after_the_end(record, self._wall_ms()) if record.finished else without_account(record, waiting)
+        sent = self._memory.sent_for(record.uid)
+        decision = after_the_end(record, self._wall_ms()) if record.finished else without_account(record, waiting, sent=sent)
         if isinstance(decision.action, actions.Release | actions.Delete):
             return await self._let_go(record, decision.action)
         if decision.waiting is not None and not record.gone:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import DesiredState
+from exchange_kernel.api import AccountRef, DesiredState
 from exchange_kernel.stores.port import Snapshot
 from tests.scripted import until
 from tests.unit.groups.desk import a_bracket, a_group, a_group_world, a_member, an_oco
@@ -566,3 +566,13 @@ async def test_parameters_that_are_added_to_a_stop_later_leave_the_stop_where_it
         await until(lambda: any(one.reason == "ChangeRefused" for one in world.intent("stop").status.conditions))
         assert not world.order("stop").status.ended
         assert next(one.status for one in world.intent("stop").status.conditions if one.type == "Ready") == "False", "spec asks for more than is there"
+
+
+@scenario
+async def test_a_group_whose_account_never_was_goes_when_i_delete_it():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(an_oco().model_copy(update={"account_ref": AccountRef(name="mian")}))
+        await until(lambda: world.condition("Stalled") == ("True", "AccountNotFound"))
+        world.groups.delete("pair")
+        await until(lambda: world.groups.get("pair") is None)

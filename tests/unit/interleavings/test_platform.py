@@ -13,7 +13,7 @@ from exchange_kernel.api import OrderState
 from exchange_kernel.core.answers import OrderStatus
 from tests.builders import T0, a_spec
 from tests.processes import Processes, ProcessLoop
-from tests.scripted import ScriptedExchange, World, an_account_record, until
+from tests.scripted import ScriptedExchange, World, a_world, an_account_record, until
 from tests.unit.interleavings.stories import orders_per_id
 from tests.virtual_time import run
 
@@ -124,3 +124,45 @@ def test_one_accounts_exchange_fails_and_the_other_account_trades_on(what):
 
 async def hangs(*arguments, **named):
     await asyncio.Event().wait()
+
+
+def stalled(world: World, uid: str) -> str | None:
+    """The reason of the condition, if it is True."""
+    return next((one.reason for one in world.status(uid).conditions if (one.type, str(one.status)) == ("Stalled", "True")), None)
+
+
+@pytest.mark.proves("rule 3")
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "after a restart"])
+def test_an_order_whose_account_never_was_goes_when_i_delete_it(restarted):
+    """Nothing can have been sent for it: there is nothing to prove, and no account to be made usable again."""
+
+    async def tell():
+        async with a_world() as world:
+            await world.start()
+            world.store.create("typo", a_spec(accountRef={"name": "mian"}))
+            await until(lambda: stalled(world, "typo") == "AccountNotFound")
+            if restarted:
+                await world.crash()
+                await world.start()
+            world.store.delete("typo")
+            await until(lambda: world.store.get("typo") is None, within=10)
+
+    run(tell())
+
+
+@pytest.mark.proves("rule 3", "rule 11")
+def test_an_order_that_was_sent_stays_though_somebody_took_its_account_away():
+    async def tell():
+        async with a_world() as world:
+            await world.start()
+            world.store.create("a", a_spec())
+            await until(lambda: world.status("a").state is OrderState.OPEN)
+            world.accounts.records.clear()
+            world.accounts.changed(world.accounts.first)
+            world.store.delete("a")
+            await until(lambda: stalled(world, "a") == "AccountNotFound")
+            await asyncio.sleep(600)
+            assert world.store.get("a") is not None
+            assert world.exchange.orders_by_id
+
+    run(tell())

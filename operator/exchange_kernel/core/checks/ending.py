@@ -39,17 +39,33 @@ def after_the_end(order: OrderRecord, wall_ms: int) -> Decision:
     return Decision(Delete()) if left_ms <= 0 else Decision(again_ms=left_ms)
 
 
-def without_account(order: OrderRecord, waiting: Waiting) -> Decision:
-    """11: what is decided of an intent whose account can't be used. Nothing can be proved without it; whoever deletes it is told the two ways out."""
+ACCOUNT_NOT_FOUND = Waiting(
+    "AccountNotFound", "No ExchangeAccount of the name in spec.accountRef is in this namespace: create it, or correct the name.", person=True
+)
+
+
+def without_account(order: OrderRecord, waiting: Waiting, *, sent: bool) -> Decision:
+    """11: what is decided of an intent whose account can't be used. Nothing can be proved without it; whoever deletes it is told the two ways out.
+
+    `sent`: whether this process remembers sending anything for the intent.
+    """
     if not order.deleting:
         return Decision(waiting=waiting)
-    if order.spec.deletion_policy is DeletionPolicy.ORPHAN:
+    if order.spec.deletion_policy is DeletionPolicy.ORPHAN or (waiting is ACCOUNT_NOT_FOUND and not sent and _never_had_an_account(order)):
         return release(order)
     message = (
         "Its account can't be used, so nothing proves that no order of it is live: make the account usable again (its conditions say how), or set "
         "spec.deletionPolicy: Orphan to let this object go and leave at the exchange what is there."
     )
     return Decision(waiting=Waiting(waiting.reason, message, person=True))
+
+
+def _never_had_an_account(order: OrderRecord) -> bool:
+    """3: whether nothing can have been sent: an account stays for as long as an intent of its own is unfinished, and this one tells of none.
+
+    A key may be that of an order which an earlier object sent.
+    """
+    return order.status.account is None and not order.attempts and order.spec.idempotency_key is None and order.status.state is OrderState.PENDING
 
 
 def leave_alone_if_orphaned(facts: Facts) -> Decision | None:
