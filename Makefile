@@ -35,7 +35,7 @@ demo-loaded: $(READY)
 
 .PHONY: test
 test: lint $(READY) ## All tests that need no container engine: what waits for a cluster, beside what computes
-	@$(BIN)/python -u hack/beside.py cluster,chart contract,unit,property,crash,chaos-short
+	@$(BIN)/python -u hack/beside.py cluster-1,chart cluster-2 contract,unit,property,crash,chaos-short
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, the layers, and generated files against their source
@@ -67,6 +67,10 @@ bench: $(READY) ## What the operator adds, measured side by side; prints a table
 .PHONY: cluster
 cluster: $(READY) ## On a real kube-apiserver and etcd; TEST_KUBECONFIG names a cluster to use instead of our own
 	@$(PYTEST) tests/cluster
+
+.PHONY: cluster-1 cluster-2
+cluster-1 cluster-2: cluster-%: $(READY)
+	@CLUSTER_PART=$*/2 $(PYTEST) tests/cluster
 
 .PHONY: chaos
 chaos: $(READY) ## The fault storm over real processes, judged by the exchange's ledger; SEED=n repeats a storm, INTENTS=n sizes it

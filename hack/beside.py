@@ -1,8 +1,8 @@
 """Make targets side by side, in lanes: what waits a lot next to what computes a lot. Each line is printed as it comes, with the name of its lane.
 
-    python hack/beside.py cluster contract,property,unit
+    python hack/beside.py cluster-1 cluster-2 contract,property,unit
 
-The first lane goes before the others where the processor is short: it is the one whose tests look at the clock. All lanes run to their end.
+The last lane comes after the others where the processor is short: the tests of the others look at the clock. All lanes run to their end.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Lane:
 
 
 def main() -> int:
-    lanes = [Lane(name, name.split(","), NICE if number else 0) for number, name in enumerate(sys.argv[1:])]
+    lanes = [Lane(name, name.split(","), NICE if number == len(sys.argv) - 2 else 0) for number, name in enumerate(sys.argv[1:])]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with selectors.DefaultSelector() as selector:
