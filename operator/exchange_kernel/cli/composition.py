@@ -17,8 +17,9 @@ from pathlib import Path
 import kopf
 import structlog
 
+from exchange_kernel.core.endpoints import Allowed
 from exchange_kernel.core.identity import owner_prefix
-from exchange_kernel.exchanges.ccxt import open_exchange
+from exchange_kernel.exchanges.ccxt import open_exchange, refuse_elsewhere
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
 from exchange_kernel.handlers import account_states, exchange_accounts, order_groups, order_intents, risk_limits, settings
 from exchange_kernel.kube.client import NAMESPACES, SECRETS, ApiClient, Body
@@ -69,6 +70,7 @@ class Operator:
     lease_seconds: float
     journal: int  # a descriptor to append to
     hooks: TestHooks
+    allowed_endpoints: tuple[Allowed, ...] = ()  # hosts beside the venues' own and those of simulated exchanges
 
     async def run(self) -> int:
         # Leases have connections of their own: a renewal that queues behind statuses comes too late, and every account of a busy operator is lost with it.
@@ -187,7 +189,7 @@ class _Rooms:
     def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
         return AccountSession(
             account,
-            opener=_Opener(self._api),
+            opener=_Opener(self._api, self._operator.allowed_endpoints),
             ownership=self._lease(f"exchange-account-{account.uid}"),
             store=self.intents,
             accounts=self.accounts,
@@ -257,8 +259,8 @@ async def _installation(api: ApiClient) -> str | None:
 class _Opener:
     """Opens one account's exchange with the Secrets it names, in its own namespace only. What they said last is kept for as long as its session lives."""
 
-    def __init__(self, api: ApiClient) -> None:
-        self._api = api
+    def __init__(self, api: ApiClient, allowed_endpoints: tuple[Allowed, ...]) -> None:
+        self._api, self._allowed_endpoints = api, allowed_endpoints
         self._kept: dict[str, dict[str, str]] = {}  # by the Secret's name
 
     async def outdated(self, account: AccountRecord) -> bool:
@@ -277,6 +279,18 @@ class _Opener:
 
     async def open(self, account: AccountRecord) -> Exchange | NotConnectable:
         spec = account.spec
+        try:
+            refuse_elsewhere(
+                spec.exchange,
+                market_type=spec.market_type.lower(),
+                environment=spec.environment,
+                rest=spec.endpoint.rest if spec.endpoint is not None else None,
+                websocket=spec.endpoint.websocket if spec.endpoint is not None else None,
+                own_ca=spec.endpoint is not None and spec.endpoint.ca_secret_ref is not None,
+                listed=self._allowed_endpoints,
+            )
+        except CannotOpen as error:
+            return _not_connectable(error)
         secret = await self._read(account, spec.credentials_secret_ref.name)
         if isinstance(secret, str):
             return NotConnectable(
@@ -304,7 +318,11 @@ class _Opener:
                 cancel_reserve_percent=limit.cancel_reserve_percent if limit is not None else DEFAULT_CANCEL_RESERVE,
             )
         except CannotOpen as error:
-            return NotConnectable("CredentialsValid" if error.by_credentials else "Connected", error.reason, str(error), person=not error.by_credentials)
+            return _not_connectable(error)
+
+
+def _not_connectable(error: CannotOpen) -> NotConnectable:
+    return NotConnectable("CredentialsValid" if error.by_credentials else "Connected", error.reason, str(error), person=not error.by_credentials)
 
 
 async def _secret(api: ApiClient, namespace: str, name: str) -> dict[str, str] | str:

@@ -18,6 +18,14 @@ def run(
     owner: Annotated[
         str | None, typer.Option(help="Installation id in client order ids; default: the kube-system namespace's UID. Never change it while orders are open.")
     ] = None,
+    allow_endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="Host that spec.endpoint of an account may name, beside the exchanges' own hosts: HOST, HOST:PORT or *.SUFFIX; may be given several times. "
+            "For simulated exchanges loopback and the cluster's own names are allowed without.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address of /healthz, /readyz and /metrics.")] = "0.0.0.0",
     port: Annotated[int, typer.Option(help="Port of /healthz, /readyz and /metrics; 0 picks a free one.")] = 8080,
     ready_file: Annotated[Path | None, typer.Option(help="Write {pid, port} here once the port is bound.")] = None,
@@ -35,10 +43,15 @@ def run(
     import uvloop
 
     from exchange_kernel.cli.composition import Operator, TestHooks
+    from exchange_kernel.core.endpoints import allowed
     from exchange_kernel.kube.config import NoCluster, access, pod_namespace
     from exchange_kernel.telemetry import logs
     from exchange_kernel.telemetry.journal import open_journal
 
+    try:
+        endpoints = tuple(allowed(entry) for entry in allow_endpoint or ())
+    except ValueError as error:
+        raise typer.BadParameter(f"--allow-endpoint {error}") from None
     logs.configure(level=log_level, json=log_format == "json")
     try:
         cluster, lines = access(kubeconfig), open_journal(journal)
@@ -56,6 +69,7 @@ def run(
         lease_seconds=lease_seconds,
         journal=lines,
         hooks=TestHooks(test_drop_events, test_no_timer, test_without_recovery),
+        allowed_endpoints=endpoints,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(operator.run()))

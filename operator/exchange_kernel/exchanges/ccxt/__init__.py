@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
-from urllib.parse import urlsplit
 
+from exchange_kernel.core.endpoints import host_of
 from exchange_kernel.exchanges.ccxt.adapter import CcxtExchange
 from exchange_kernel.exchanges.ccxt.dialect import Dialect
 from exchange_kernel.exchanges.ccxt.dialects import INSTEAD, dialect_of
+from exchange_kernel.exchanges.ccxt.endpoints import refuse_elsewhere
 from exchange_kernel.exchanges.ccxt.row import Row
 from exchange_kernel.exchanges.ccxt.sandbox import enter_sandbox, refuse_if_live
 from exchange_kernel.exchanges.ccxt.spoken import spoken
 from exchange_kernel.exchanges.ccxt.wire import rebase, wired
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
 
-__all__ = ["Dialect", "Row", "dialect_of", "open_exchange", "open_venue"]
+__all__ = ["Dialect", "Row", "dialect_of", "open_exchange", "open_venue", "refuse_elsewhere"]
 
 #: As ccxt names them; nothing else in a credentials Secret reaches it.
 CREDENTIALS = ("apiKey", "secret", "password", "uid", "privateKey", "walletAddress")
@@ -51,7 +51,7 @@ def open_venue(
     if rest is not None and websocket is None:
         websocket = "ws" + rest.removeprefix("http")
     for address in (rest, websocket):
-        if address is not None and not _encrypted(address) and environment != "Simulated" and not _is_inside(address):
+        if address is not None and environment != "Simulated" and not _safe(address):
             raise CannotOpen("NotEncrypted", "Plain http is for simulated, loopback and cluster-internal endpoints only: use https and wss.")
     ccxt = wired(venue.exchange_id)({
         **_usable(credentials),
@@ -87,14 +87,7 @@ def _usable(credentials: Credentials) -> dict[str, str]:
     return values
 
 
-def _encrypted(address: str) -> bool:
-    return urlsplit(address).scheme in ("https", "wss")
-
-
-def _is_inside(address: str) -> bool:
-    """Loopback, or a name that only a cluster's own DNS knows."""
-    host = urlsplit(address).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or "." not in host or host.endswith((".svc", ".cluster.local"))
+def _safe(address: str) -> bool:
+    """Encrypted, or to a host to which a plain connection does not leave the machine or the cluster."""
+    host = host_of(address)
+    return host is not None and (host.encrypted or host.near)
