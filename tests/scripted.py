@@ -84,6 +84,7 @@ class ScriptedExchange:
         self.lost_trades: set[str] = set()                # trade ids that no reading tells
         self.secret = self.opened_with = "keys"
         self.refused_keys: set[str] = set()
+        self.cannot_open = None                           # a NotConnectable: why the adapter can't be made
         self.uid_of = {"keys": "42", "newer keys": "42", "another's keys": "43"}
         self.stamps: list[int] = []
         self.calls: list[str] = []
@@ -418,6 +419,8 @@ class Keys:
         self.exchange, self.used = exchange, None
 
     async def open(self, account):
+        if (problem := self.exchange.cannot_open) is not None:
+            return problem
         self.used = self.exchange.opened_with = self.exchange.secret
         return self.exchange
 

@@ -27,6 +27,7 @@ from exchange_kernel.api.order_terms import Symbol
 ExchangeId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[a-z0-9]+$")]
 RestAddress = Annotated[str, StringConstraints(max_length=512, pattern="^https?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
 WebsocketAddress = Annotated[str, StringConstraints(max_length=512, pattern="^wss?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
+Source = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
@@ -213,6 +214,10 @@ class ExchangeAccountStatus(Status):
     holder: Identifier | None = field("The operator process that acts for this account.", default=None)
     fingerprint: Identifier | None = field(
         "Which account at the exchange this is. Written once: other credentials or another endpoint that lead elsewhere stop all sends.", default=None)
+    fingerprint_source: Source | None = field(
+        "Where that was learned. Exchange: at the exchange's own hosts, or through an endpoint that the operator allows. Else the address of the simulated "
+        "exchange. EndpointNotAllowed: where the operator sends nothing any more. Of two objects with the same fingerprint and source one may trade.",
+        default=None)
     trading_mode: TradingMode | None = field("The trading mode in force: no send starts that it does not allow.", default=None)
     capabilities: AccountCapabilities | None = field("What the exchange can do, as the operator counts on it.", default=None)
     open_intents: StrictInt | None = field(

@@ -13,11 +13,12 @@ import structlog
 from exchange_kernel.api import AccountCapabilities, Condition, ExchangeAccountStatus, OrphanPolicy
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.checks.ending import ACCOUNT_NOT_FOUND
+from exchange_kernel.core.endpoints import ENDPOINT_NOT_ALLOWED
 from exchange_kernel.core.events import of_account
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.venue import Capabilities
-from exchange_kernel.reconcile.admission import refused_by
+from exchange_kernel.reconcile.admission import learned_at, named_to, refused_by
 from exchange_kernel.reconcile.memory import Memory
 from exchange_kernel.reconcile.ports import Events, NoEvents
 from exchange_kernel.reconcile.session import AccountSession, Health
@@ -184,7 +185,8 @@ class ExchangeAccountReconciler:
     def _make_room(self, session: AccountSession) -> None:
         """13: the older of two objects on one account at the exchange has it; this one's term ends, and the next is not admitted."""
         if session.term is not None and session.term.admitted and (older := refused_by(session.account, self._store.all())) is not None:
-            session.end_term(f"ExchangeAccount {older.namespace}/{older.name} is on the same account at the exchange.")
+            log.warning("an older object is on the same account at the exchange", account=session.label, older=f"{older.namespace}/{older.name}")
+            session.end_term(f"An older object is on the same account at the exchange: {named_to(session.account, older)}.")
 
     async def _run(self, session: AccountSession) -> None:
         try:
@@ -285,6 +287,7 @@ class ExchangeAccountReconciler:
                 "observed_generation": account.generation,
                 "holder": session.holder if term is not None else None,
                 "fingerprint": term.fingerprint if term is not None else old.fingerprint,
+                "fingerprint_source": _source(account, session),
                 "trading_mode": session.trading_mode,
                 "open_intents": census.open_intents if census is not None else old.open_intents,
                 "orphan_orders": census.orphans if census is not None else old.orphan_orders,
@@ -320,6 +323,15 @@ def _connection(account: AccountRecord) -> tuple[object, ...]:
     """What a session is built from: any change of it needs a new one."""
     spec = account.spec
     return (spec.exchange, spec.environment, spec.market_type, spec.endpoint, spec.credentials_secret_ref, spec.rate_limit)
+
+
+def _source(account: AccountRecord, session: AccountSession) -> str | None:
+    """Where the fingerprint was learned. An endpoint that is not allowed (any more) takes the claim away until the account is opened again."""
+    if session.term is not None:
+        return learned_at(account)
+    problem, old = session.health.problem, account.status
+    refused = problem is not None and problem.reason == ENDPOINT_NOT_ALLOWED and old.fingerprint is not None
+    return ENDPOINT_NOT_ALLOWED if refused else old.fingerprint_source
 
 
 def _clock(health: Health, offset_s: float) -> tuple[bool, str, str]:
