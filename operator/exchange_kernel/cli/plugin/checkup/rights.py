@@ -49,7 +49,8 @@ OPERATORS_LEASES = tuple(_rights("coordination.k8s.io", "leases", "get create up
 PEOPLE = {
     "view": ("see orders, groups and accounts", _rights(GROUP, "orderintents ordergroups exchangeaccounts", "get list watch")),
     "edit": ("place, change and cancel orders", _rights(GROUP, "orderintents ordergroups", "create patch")),
-    "admin": ("pause and resume accounts", _rights(GROUP, "exchangeaccounts", "patch")),
+    "on-call": ("pause accounts", _rights(GROUP, "exchangeaccounts", "patch pause")),
+    "admin": ("resume and configure accounts", _rights(GROUP, "exchangeaccounts", "patch configure")),
 }
 
 
