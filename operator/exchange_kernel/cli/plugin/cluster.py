@@ -178,7 +178,7 @@ def connect(kubeconfig: Path | None, context: str | None, namespace: str | None,
     pool = generated.ApiClient(configuration).rest_client.pool_manager
 
     def request(method: str, url: str, *, headers: dict[str, str], **options: Any) -> Any:
-        identity = configuration.get_api_key_with_prefix("authorization")  # read each time: tokens are renewed
+        identity = configuration.get_api_key_with_prefix("BearerToken", alias="authorization")  # each time: tokens are renewed
         return pool.request(method, url, retries=False, preload_content=False, **options,
                             headers={"User-Agent": "kubectl-exchange", **headers, **({"authorization": identity} if identity else {})})
 
