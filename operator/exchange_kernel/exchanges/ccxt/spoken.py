@@ -352,9 +352,13 @@ class _Spoken:
         return holdings.read_position(source, markets)
 
     def read_account(self, document: Any) -> str:
-        """The venue's number for the account, or else the key's public half under a hash: another key is then another account."""
+        """The venue's number for the account, or else the key under a hash: another key is then another account.
+
+        Only what a signature proved counts. A wallet's address is public and its balance is shown to anybody, so its private key is hashed with it.
+        """
         if self.row.account_method is None and self.row.numbered_account is None:
-            named = self.ccxt.walletAddress or self.ccxt.apiKey
+            by_key = self.ccxt.requiredCredentials.get("apiKey")
+            named = self.ccxt.apiKey if by_key else f"{self.ccxt.walletAddress}|{self.ccxt.privateKey}"
             return f"key-{hashlib.sha256(str(named).encode()).hexdigest()[:16]}"
         document = said.step_down(document, self.row.account_number)
         if not isinstance(document, str | int) or not str(document):
