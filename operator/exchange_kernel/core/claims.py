@@ -1,4 +1,4 @@
-"""Whose order is it? Two intents can name one order: by the same idempotencyKey, or by a status that was copied with its object (rule 2).
+"""Whose order is it? Two intents can name one order: by the same idempotencyKey or place in a group, or by a copied status (rule 2).
 
 One of them has it, and the other only says so: it sends nothing, and deleting it cancels nothing. A key names one order of an account at an exchange,
 whichever of its markets that is on: the id made of it is the same on each.
@@ -32,11 +32,17 @@ def holder(order: OrderRecord, peers: Iterable[OrderRecord], owner: str) -> Hold
         if peer.uid == order.uid or _gave_up(peer):
             continue
         same_key = key is not None and (peer.namespace, peer.spec.idempotency_key) == (order.namespace, key)
-        if same_key or any(attempt.client_order_id in ids for attempt in peer.attempts):
+        same_place = _place(order) is not None and _place(peer) == _place(order) and (peer.attempts or not peer.finished)
+        if same_key or same_place or any(attempt.client_order_id in ids for attempt in peer.attempts):
             best = min(best, _Claim(peer, ids, owner), key=lambda claim: claim.rank)
     if best.order.uid == order.uid:
         return None
     return Holder(best.order.name, best.order.spec.account_ref.name, agrees=_terms(best.order) == _terms(order))
+
+
+def _place(order: OrderRecord) -> tuple[str, str] | None:
+    """Of which group it says that it is which member: the ids of its orders are made of these."""
+    return (order.spec.group_ref.uid, order.spec.group_ref.member) if order.spec.group_ref is not None else None
 
 
 def _terms(order: OrderRecord) -> tuple[object, ...]:

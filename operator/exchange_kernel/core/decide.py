@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle
-from exchange_kernel.core.checks.belonging import adopt_only_what_agrees, leave_it_to_its_holder, right_account_only
+from exchange_kernel.core.checks.belonging import adopt_only_what_agrees, leave_it_to_its_holder, leave_strangers_alone, right_account_only
 from exchange_kernel.core.checks.changing import change_if_different, settle_amend
 from exchange_kernel.core.checks.ending import (
     already_finished,
@@ -44,6 +44,7 @@ def _without_second_reading(decision: Decision, facts: Facts) -> Decision:
 CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
     already_finished,  # 11
     right_account_only,  # 13
+    leave_strangers_alone,  # 2
     leave_it_to_its_holder,  # 2
     cancel_if_unwanted,  # 9: nothing below holds a cancel
     settle_first,  # 3, 5

@@ -440,9 +440,17 @@ class Facts:
         amended = changes is not None and request.client_order_id == self.seen.ids[changes]
         proposal = Proposal(
             request=request, filled=self.filled(changes).quantity if amended and changes is not None else ZERO, replaces=changes is not None,
-            exit=self.seen.group is not None and self.seen.group.exit,
+            exit=self._closes(request, amended=changes if amended else None),
         )
         return refused(proposal, self.seen.exposure, self.seen.market)
+
+    def _closes(self, request: OrderRequest, *, amended: int | None) -> bool:
+        """Whether the intent is an exit and, with this request, no larger in all than its group wants it."""
+        most = self.seen.group.exit if self.seen.group is not None else None
+        if most is None or request.quantity is None:
+            return False
+        elsewhere = subtract(self.filled_total(), self.filled(amended).quantity if amended is not None else ZERO)
+        return add(elsewhere, request.quantity) <= most
 
     def wanted(self, number: int) -> OrderRequest | None:
         """What spec asks of this attempt's order, on the grid that it is compared on; None where nothing of it can be changed: by quote quantity."""

@@ -30,6 +30,7 @@ from exchange_kernel.api import (
     PartialFillPolicy,
     PositionEffect,
 )
+from exchange_kernel.api.order_terms import IDENTITY, UNCHANGEABLE
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small, unsent_parameters
@@ -45,7 +46,15 @@ RESTORED = Waiting(
     person=True,
 )
 ANOTHER_UNKNOWN = Waiting("MemberUnknown", "What became of another member of the group is being found out: nothing that opens a position is sent meanwhile.")
-NO_MEMBER = Waiting("NoMember", "The OrderGroup that spec.groupRef names has another OrderIntent for this member, or none of this name.", person=True)
+NO_MEMBER = Waiting(
+    "NoMember",
+    "spec.groupRef names an OrderGroup that did not make this OrderIntent, and nothing is sent: delete it, or set desiredState: Canceled, and write an "
+    "OrderGroup, or an OrderIntent without groupRef.",
+    person=True,
+)
+DIFFERS = Waiting(
+    "MemberDiffers", "spec is not what the OrderGroup wants of it now: nothing is sent before the group has put that right. Edit the OrderGroup to change it."
+)
 BELOW_MINIMUM = "What the Entry filled is below the market's smallest order."
 NEEDS_NATIVE = Waiting(
     "NeedsNativeGroup",
@@ -61,6 +70,16 @@ LARGER_EXITS = Waiting(
 
 #: Roles that close a position.
 EXITS = (MemberRole.STOP_LOSS, MemberRole.TAKE_PROFIT)
+
+#: Fields of an OrderIntent's spec that can't be changed: what differs in these is never made the same.
+FIXED = frozenset(
+    name for name, one in OrderIntentSpec.model_fields.items()
+    if (one.alias or name) in ("accountRef", "idempotencyKey", "groupRef", *IDENTITY, *UNCHANGEABLE)
+)
+#: Fields of a member that its order is sent by. Its size follows fills, and the group chooses the rest.
+_SENT = frozenset(OrderTerms.model_fields) - {
+    "quantity", "desired_state", "position_effect", "submit_deadline_seconds", "submit_deadline_time", "metadata",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +362,16 @@ def _broken(member: Member, members: Members) -> bool:
     return lost and not any(one.filled > 0 for one in members)
 
 
+def exempt(group: GroupRecord, member: Member, members: Members, *, native: bool = False) -> Decimal | None:
+    """How large the member may be in all without being held to RiskLimits: what the Entry filled and no other exit closed; None: it is no exit."""
+    if not closes(group, member):
+        return None
+    if native:
+        return _in_list(member, members)  # placed by the exchange, once the Entry is filled whole
+    entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
+    return max(_allowed(member, entry.filled, [one for one in members if one.spec.role in EXITS]), member.filled)
+
+
 def closes(group: GroupRecord, member: Member) -> bool:
     """Whether the member can only close what the group's Entry opened: an exit on its market and the other side. RiskLimits exempt no other."""
     entry = group.entry
@@ -371,8 +400,10 @@ def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, mar
         return Want(quantity=size, unwanted=True)
     if member.quantity < member.filled and subtract(entry.filled, add(*(one.filled for one in exits))) > 0:
         return Want(quantity=size)  # edited to less than it filled: what is open is for the others
-    # An exit that is cancelled is never made again. It waits as it is.
+    # An exit that is cancelled is never made again. It waits as it is: at the exchange, whatever somebody wrote into its spec.
     current = member.order.spec.quantity if member.order is not None else None
+    if current is not None and member.live:
+        current = min(current, add(member.filled, member.working))
     return Want(quantity=current or size, exists=member.made)
 
 
@@ -540,6 +571,47 @@ def intent_spec(group: GroupRecord, member: Member, want: Want, markets: Mapping
         deletion_policy=DeletionPolicy.ORPHAN if group.spec.deletion_policy is GroupDeletionPolicy.ORPHAN else DeletionPolicy.CANCEL,
         **terms,
     )
+
+
+def names(group: GroupRecord, member: str, order: OrderRecord) -> bool:
+    """Whether an intent says that it is this member, where the member would be: in the group's namespace, and on its account."""
+    ref = order.spec.group_ref
+    return ref is not None and (order.namespace, order.spec.account_ref, ref.uid, ref.member) == (group.namespace, group.spec.account_ref, group.uid, member)
+
+
+def may_have_made(group: GroupRecord, spec: GroupMember, order: OrderRecord, markets: Mapping[str, MarketRules]) -> bool:
+    """Whether an intent that no status tells of is what the group makes of this member: one that was made just before a crash.
+
+    Every field is compared. A size follows fills, so any is taken that the member may have had. What can be changed may differ once the group, since its
+    status was last written, or the intent was edited: the group puts it right before anything is sent. One that is cancelled or deleted can't be put right.
+    """
+    fresh = Member(spec=spec, status=MemberStatus(name=spec.name, intent_name=order.name))
+    made = intent_spec(group, fresh, Want(quantity=order.spec.quantity), markets)
+    differing = {name for name in OrderIntentSpec.model_fields if getattr(made, name) != getattr(order.spec, name)} - {"desired_state"}
+    if spec.position_effect is None and spec.symbol not in markets:
+        differing -= {"position_effect"}  # it follows from the market, which is not known
+    working = not order.deleting and order.spec.desired_state is DesiredState.WORKING
+    edited = (order.generation > 1 and working) or group.generation > max(1, group.status.observed_generation) + group.deleting
+    if order.attempts or edited:
+        return not differing & FIXED
+    follows = group.reduces or (group.entry is not None and spec.role is not MemberRole.ENTRY)
+    grown = order.spec.quantity is not None and spec.quantity is not None and order.spec.quantity > spec.quantity
+    return not differing and not grown and (follows or order.spec.quantity == spec.quantity)
+
+
+def differs(member: Member, want: Want, limit: Decimal | None, applied: OrderIntentSpec | None) -> bool:
+    """Whether the member's own spec asks for what the group does not want of it: somebody edited it, or it is larger than it is to be by now.
+
+    `limit`: how large an exit may be; `applied`: what the group last wrote there, which may be sent until the next is written.
+    """
+    if (order := member.order) is None:
+        return False
+    size, own = want.quantity or member.spec.quantity, order.spec.quantity
+    if own is not None and size is not None and (own > size or (limit is not None and own > limit)):
+        return True
+    if order.spec == applied:
+        return False
+    return (want.quantity is not None and own != size) or any(getattr(member.spec, name) != getattr(order.spec, name) for name in _SENT)
 
 
 def settled(group: GroupRecord, member: Member, want: Want) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from exchange_kernel.api import Attempt, AttemptStage, OrderIntentSpec, OrderIntentStatus, TradingMode
 from exchange_kernel.core.absence import Evidence
@@ -68,7 +69,8 @@ class Membership:
     unwanted: bool = False  # it is to go from the exchange
     native: bool = False  # the exchange keeps the orders as one list: the group sends it whole, and none is changed on its own
     recorded: bool = False  # the group's status tells its end: the object may go
-    exit: bool = False  # it closes what the group's entry opened
+    exit: Decimal | None = None  # it closes what the group's entry opened, and may be so large in all; None: it is no exit
+    stranger: bool = False  # the group did not make it, and it was never sent: the ids of its place are another's
     made_before: bool = False  # an earlier object may have had its place, and sent its orders: its group's status does not tell
 
 

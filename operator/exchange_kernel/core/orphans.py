@@ -44,23 +44,23 @@ def sort(listed: Iterable[ExchangeOrder], owner: str, explained: Collection[str]
 def explain(client_order_ids: Collection[str], records: Iterable[OrderRecord], owner: str, fingerprint: str) -> dict[str, OrderRecord]:
     """The intent of each of these ids that has one: it recorded the id, or its next attempt or an earlier one makes it, in any encoding ever shipped.
 
-    Where several intents explain one, an unfinished one is named.
+    Where several intents explain one, an unfinished one is named. A place in a group that an intent only says it has is the last to explain one.
     """
     found: dict[str, OrderRecord] = {}
     if not client_order_ids:
         return found
-    for record in records:
+    for record in sorted(records, key=_only_says_so):
         last = max((attempt.number for attempt in record.attempts), default=0)
         ids = {attempt.client_order_id for attempt in record.attempts}.union(*(_made(record, number, owner, fingerprint) for number in range(1, last + 2)))
         for client_order_id in ids & set(client_order_ids):
-            if client_order_id not in found or found[client_order_id].finished:
+            if client_order_id not in found or (found[client_order_id].finished and not _only_says_so(record)):
                 found[client_order_id] = record
     return found
 
 
 def attempt_of(order: ExchangeOrder, records: Iterable[OrderRecord], owner: str, fingerprint: str) -> tuple[OrderRecord, int] | None:
     """The unfinished intent, and the number, of which an order is an attempt far beyond those that status has: it was restored or wiped."""
-    for record in records:
+    for record in sorted(records, key=_only_says_so):
         if record.finished or (record.spec.symbol, record.spec.side) != (order.symbol, order.side):
             continue
         last = max((attempt.number for attempt in record.attempts), default=0)
@@ -68,6 +68,11 @@ def attempt_of(order: ExchangeOrder, records: Iterable[OrderRecord], owner: str,
             if order.client_order_id in _made(record, number, owner, fingerprint):
                 return record, number
     return None
+
+
+def _only_says_so(record: OrderRecord) -> bool:
+    """Whether nothing but its groupRef gives the intent the ids of a group's member: its status has no attempt."""
+    return record.spec.group_ref is not None and not record.attempts
 
 
 def _made(record: OrderRecord, number: int, owner: str, fingerprint: str) -> set[str]:

@@ -56,6 +56,7 @@ A_MEMBER = Membership()
 NAME_CONFLICT = Waiting(
     "NameConflict", "An OrderIntent that is not this group's has the name of one of its members: delete or rename one of the two.", person=True
 )
+STRANGER = Membership(held=groups.NO_MEMBER, recorded=True, stranger=True)
 
 
 def intent_name(group: str, member: str) -> str:
@@ -75,6 +76,7 @@ class _Memory:
     refused: dict[str, str]  # members that admission refused, with its words
     gone: set[str]  # the UIDs that a consistent list of intents lacks
     known: dict[str, MemberStatus] = field(default_factory=dict)  # each member as it was last believed to be
+    markets: Mapping[str, MarketRules] = field(default_factory=dict)  # as they were when it was last looked at
     native: bool | None = None  # whether the exchange keeps it, once that is decided: its members are written down
     made_before: frozenset[str] | None = None  # members that an earlier process may have made, though neither status nor an intent tells; None: not seen yet
     listed: bool = False  # its list was handed to the adapter by this process
@@ -115,18 +117,20 @@ class OrderGroupReconciler:
         ref, group = record.spec.group_ref, self._group_of(record)
         if ref is None or group is None:
             return None
+        if not self._has(group, record):
+            return replace(STRANGER, stranger=not record.attempts)
         members = self._members(group, session)
         if members is None:
             return Membership(held=groups.NOT_RECORDED)  # what became of another member is found out first
-        member = next((member for member in members if member.name == ref.member), None)
-        if member is None or member.order is None or member.order.uid != record.uid:
-            return Membership(held=groups.NO_MEMBER, recorded=True)
+        member = next(member for member in members if member.name == ref.member)
         native, memory = self._native(group), self._memory.get(group.uid)
         want = groups.want_of(group, member, members, _markets(session), native=native)
+        limit = groups.exempt(group, member, members, native=native)
+        differs = groups.differs(member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
         return Membership(
             made_before=memory is not None and ref.member in (memory.made_before or ()),
-            held=want.held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status),
-            exit=groups.closes(group, member),
+            held=want.held or (groups.DIFFERS if differs else None), unwanted=want.unwanted, native=native,
+            recorded=group_status.recorded(group, ref.member, record.status), exit=limit,
         )
 
     def siblings(self, record: OrderRecord) -> list[str]:
@@ -145,7 +149,17 @@ class OrderGroupReconciler:
         return any(session.memory.filled(other) >= enough for other, enough in standing.triggers.get(record.uid, {}).items())
 
     def _group_of(self, record: OrderRecord) -> GroupRecord | None:
-        return self._store.get(record.spec.group_ref.uid) if record.spec.group_ref is not None else None
+        group = self._store.get(record.spec.group_ref.uid) if record.spec.group_ref is not None else None
+        return group if group is not None and group.namespace == record.namespace else None
+
+    def _has(self, group: GroupRecord, record: OrderRecord) -> bool:
+        """Whether the intent is the one of the group's member that it says it is."""
+        told = self._told(group) if record.spec.group_ref is not None else {}
+        for spec in group.spec.members:
+            if record.spec.group_ref is not None and spec.name == record.spec.group_ref.member:
+                found = self._intent_of(group, spec, told[spec.name], None)
+                return found is not None and found.uid == record.uid
+        return False
 
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -181,6 +195,7 @@ class OrderGroupReconciler:
             group = _unended(group, known)
             return Outlook(group=group, members=known, wanted=groups.wants(group, known, {}), markets={}, trouble=session)
         term = session.ours
+        memory.markets = _markets(session)
         members = self._members(group, session) if term is not None else None
         if term is None or members is None:
             return None
@@ -274,18 +289,25 @@ class OrderGroupReconciler:
         return tuple(members)
 
     def _intent_of(self, group: GroupRecord, member: GroupMember, status: MemberStatus, known: MemberStatus | None) -> OrderRecord | None:
-        """The member's intent: of the UID that status has, or that this process knows, or else the one that says so itself.
+        """The member's intent: of the UID that status has, or that this process knows, or else the one of its name that the group made.
 
         Where status has another UID, that one must have been sent: a copy of an intent that was deleted is none of the group's.
         """
         for told in (status, known):
-            if told is not None and told.uid is not None and (found := self._intents.get(told.uid)) is not None:
+            found = self._intents.get(told.uid) if told is not None and told.uid is not None else None
+            if found is not None and groups.names(group, member.name, found):
                 return found
         found = self._intents.named(group.namespace, status.intent_name)
-        ref = found.spec.group_ref if found is not None else None
-        if found is None or ref is None or (ref.uid, ref.member) != (group.uid, member.name):
+        if found is None or not groups.names(group, member.name, found):
             return None
-        return found if found.attempts or all(told is None or told.uid is None for told in (status, known)) else None
+        if not found.attempts and any(told is not None and told.uid is not None for told in (status, known)):
+            return None
+        return found if groups.may_have_made(group, member, found, self._markets_of(group)) else None
+
+    def _markets_of(self, group: GroupRecord) -> Mapping[str, MarketRules]:
+        """The markets as the group was last looked at."""
+        memory = self._memory.get(group.uid)
+        return memory.markets if memory is not None else {}
 
     def _wake_members(self, outlook: Outlook) -> None:
         """First of all: a cancel of a sibling waits for no write of ours."""
@@ -354,14 +376,14 @@ class OrderGroupReconciler:
         # A foreground delete of the group takes what it owns at once, whatever finalizers say: exits of a position must outlive that.
         owned = group.entry is None or member.spec.role is MemberRole.ENTRY
         match await self._intents.create_member(group, intent_name(group.name, member.name), spec, owned=owned):
-            case Written(record=made):
-                memory.applied[member.name] = made.spec
+            case Written(record=made) if groups.may_have_made(group, member.spec, made, outlook.markets):
+                memory.applied[member.name] = spec
                 memory.trouble, memory.failures = None, 0
                 return Step.NEXT
             case Inadmissible(message=words):
                 memory.refused[member.name] = words
                 return Step.NEXT
-            case NameTaken():
+            case NameTaken() | Written():
                 self._retry(group, NAME_CONFLICT)
             case Unavailable(reason=reason):
                 self._retry(group, None, reason)

@@ -260,13 +260,14 @@ class AccountSession:
         if (term := self.ours) is None or term.fence is None:
             return None
         ids = self._ids(record, term)
-        holder, known = self._holder(record, ids.values()), dict[int, OrderMemory]()
-        for number, client_order_id in ids.items() if holder is None and not record.finished else ():
+        holder, known = self._holder(record, ids.values(), alone=group is None), dict[int, OrderMemory]()
+        stranger = group is not None and group.stranger
+        for number, client_order_id in ids.items() if holder is None and not stranger and not record.finished else ():
             self.memory.bind(client_order_id, record.uid, self.account.uid, _own(record, client_order_id))
             if (found := self.memory.peek(client_order_id)) is not None:
                 known[number] = found
         created = self.store.created_version(record.uid)
-        new = (created is not None and created > term.fence) or self._without_recovery
+        new = (created is not None and created > term.fence) or self._without_recovery or stranger
         last = known.get(max((attempt.number for attempt in record.attempts), default=1))
         sent_now = last is not None and last.send is not None and (last.send.tried_ms or 0) >= term.started_ms
         return Seen(
@@ -330,10 +331,14 @@ class AccountSession:
         unlisted = (number for number in range(1, max(listed, default=1)) if number not in listed)
         return next((number for number in unlisted if self.client_order_id(record, number, term) == client_order_id), None)
 
-    def _holder(self, record: OrderRecord, ids: Collection[str]) -> Holder | None:
-        """2: the intent that has the order which this one names: of this account at the exchange, and by a key of any market of it."""
+    def _holder(self, record: OrderRecord, ids: Collection[str], *, alone: bool) -> Holder | None:
+        """2: the intent that has the order which this one names: of this account at the exchange, and by a key of any market of it.
+
+        `alone`: it has no group that says whose the place is which its groupRef names.
+        """
         keyed = record.spec.idempotency_key is not None
-        if not keyed and claims.ids_of_its_own(record, self.owner):
+        placed = alone and record.spec.group_ref is not None
+        if not keyed and not placed and claims.ids_of_its_own(record, self.owner):
             return None
         everyone = self.accounts.all()
         accounts = [self.account, *same_account(self.account, everyone)]

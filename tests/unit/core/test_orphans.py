@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exchange_kernel.core.identity import keyed_order_id, order_id
+from exchange_kernel.core.identity import encode, keyed_order_id, member_order_id, order_id
 from exchange_kernel.core.orphans import confirm, explain, sort
 from tests.builders import T0, a_report, a_spec, an_attempt, an_order, when
 
@@ -56,6 +56,16 @@ def test_of_several_intents_the_unfinished_one_is_named():
     old, new = an_order(spec=a_spec(**KEY), status=FINISHED), an_order(spec=a_spec(**KEY), uid="uid-2")
     for records in ([old, new], [new, old]):
         assert explain({keyed(1)}, records, OWNER, "42")[keyed(1)].uid == "uid-2"
+
+
+@pytest.mark.parametrize("forged_first", [False, True])
+def test_who_only_says_that_it_is_a_groups_member_explains_no_order_that_another_recorded(forged_first):
+    place = {"name": "pair", "uid": "group-1", "member": "stop"}
+    made = encode(member_order_id(OWNER, group_uid="group-1", member="stop", attempt=1), "hex32")
+    recorded = an_order(spec=a_spec(groupRef=place), attempts=[an_attempt(1, "Ended", clientOrderId=made)], status=FINISHED)
+    forged = an_order(uid="uid-2", spec=a_spec(groupRef=place))
+    records = [forged, recorded] if forged_first else [recorded, forged]
+    assert explain({made}, records, OWNER, "42")[made].uid == "uid-1"
 
 
 def test_only_what_carries_our_prefix_is_ours():

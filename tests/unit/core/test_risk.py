@@ -160,5 +160,20 @@ def test_an_order_that_ended_is_finished_whatever_limits_say():
 
 def test_the_exit_of_a_group_is_sent():
     order = an_order(spec=a_spec(groupRef={"name": "g", "uid": "g", "member": "stop"}))
-    decision = decide(Facts(order, a_sight(new=True, exposure=TIGHT, group=Membership(exit=True)), at(0)))
+    decision = decide(Facts(order, a_sight(new=True, exposure=TIGHT, group=Membership(exit=order.spec.quantity)), at(0)))
     assert isinstance(decision.action, WriteAhead), decision
+
+
+@pytest.mark.parametrize("exit", [Decimal("0.999"), None], ids=["more than its group wants of it", "no exit"])
+def test_what_is_no_exit_of_what_is_open_is_held_to_the_limit(exit):
+    order = an_order(spec=a_spec(groupRef={"name": "g", "uid": "g", "member": "stop"}, quantity="1"))
+    decision = decide(Facts(order, a_sight(new=True, exposure=TIGHT, group=Membership(exit=exit)), at(0)))
+    assert (decision.verdict.state, decision.verdict.reason) == ("Denied", "RiskLimit")
+
+
+@pytest.mark.parametrize(("asked", "exempt"), [("6", True), ("6.001", False)])
+def test_what_an_exit_filled_before_counts_towards_what_it_may_close(asked, exempt):
+    """Of 10 in all, 4 filled by its first attempt."""
+    order = an_order(spec=a_spec(groupRef={"name": "g", "uid": "g", "member": "stop"}, quantity="10"), attempts=[an_attempt(1, "Ended", filledQuantity="4", exchangeOrderId="1001")])
+    facts = Facts(order, a_sight(orders={1: a_report(1, OrderStatus.CANCELED, filled="4")}, exposure=TIGHT, group=Membership(exit=Decimal(10))), at(0))
+    assert (facts.risk(a_request(quantity=Decimal(asked))) is None) is exempt

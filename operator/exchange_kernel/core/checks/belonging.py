@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exchange_kernel.core.actions import Decision, Release, Waiting
+from exchange_kernel.api import DesiredState, OrderState
+from exchange_kernel.core.actions import Decision, Release, Verdict, Waiting
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.order import OrderRecord
 
@@ -21,6 +22,17 @@ def right_account_only(facts: Facts) -> Decision | None:
     return Decision(waiting=Waiting("AnotherAccount", message, person=True))
 
 
+def leave_strangers_alone(facts: Facts) -> Decision | None:
+    """2: an intent that names a group which did not make it was never sent, and its ids are those of the group's own member: nothing is looked up by them."""
+    if facts.seen.group is None or not facts.seen.group.stranger:
+        return None
+    if facts.order.deleting:
+        return release(facts.order)
+    if facts.spec.desired_state is DesiredState.CANCELED:
+        return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled before it was sent."))
+    return Decision(waiting=facts.seen.group.held)
+
+
 def leave_it_to_its_holder(facts: Facts) -> Decision | None:
     """2: an order that another intent has is that one's: this one sends nothing, and going away it takes nothing with it."""
     if facts.seen.holder is None:
@@ -28,6 +40,9 @@ def leave_it_to_its_holder(facts: Facts) -> Decision | None:
     if facts.order.deleting:
         return release(facts.order)
     holder = facts.seen.holder
+    if facts.spec.group_ref is not None and not facts.order.attempts:
+        why = f"spec.groupRef names the place of OrderIntent {holder.name} in its OrderGroup, which is gone: delete this one, which cancels nothing."
+        return Decision(waiting=Waiting("HeldByAnotherIntent", why, person=True))
     if facts.spec.idempotency_key is None:
         why = f"This object's status was copied from OrderIntent {holder.name}, which holds its order: delete this one, and create it without status."
         return Decision(waiting=Waiting("HeldByAnotherIntent", why, person=True))

@@ -8,6 +8,7 @@ from exchange_kernel.core.actions import AddFinalizer, Decision, Submit, Verdict
 from exchange_kernel.core.checks.pace import FUNDS_FREE_MS, RETRY_MS, due
 from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.groups import DIFFERS
 from exchange_kernel.core.market_rules import request_for, unacceptable, unsent_parameters
 from exchange_kernel.core.sending import SendStage, Terms
 
@@ -43,8 +44,8 @@ def may_not_send(facts: Facts) -> Waiting | None:
 
 def deny_unsent(facts: Facts) -> Decision | None:
     """4: what can never be sent as it stands ends as Denied: provably never live at the exchange. Only before a first send."""
-    if len(facts.numbers) > 1:
-        return None
+    if len(facts.numbers) > 1 or (facts.seen.group is not None and facts.seen.group.held is DIFFERS):
+        return None  # of a member, what the group is about to put right is no reason
     if (missed := _deadline_passed(facts)) is not None:
         return Decision(verdict=missed)
     if facts.spec.expire_time is not None and facts.now.venue_ms >= facts.spec.expire_time.timestamp() * 1000:
