@@ -51,6 +51,7 @@ def small_bracket(**changes):
 
 # ── Made before the group makes its own ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("H19")
 @scenario
 async def test_i_buy_for_47500_under_a_limit_of_1000_by_calling_it_the_stop_of_my_bracket():
     async with a_spot_world() as world:

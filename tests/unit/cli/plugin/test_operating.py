@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[4]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 POLICY = "exchange-kernel-order-finalizer"
-STATUS_POLICY = "exchange-kernel-status"
+STATUS_POLICY, MEMBER_POLICY = "exchange-kernel-status", "exchange-kernel-member"
 POD = {"metadata": {"name": "operator-0", "namespace": "exchange-kernel-system"}, "spec": {"containers": [{"name": "operator", "image": "i", "env": [{"name": "X", "value": "hunter2"}]}]},
        "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"restartCount": 1}]}}
 
@@ -45,7 +45,8 @@ def healthy(server):
     for plural in ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"):
         server.answers[f"{ADMISSION}/{plural}/{POLICY}"] = (200, {"metadata": {}})
     for plural in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
-        server.answers[f"{ADMISSION}/{plural}/{STATUS_POLICY}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel"))
+        for policy in (STATUS_POLICY, MEMBER_POLICY):
+            server.answers[f"{ADMISSION}/{plural}/{policy}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel"))
     for path in (REVIEWS, SELF_REVIEWS):
         server.answers[path] = (201, {"status": {"allowed": True}})
     server.objects["/api/v1/namespaces/exchange-kernel-system/pods/operator-0"] = POD
@@ -89,6 +90,10 @@ def _changed_kind():
      "is not installed"),
     ("an operator that may not write it", f"{ADMISSION}/validatingadmissionpolicies/{STATUS_POLICY}",
      (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel-2")), "warning", "Status writers", "No status is taken from"),
+    ("members that anybody may make", f"{ADMISSION}/validatingadmissionpolicies/{MEMBER_POLICY}", (404, {"message": "not found"}), "warning", "Group members",
+     "is not installed"),
+    ("an operator that may not make them", f"{ADMISSION}/validatingadmissionpolicies/{MEMBER_POLICY}",
+     (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel-2")), "warning", "Group members", "No member is taken from"),
     ("an operator without its rights", REVIEWS, (201, {"status": {"allowed": False}}), "wrong", "Operator's rights", "may not get orderintents"),
     ("somebody without rights", SELF_REVIEWS, (201, {"status": {"allowed": False}}), "warning", "Your rights", "You may not see orders"),
 ], ids=lambda value: value if isinstance(value, str) and " " in value else None)
@@ -134,7 +139,8 @@ def test_a_clock_that_is_off_is_told(exchange, healthy):
 
 def test_the_rights_asked_about_are_those_of_the_account_that_the_pods_run_under(exchange, healthy):
     pod = {**POD, "spec": {"serviceAccountName": "my-release-exchange-kernel", "containers": []}}
-    healthy.answers[f"{ADMISSION}/validatingadmissionpolicies/{STATUS_POLICY}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:my-release-exchange-kernel"))
+    for policy in (STATUS_POLICY, MEMBER_POLICY):
+        healthy.answers[f"{ADMISSION}/validatingadmissionpolicies/{policy}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:my-release-exchange-kernel"))
     healthy.objects["/api/v1/namespaces/exchange-kernel-system/pods/operator-0"] = pod
     assert bad(exchange, code=0) == []
     users = {body["spec"]["user"] for _, path, _, body in healthy.asked if path == REVIEWS}

@@ -3,7 +3,7 @@
 from exchange_kernel.cli.plugin.checkup.accounts import accounts, credentials
 from exchange_kernel.cli.plugin.checkup.clocks import clocks
 from exchange_kernel.cli.plugin.checkup.findings import Check, Finding, Level
-from exchange_kernel.cli.plugin.checkup.installation import admission, cluster, kinds, operator, status_writers
+from exchange_kernel.cli.plugin.checkup.installation import admission, cluster, group_members, kinds, operator, status_writers
 from exchange_kernel.cli.plugin.checkup.rights import operators_rights, own_rights
 
 #: By what they are about, in the order in which they are made.
@@ -12,6 +12,7 @@ CHECKS: dict[str, Check] = {
     "Kinds": kinds,
     "Admission": admission,
     "Status writers": status_writers,
+    "Group members": group_members,
     "Operator": operator,
     "Operator's rights": operators_rights,
     "Your rights": own_rights,

@@ -21,8 +21,9 @@ CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 POLICY = "exchange-kernel-order-finalizer"
 ADMISSION = "admissionregistration.k8s.io"
 POLICIES = (Resource(ADMISSION, "v1", "mutatingadmissionpolicies"), Resource(ADMISSION, "v1", "mutatingadmissionpolicybindings"))
-STATUS_POLICY = "exchange-kernel-status"
-STATUS_POLICIES = (Resource(ADMISSION, "v1", "validatingadmissionpolicies"), Resource(ADMISSION, "v1", "validatingadmissionpolicybindings"))
+STATUS_POLICY, MEMBER_POLICY = "exchange-kernel-status", "exchange-kernel-member"
+VALIDATING_POLICIES = (Resource(ADMISSION, "v1", "validatingadmissionpolicies"), Resource(ADMISSION, "v1", "validatingadmissionpolicybindings"))
+ADD_THE_OPERATOR = "Add it to operatorUsers in the chart, or to the variable `operators` of the policy."
 
 
 def cluster(cluster: Cluster, _: str) -> Iterator[Finding]:
@@ -94,19 +95,39 @@ def admission(cluster: Cluster, _: str) -> Iterator[Finding]:
 
 
 def status_writers(cluster: Cluster, namespace: str) -> Iterator[Finding]:
-    try:
-        policy, _ = [cluster.one_everywhere(resource, STATUS_POLICY) for resource in STATUS_POLICIES]
-    except NotFound:
-        yield Finding(Level.WARNING, "Status writers", f"{STATUS_POLICY} is not installed: whoever may patch a status may end an order that is still open.",
-                      "Apply manifests/admission/, or set policies.status in the chart.")
-        return
-    user = operator_user(cluster, namespace)
-    named = " ".join(variable["expression"] for variable in policy["spec"].get("variables", ()))
-    if re.search(rf"""['"]{re.escape(user)}['"]""", named):
+    missing = f"{STATUS_POLICY} is not installed: whoever may patch a status may end an order that is still open."
+    if (policy := _policy(cluster, STATUS_POLICY)) is None:
+        yield Finding(Level.WARNING, "Status writers", missing, "Apply manifests/admission/, or set policies.status in the chart.")
+    elif _names(policy, user := operator_user(cluster, namespace)):
         yield Finding(Level.OK, "Status writers", f"A status is taken from {user} alone.")
     else:
         yield Finding(Level.WARNING, "Status writers", f"No status is taken from {user}: if the operator runs as that, it can record nothing.",
-                      "Add it to operatorUsers in the chart, or to the variable `operators` of the policy.")
+                      ADD_THE_OPERATOR)
+
+
+def group_members(cluster: Cluster, namespace: str) -> Iterator[Finding]:
+    missing = f"{MEMBER_POLICY} is not installed: whoever may create an OrderIntent may call it a group's member, and only the operator tells that it is none."
+    if (policy := _policy(cluster, MEMBER_POLICY)) is None:
+        yield Finding(Level.WARNING, "Group members", missing, "Apply manifests/admission/, or set policies.member in the chart.")
+    elif _names(policy, user := operator_user(cluster, namespace)):
+        yield Finding(Level.OK, "Group members", f"A group's member is taken from {user} alone.")
+    else:
+        yield Finding(Level.WARNING, "Group members", f"No member is taken from {user}: if the operator runs as that, no OrderGroup is placed.",
+                      ADD_THE_OPERATOR)
+
+
+def _policy(cluster: Cluster, name: str) -> Body | None:
+    """The policy, if it is there with its binding."""
+    try:
+        policy, _ = [cluster.one_everywhere(resource, name) for resource in VALIDATING_POLICIES]
+    except NotFound:
+        return None
+    return policy
+
+
+def _names(policy: Body, user: str) -> bool:
+    named = " ".join(variable["expression"] for variable in policy["spec"].get("variables", ()))
+    return re.search(rf"""['"]{re.escape(user)}['"]""", named) is not None
 
 
 def operator(cluster: Cluster, namespace: str) -> Iterator[Finding]:
