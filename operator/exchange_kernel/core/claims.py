@@ -41,7 +41,7 @@ def holder(order: OrderRecord, peers: Iterable[OrderRecord], owner: str) -> Hold
 
 
 def _place(order: OrderRecord) -> tuple[str, str] | None:
-    """Of which group it says that it is which member: the ids of its orders are made of these."""
+    """Return the group's UID and the member that an intent names: its ids are made of them."""
     return (order.spec.group_ref.uid, order.spec.group_ref.member) if order.spec.group_ref is not None else None
 
 

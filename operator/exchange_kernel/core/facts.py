@@ -445,7 +445,7 @@ class Facts:
         return refused(proposal, self.seen.exposure, self.seen.market)
 
     def _closes(self, request: OrderRequest, *, amended: int | None) -> bool:
-        """Whether the intent is an exit and, with this request, no larger in all than its group wants it."""
+        """Return whether the request makes an exit no larger in all than its group wants it."""
         most = self.seen.group.exit if self.seen.group is not None else None
         if most is None or request.quantity is None:
             return False

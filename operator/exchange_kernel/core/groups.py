@@ -363,7 +363,10 @@ def _broken(member: Member, members: Members) -> bool:
 
 
 def exempt(group: GroupRecord, member: Member, members: Members, *, native: bool = False) -> Decimal | None:
-    """How large the member may be in all without being held to RiskLimits: what the Entry filled and no other exit closed; None: it is no exit."""
+    """Return how large an exit may be in all without being held to RiskLimits; else None.
+
+    That is what the Entry filled and no other exit closed.
+    """
     if not closes(group, member):
         return None
     if native:
@@ -574,16 +577,17 @@ def intent_spec(group: GroupRecord, member: Member, want: Want, markets: Mapping
 
 
 def names(group: GroupRecord, member: str, order: OrderRecord) -> bool:
-    """Whether an intent says that it is this member, where the member would be: in the group's namespace, and on its account."""
+    """Return whether an intent says that it is this member, in the group's namespace and account."""
     ref = order.spec.group_ref
     return ref is not None and (order.namespace, order.spec.account_ref, ref.uid, ref.member) == (group.namespace, group.spec.account_ref, group.uid, member)
 
 
 def may_have_made(group: GroupRecord, spec: GroupMember, order: OrderRecord, markets: Mapping[str, MarketRules]) -> bool:
-    """Whether an intent that no status tells of is what the group makes of this member: one that was made just before a crash.
+    """Return whether an unrecorded intent is what the group makes of this member.
 
-    Every field is compared. A size follows fills, so any is taken that the member may have had. What can be changed may differ once the group, since its
-    status was last written, or the intent was edited: the group puts it right before anything is sent. One that is cancelled or deleted can't be put right.
+    A crash just after it was made leaves it so. Every field is compared. A size follows fills, so any is taken that the member may have had. What can be
+    changed may differ once the group, since its status was last written, or the intent was edited: the group puts it right before anything is sent. One that
+    is cancelled or deleted can't be put right.
     """
     fresh = Member(spec=spec, status=MemberStatus(name=spec.name, intent_name=order.name))
     made = intent_spec(group, fresh, Want(quantity=order.spec.quantity), markets)
@@ -600,9 +604,10 @@ def may_have_made(group: GroupRecord, spec: GroupMember, order: OrderRecord, mar
 
 
 def differs(member: Member, want: Want, limit: Decimal | None, applied: OrderIntentSpec | None) -> bool:
-    """Whether the member's own spec asks for what the group does not want of it: somebody edited it, or it is larger than it is to be by now.
+    """Return whether the member's own spec asks for what the group does not want of it.
 
-    `limit`: how large an exit may be; `applied`: what the group last wrote there, which may be sent until the next is written.
+    Somebody edited it, or it is larger than it is to be by now. `limit`: how large an exit may be; `applied`: what the group last wrote there, which may be
+    sent until the next is written.
     """
     if (order := member.order) is None:
         return False

@@ -71,7 +71,7 @@ def attempt_of(order: ExchangeOrder, records: Iterable[OrderRecord], owner: str,
 
 
 def _only_says_so(record: OrderRecord) -> bool:
-    """Whether nothing but its groupRef gives the intent the ids of a group's member: its status has no attempt."""
+    """Return whether only its groupRef gives an intent the ids of a group's member."""
     return record.spec.group_ref is not None and not record.attempts
 
 

@@ -153,13 +153,11 @@ class OrderGroupReconciler:
         return group if group is not None and group.namespace == record.namespace else None
 
     def _has(self, group: GroupRecord, record: OrderRecord) -> bool:
-        """Whether the intent is the one of the group's member that it says it is."""
-        told = self._told(group) if record.spec.group_ref is not None else {}
-        for spec in group.spec.members:
-            if record.spec.group_ref is not None and spec.name == record.spec.group_ref.member:
-                found = self._intent_of(group, spec, told[spec.name], None)
-                return found is not None and found.uid == record.uid
-        return False
+        """Return whether the intent is the group's member that it says it is."""
+        ref = record.spec.group_ref
+        spec = next((one for one in group.spec.members if ref is not None and one.name == ref.member), None)
+        found = self._intent_of(group, spec, self._told(group)[spec.name], None) if spec is not None else None
+        return found is not None and found.uid == record.uid
 
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -305,7 +303,7 @@ class OrderGroupReconciler:
         return found if groups.may_have_made(group, member, found, self._markets_of(group)) else None
 
     def _markets_of(self, group: GroupRecord) -> Mapping[str, MarketRules]:
-        """The markets as the group was last looked at."""
+        """Return the markets as they were when the group was last looked at."""
         memory = self._memory.get(group.uid)
         return memory.markets if memory is not None else {}
 

@@ -23,7 +23,10 @@ def right_account_only(facts: Facts) -> Decision | None:
 
 
 def leave_strangers_alone(facts: Facts) -> Decision | None:
-    """2: an intent that names a group which did not make it was never sent, and its ids are those of the group's own member: nothing is looked up by them."""
+    """2: Leave alone, or let go, an intent that names a group which did not make it.
+
+    It was never sent. Its ids are those of the group's own member, so nothing is looked up or cancelled by them.
+    """
     if facts.seen.group is None or not facts.seen.group.stranger:
         return None
     if facts.order.deleting:

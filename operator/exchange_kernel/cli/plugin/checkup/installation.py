@@ -117,7 +117,7 @@ def group_members(cluster: Cluster, namespace: str) -> Iterator[Finding]:
 
 
 def _policy(cluster: Cluster, name: str) -> Body | None:
-    """The policy, if it is there with its binding."""
+    """Return the policy, if it is there with its binding."""
     try:
         policy, _ = [cluster.one_everywhere(resource, name) for resource in VALIDATING_POLICIES]
     except NotFound:
