@@ -29,8 +29,8 @@ def _tables(root: Path) -> Iterator[str]:
     yield "|---|" + ":-:|" * len(actors) + "---|"
     for deed in table["deeds"]:
         cells = ("yes" if name in deed["may"] else "" for name in actors)
-        says = f"else: \u201c{deed['says']}\u201d" if "says" in deed else ""
-        yield f"| {deed['does']} | {' | '.join(cells)} | {'; '.join(filter(None, (deed.get('note'), says)))} |"
+        says = "; ".join(f"\u201c{words}\u201d" for words in deed.get("says", ()))
+        yield f"| {deed['does']} | {' | '.join(cells)} | {'; '.join(filter(None, (says, deed.get('note'))))} |"
 
 
 def _rights(actor: dict[str, object]) -> str:
