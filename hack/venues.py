@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from exchange_kernel.core.venue import Capabilities
-from exchange_kernel.exchanges.ccxt.dialect import PROOFS, Dialect, Words
+from exchange_kernel.exchanges.ccxt.dialect import CLOSED, PROOFS, Dialect, Listed, Words
 from exchange_kernel.exchanges.ccxt.dialects import DIALECTS
 from exchange_kernel.exchanges.ccxt.probe import MEANINGS, probe
 from exchange_kernel.exchanges.ccxt.row import Row
@@ -63,7 +63,9 @@ def errors_page() -> str:
         "An error proves something only if its code, and its message where one is shown, are in this table; `%s` stands for what varies. Any other proves\n"
         "nothing: a submit or a cancel is then Unknown, a lookup Unreachable. An answer with HTTP 5xx proves nothing whatever its body says, nor does one\n"
         "with 418 or 429; an exchange without a table has no errors that do. `any`: the code alone tells.\n",
-        "".join(f"- **{_name(field)}**: {proof}\n" for field, proof in PROOFS.items()),
+        "".join(f"- **{_name(field)}**: {proof}\n" for field, proof in PROOFS.items())
+        + "\nAfter a refusal by a market's *rules* its list is read anew, and the order is sent once more if it is rounded otherwise by then. After one by a\n"
+        "market that is *closed* the order waits.\n",
     ]
     shown: dict[str, Words] = {}
     for venue in VENUES:
@@ -71,11 +73,15 @@ def errors_page() -> str:
             shown[venue.exchange_id if venue.exchange_id not in shown else f"{venue.exchange_id} {venue.market_type}"] = venue.words
     for name, words in shown.items():
         rows = (
-            (_name(field), ", ".join(f"`{code}`" for code in listed.codes), _messages(listed.messages), listed.meaning, listed.source)
+            (_name(field), ", ".join(f"`{code}`" for code in listed.codes), _messages(listed.messages), _meaning(listed), listed.source)
             for field in PROOFS for listed in getattr(words, field).rows
         )
         parts.append(f"## {name}\n\n" + _table(("list", "codes", "message", "meaning", "source"), rows))
     return "\n".join(parts)
+
+
+def _meaning(listed: Listed) -> str:
+    return listed.meaning if listed.kind is None else f"{listed.meaning} (*{'closed' if listed.kind is CLOSED else 'rules'}*)"
 
 
 def _name(field: str) -> str:

@@ -58,6 +58,7 @@ from exchange_kernel.api.order_intent import (
     OrderIntentSpec,
     OrderIntentStatus,
     OrderState,
+    RefusalKind,
 )
 from exchange_kernel.api.order_terms import (
     DesiredState,
@@ -157,6 +158,7 @@ __all__ = [
     "PositiveDecimal",
     "RateLimit",
     "ReconciliationMetrics",
+    "RefusalKind",
     "ReplaceKind",
     "RiskLimit",
     "RiskLimitSpec",

@@ -122,6 +122,13 @@ class AttemptStage(StrEnum):
     ABSENT = "Absent"
 
 
+class RefusalKind(StrEnum):
+    """What a refusal was about, where that decides what follows it."""
+
+    MARKET_RULES = "MarketRules"
+    MARKET_CLOSED = "MarketClosed"
+
+
 class AttemptOutcome(StrEnum):
     FILLED = "Filled"
     CANCELED = "Canceled"
@@ -191,6 +198,9 @@ class Attempt(Brief):
     prepared_time: Time | None = field("When it was written here before it was sent; absent if it was sent first.", default=None)
     end_time: Time | None = field("When it ended, by the exchange's clock.", default=None)
     reason: Message | None = field("Why it was refused, in the exchange's words.", default=None)
+    refusal: RefusalKind | None = field(
+        "What a refusal was about, where another attempt may follow it. MarketRules: the market's steps, limits or name, which are read anew. MarketClosed: "
+        "the market was not open for trading.", default=None)
 
 
 class AmendTarget(Status):
@@ -225,6 +235,8 @@ class AccountSnapshot(Status):
 class MarketSnapshot(Status):
     """The market's rules that the order was last asked for by: it is compared on these steps until its terms in spec change."""
 
+    id: Identifier | None = field("The exchange's own name for the market: the order is asked for and cancelled by it should the market leave its list.",
+                                  default=None)
     base: Asset = field("Asset that is traded.")
     quote: Asset = field("Asset that prices are in.")
     quantity_step: NonNegativeDecimal | None = field("Quantities are multiples of this.", default=None)

@@ -11,6 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, TypeAlias, TypeVar
 
+from exchange_kernel.api import RefusalKind
+
 
 class OrderStatus(StrEnum):
     """Where an order stands by the venue's own word, before we make a state of it."""
@@ -111,6 +113,7 @@ class Refused:
 
     code: str
     reason: str  # stable text, fit for a condition's message
+    kind: RefusalKind | None = field(default=None, compare=False)  # what it was about, where that decides what follows
 
 
 @dataclass(frozen=True, slots=True)

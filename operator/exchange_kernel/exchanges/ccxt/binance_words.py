@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
 
 #: Codes under which the matching engine speaks.
 ENGINE = ("-1010", "-1013", "-2010")
 
 #: "Messages for -1010, -2010, -2011 and -2038", without those that speak of an order that may exist.
 ENGINE_REFUSALS = (
-    "Market is closed.",
     "Account has insufficient balance for requested action.",
     "Market orders are not supported for this symbol.",
-    "Price * QTY is zero or less.",
     "This action is disabled on this account.",
     "This account may not place or cancel orders.",
     "Unsupported order combination",
@@ -34,6 +32,12 @@ ENGINE_REFUSALS = (
     "Order book liquidity is less than symbol minimum quantity.",
 )
 
+#: The filters that an order is rounded and judged by before it is sent. The others depend on prices and on the account. [filters.md]
+FILTERS = (
+    "Filter failure: PRICE_FILTER", "Filter failure: LOT_SIZE", "Filter failure: MARKET_LOT_SIZE", "Filter failure: MIN_NOTIONAL", "Filter failure: NOTIONAL",
+    "Price * QTY is zero or less.",
+)
+
 #: Of the same table: the order is as it was. "No state" is what an amend is told that was made before.
 AMEND_REFUSALS = (
     "Order amend is not supported for this symbol.",
@@ -51,11 +55,13 @@ WORDS = words(
     # One code for "no funds" and "exists": asked first.
     duplicates=(codes(*ENGINE, messages=("Duplicate order sent.",), meaning="an open order has this client order id"),),
     refusals=(
+        codes(*ENGINE, "-2038", messages=FILTERS, meaning="a filter of the market refused it, of those in its list", kind=RULES),
         codes("-2038", messages=AMEND_REFUSALS, meaning="the amend was refused: the order is as it was"),
+        codes(*ENGINE, messages=("Market is closed.",), meaning="the market is not open for trading", kind=CLOSED),
         codes(*ENGINE, messages=ENGINE_REFUSALS, meaning="the matching engine refused it"),
         codes(*ENGINE, messages=("Filter failure: %s",), meaning="a filter of the market refused it"),
         codes(*ENGINE, messages=("Stop price would trigger immediately.",), meaning="its trigger has been passed", source="ccxt 4.5: binance.py, exceptions"),
-        codes("-1013", messages=("Invalid quantity.", "Invalid price."), meaning="quantity or price", source="ccxt 4.5: binance.py, handle_errors"),
+        codes("-1013", messages=("Invalid quantity.", "Invalid price."), meaning="quantity or price", kind=RULES, source="ccxt 4.5: binance.py, handle_errors"),
         codes("-2011", messages=(
             "Order was not canceled due to cancel restrictions.", "This action is disabled on this account.", "This account may not place or cancel orders.",
             "Cancel order is invalid. Check origClOrdId and orderId.", "Rest API trading is not enabled.",
@@ -85,7 +91,7 @@ WORDS = words(
         codes("-1108", messages=("Parameter '%s' overflowed.",), meaning="a number is too large"),
         codes("-1111", messages=(
             "Parameter '%s' has too much precision.", "Precision is over the maximum defined for this asset.",
-        ), meaning="decimal places"),
+        ), meaning="decimal places", kind=RULES),
         codes("-1112", messages=("No orders on book for symbol.",), meaning="a market order, and no orders on the other side"),
         codes("-1114", messages=("TimeInForce parameter sent when not required.",), meaning="time in force"),
         codes("-1115", messages=("Invalid timeInForce.",), meaning="time in force"),
@@ -93,7 +99,7 @@ WORDS = words(
         codes("-1117", messages=("Invalid side.",), meaning="side"),
         codes("-1118", messages=("New client order ID was empty.",), meaning="no client order id"),
         codes("-1119", messages=("Original client order ID was empty.",), meaning="no client order id"),
-        codes("-1121", messages=("Invalid symbol.",), meaning="symbol"),
+        codes("-1121", messages=("Invalid symbol.",), meaning="symbol", kind=RULES),
         codes("-1128", messages=(
             "Combination of optional parameters invalid.", "Fields [%s] must be sent together or omitted entirely.",
         ), meaning="parameters that do not go together"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeAlias
 
+from exchange_kernel.api import RefusalKind
 from exchange_kernel.core.answers import Balance, ExchangeOrder, GroupFound, Position, Trade
 from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
 from exchange_kernel.exchanges.ccxt.budget import Limit
@@ -54,6 +55,7 @@ class Listed:
     messages: tuple[str, ...]
     meaning: str                   # in our words, for the table of errors
     source: str = ""               # a page or file of the venue's documentation, or of ccxt; empty: that of the list it is in
+    kind: RefusalKind | None = None    # of a refusal: what it is about, where that decides what follows
 
 
 class AllowList:
@@ -61,20 +63,33 @@ class AllowList:
 
     def __init__(self, *rows: Listed) -> None:
         self.rows = rows
-        messages: dict[str, list[str]] = {}
+        self._patterns: dict[str, list[tuple[re.Pattern[str], Listed]]] = {}
         for row in rows:
+            pattern = re.compile("|".join(f"(?:{re.escape(template).replace('%s', '.{0,200}')})" for template in row.messages))
             for code in row.codes:
-                messages.setdefault(code, []).extend(re.escape(template).replace("%s", ".{0,200}") for template in row.messages)
-        self._patterns = {code: re.compile("|".join(f"(?:{one})" for one in patterns)) for code, patterns in messages.items()}
+                self._patterns.setdefault(code, []).append((pattern, row))
 
     def has(self, code: str, message: str) -> bool:
-        pattern = self._patterns.get(code)
-        return pattern is not None and pattern.fullmatch(message) is not None
+        return self._row(code, message) is not None
+
+    def kind(self, code: str, message: str) -> RefusalKind | None:
+        """What an error of this list is about, where that decides what follows it."""
+        row = self._row(code, message)
+        return row.kind if row is not None else None
+
+    def _row(self, code: str, message: str) -> Listed | None:
+        return next((row for pattern, row in self._patterns.get(code, ()) if pattern.fullmatch(message) is not None), None)
 
 
-def codes(*codes: str, meaning: str, messages: tuple[str, ...] = ("%s",), source: str = "") -> Listed:
+#: What a refusal is about, as the rows say it: steps, limits or the market's name, which a newer list may have otherwise; or that it is not open now.
+RULES, CLOSED = RefusalKind.MARKET_RULES, RefusalKind.MARKET_CLOSED
+
+
+def codes(
+    *codes: str, meaning: str, messages: tuple[str, ...] = ("%s",), source: str = "", kind: RefusalKind | None = None
+) -> Listed:
     """A code that means one thing has any message: it is for people, and differs by language and release. Of one that means several, these tell."""
-    return Listed(codes, messages, meaning, source)
+    return Listed(codes, messages, meaning, source, kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

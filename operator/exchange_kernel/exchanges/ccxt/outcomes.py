@@ -126,7 +126,7 @@ def submit_outcome(reply: Reply, dialect: Dialect, request: OrderRequest, market
         case VenueError() if _says(reply, dialect.words.time):
             return TimeRefused(_stable(reply.message))
         case VenueError() if _says(reply, dialect.words.refusals):
-            return Refused(reply.code, _stable(reply.message))
+            return _refused(reply, dialect)
     return _unproved(reply)
 
 
@@ -148,7 +148,7 @@ def group_outcome(reply: Reply, dialect: Dialect, groups: Groups, request: Group
         case VenueError() if _says(reply, dialect.words.time):
             return TimeRefused(_stable(reply.message))
         case VenueError() if _says(reply, dialect.words.refusals):
-            return Refused(reply.code, _stable(reply.message))
+            return _refused(reply, dialect)
     return _unproved(reply)
 
 
@@ -173,7 +173,7 @@ def _changed(reply: Reply, dialect: Dialect, ref: OrderRef, market: Market, read
         case VenueError() if _says(reply, dialect.words.time):
             return TimeRefused(_stable(reply.message))
         case VenueError() if _says(reply, dialect.words.refusals):
-            return Refused(reply.code, _stable(reply.message))
+            return _refused(reply, dialect)
     return _unproved(reply)
 
 
@@ -233,6 +233,10 @@ def _unproved(reply: VenueError | Silence | Answered) -> NotSent | Unknown:
         return NotSent(reply.reason)
     nothing = unreachable(reply)
     return Unknown(nothing.reason, nothing.retry_after_s)
+
+
+def _refused(error: VenueError, dialect: Dialect) -> Refused:
+    return Refused(error.code, _stable(error.message), dialect.words.refusals.kind(error.code, error.message))
 
 
 def _says(error: VenueError, words: AllowList) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import IMMEDIATE, Row
 
 
@@ -36,9 +36,9 @@ ROWS = (Row(
             codes("INSUFFICIENT_FUND", "PREVIEW_INSUFFICIENT_FUND", meaning="insufficient balance"),
             codes("UNSUPPORTED_ORDER_CONFIGURATION", meaning="the market has no such orders"),
             codes("INVALID_LIMIT_PRICE_POST_ONLY", meaning="a post-only order would take"),
-            codes("INVALID_PRICE_PRECISION", "INVALID_LIMIT_PRICE", meaning="the price"),
-            codes("INVALID_SIZE_PRECISION", meaning="the quantity's decimals"),
-            codes("INVALID_PRODUCT_ID", "INVALID_SIDE", meaning="market or side"),
+            codes("INVALID_PRICE_PRECISION", "INVALID_LIMIT_PRICE", meaning="the price", kind=RULES),
+            codes("INVALID_SIZE_PRECISION", meaning="the quantity's decimals", kind=RULES),
+            codes("INVALID_PRODUCT_ID", "INVALID_SIDE", meaning="market or side", kind=RULES),
         ),
     ),
 ),)

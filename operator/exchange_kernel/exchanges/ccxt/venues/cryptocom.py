@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.parsing import Unreadable
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, Asked, Row
 from exchange_kernel.exchanges.ccxt.wire import Answer
@@ -41,10 +41,11 @@ WORDS = words(
     duplicates=(codes("204", meaning="duplicate client order id"),),
     refusals=(
         codes("202", "401", "408", meaning="the account is suspended, or does not exist"),
-        codes("208", "209", meaning="the market is not tradable, or does not exist"),
-        codes("213", "314", meaning="the quantity"),
+        codes("208", meaning="the market is not tradable", kind=CLOSED),
+        codes("209", meaning="no such market", kind=RULES),
+        codes("213", "314", meaning="the quantity", kind=RULES),
         codes("218", "220", "221", meaning="order type, side or time in force"),
-        codes("308", "315", meaning="the price, or it is too far off"),
+        codes("308", "315", meaning="the price, or it is too far off", kind=RULES),
         codes("318", "319", meaning="too many open orders, or too large a position"),
         codes("1110", meaning="reduce-only is rejected"),
         codes("40004", meaning="a parameter is missing"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, Row
 
 
@@ -25,7 +25,7 @@ ROWS = (Row(
     words=words(
         "docs.deribit.com: RPC Error Codes",
         refusals=(
-            codes("10002", meaning="the quantity is too low", messages=("qty_too_low",)),
+            codes("10002", meaning="the quantity is too low", messages=("qty_too_low",), kind=RULES),
             codes("10003", meaning="it would cross another order of ours", messages=("order_overlap",)),
             codes("10009", meaning="insufficient funds", messages=("not_enough_funds",)),
             codes("11054", meaning="a post-only order would take", messages=("post_only_reject",)),

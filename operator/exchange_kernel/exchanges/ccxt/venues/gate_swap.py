@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import HOUR_MS, Row
 
 SETTLE = {"settle": "usdt"}
@@ -53,9 +53,9 @@ ROWS = (Row(
             codes("MISSING_REQUIRED_PARAM", "INVALID_PARAM_VALUE", "INVALID_REQUEST_BODY", meaning="the request itself"),
             codes("INVALID_KEY", "INVALID_SIGNATURE", "MISSING_REQUIRED_HEADER", "IP_FORBIDDEN", "READ_ONLY", "FORBIDDEN", "ACCOUNT_LOCKED",
                   meaning="who asks: before anything is done"),
-            codes("CONTRACT_NOT_FOUND", "CONTRACT_IN_DELISTING", meaning="no such contract, or it is being delisted"),
+            codes("CONTRACT_NOT_FOUND", "CONTRACT_IN_DELISTING", meaning="no such contract, or it is being delisted", kind=RULES),
             codes("INSUFFICIENT_AVAILABLE", "INITIAL_MARGIN_TOO_LOW", "RISK_LIMIT_EXCEEDED", "LIQUIDATE_IMMEDIATELY", meaning="margin"),
-            codes("SIZE_TOO_LARGE", "SIZE_TOO_SMALL", meaning="the quantity"),
+            codes("SIZE_TOO_LARGE", "SIZE_TOO_SMALL", meaning="the quantity", kind=RULES),
             codes("PRICE_TOO_DEVIATED", "PRICE_OVER_LIQUIDATION", "PRICE_OVER_BANKRUPT", meaning="the price"),
             codes("ORDER_POC_IMMEDIATE", meaning="a post-only order would take"),
             codes("ORDER_FOK", meaning="it can't be filled completely"),

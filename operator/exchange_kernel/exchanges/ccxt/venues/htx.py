@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, HOUR_MS, IMMEDIATE, Row, cancel_by_ours, lookup_by_ours
 
 
@@ -39,11 +39,11 @@ ROWS = (Row(
             codes("order-accountbalance-error", meaning="insufficient balance"),
             codes("order-invalid-price", "order-limitorder-price-min-error", "order-limitorder-price-max-error", "order-orderprice-precision-error",
                   "order-price-greater-than-limit", "order-price-less-than-limit", "price-exceeds-the-protective-price-during-limit-price-trading",
-                  "order-etp-nav-price-min-error", "order-etp-nav-price-max-error", meaning="the price's limits and decimals"),
+                  "order-etp-nav-price-min-error", "order-etp-nav-price-max-error", meaning="the price's limits and decimals", kind=RULES),
             codes("order-amount-over-limit", "order-limitorder-amount-min-error", "order-limitorder-amount-max-error", "order-orderamount-precision-error",
-                  "order-value-min-error", meaning="the quantity's limits and decimals"),
+                  "order-value-min-error", meaning="the quantity's limits and decimals", kind=RULES),
             codes("order-holding-limit-failed", meaning="the holding limit of the asset"),
-            codes("base-symbol-trade-disabled", "order-disabled", "cancel-disabled", meaning="the market takes no orders, or no cancels, now"),
+            codes("base-symbol-trade-disabled", "order-disabled", "cancel-disabled", meaning="the market takes no orders, or no cancels, now", kind=CLOSED),
             codes("base-operation-forbidden", "operation-forbidden-for-lock-account-state", meaning="the account may not do this"),
             codes("account-get-accounts-inexistent-error", "account-account-id-inexistent", meaning="no such account"),
             codes("order-type-invalid", "base-argument-unsupported", "validation-constraints-required", meaning="a parameter"),

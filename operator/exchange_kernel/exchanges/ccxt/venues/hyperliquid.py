@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import Row, cancel_by_ours, lookup_by_ours
 
 
@@ -38,8 +38,8 @@ ROWS = (Row(
         "hyperliquid.gitbook.io: Error responses",
         refusals=(
             codes("order", meaning="price or quantity off the market's grid", messages=(
-                "Price must be divisible by tick size.%s", "Order has invalid size.%s", "Order has zero size.%s")),
-            codes("order", meaning="value below the minimum", messages=("Order must have minimum value of %s",)),
+                "Price must be divisible by tick size.%s", "Order has invalid size.%s", "Order has zero size.%s"), kind=RULES),
+            codes("order", meaning="value below the minimum", messages=("Order must have minimum value of %s",), kind=RULES),
             codes("order", meaning="insufficient margin", messages=("Insufficient margin to place order.%s",)),
             codes("order", meaning="reduce-only would increase the position", messages=("Reduce only order would increase position.%s",)),
             codes("order", meaning="a post-only order would take", messages=("Post only order would have immediately matched, bbo was %s",)),

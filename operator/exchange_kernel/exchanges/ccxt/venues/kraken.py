@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import HOUR_MS, Row, Triggers, cancel_by_ours
 
 
@@ -53,14 +53,14 @@ ROWS = (Row(
         "support.kraken.com: API error messages",
         refusals=(
             codes("EOrder:Insufficient funds", meaning="insufficient balance"),
-            codes("EOrder:Order minimum not met", "EOrder:Cost minimum not met", meaning="the quantity or its value is below the minimum"),
-            codes("EOrder:Tick size check failed", "EOrder:Invalid price", meaning="the price"),
+            codes("EOrder:Order minimum not met", "EOrder:Cost minimum not met", meaning="the quantity or its value is below the minimum", kind=RULES),
+            codes("EOrder:Tick size check failed", "EOrder:Invalid price", meaning="the price", kind=RULES),
             codes("EOrder:Orders limit exceeded", "EOrder:Positions limit exceeded", meaning="too many open orders or positions"),
             codes("EOrder:Cannot open position", meaning="the account may not open it"),
             codes("EGeneral:Permission denied", "EAPI:Invalid key", "EAPI:Invalid signature", meaning="permission, key or signature: before anything is done"),
-            codes("EQuery:Unknown asset pair", "EQuery:Invalid asset pair", meaning="no such market"),
+            codes("EQuery:Unknown asset pair", "EQuery:Invalid asset pair", meaning="no such market", kind=RULES),
             codes("EGeneral:Invalid arguments:volume", "EGeneral:Invalid arguments:price", meaning="a parameter's value"),
-            codes("EService:Market in cancel_only mode", "EService:Market in post_only mode", meaning="the market takes no such orders now"),
+            codes("EService:Market in cancel_only mode", "EService:Market in post_only mode", meaning="the market takes no such orders now", kind=CLOSED),
         ),
         unknown_order=(codes("EOrder:Unknown order", meaning="no such open order"),),
         busy=(

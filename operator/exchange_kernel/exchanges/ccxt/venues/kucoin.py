@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, Row, cancel_by_ours, lookup_by_ours
 
 
@@ -42,12 +42,14 @@ ROWS = (Row(
             codes("400001", "400003", "400004", "400005", "400006", meaning="header, key, passphrase, signature or address: before anything is done"),
             codes("400200", "411100", meaning="trading is forbidden, or the user frozen"),
             codes("400330", "400350", "400370", meaning="limits of price or holding"),
-            codes("400600", "400760", meaning="the market is not open"),
-            codes("400100", meaning="a parameter: balance, size, price or market", messages=(
-                "account.available.amount", "Order size below the minimum requirement.", "The quantity is below the minimum requirement.",
+            codes("400600", "400760", meaning="the market is not open", kind=CLOSED),
+            codes("400100", meaning="insufficient balance", messages=("account.available.amount",)),
+            codes("400100", kind=RULES, meaning="a parameter: size, price or market", messages=(
+                "Order size below the minimum requirement.", "The quantity is below the minimum requirement.",
                 "price not in the given range!", "Unsupported trading pair.")),
-            codes("600100", meaning="size or value off the market's grid", messages=("Order size increment invalid.", "Funds below the minimum requirement.")),
-            codes("600101", meaning="value below the minimum", messages=("The order funds should more then %s",)),
+            codes("600100", meaning="size or value off the market's grid", kind=RULES,
+                  messages=("Order size increment invalid.", "Funds below the minimum requirement.")),
+            codes("600101", meaning="value below the minimum", kind=RULES, messages=("The order funds should more then %s",)),
         ),
         time=(codes("400002", meaning="KC-API-TIMESTAMP is more than five seconds off"),),
         unknown_order=(codes("400100", meaning="the order does not exist, or is over", messages=(

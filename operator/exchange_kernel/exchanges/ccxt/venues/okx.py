@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import codes, words
+from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, HOUR_MS, IMMEDIATE, WINDOW_MS, Row, cancel_by_ours, lookup_by_ours
 
 
@@ -28,14 +28,15 @@ WORDS = words(
         codes("50101", meaning="the key is one of demo trading and the request is not, or the other way: before anything is done"),
         codes("50105", "50111", "50113", meaning="passphrase, key or signature: before anything is done"),
         codes("50110", meaning="the address is not on the key's list"),
-        codes("51000", "51001", meaning="a parameter's value; no such instrument"),
+        codes("51000", "51001", meaning="a parameter's value; no such instrument", kind=RULES),
         codes("51004", "51005", meaning="the amount exceeds the tier's or the order's limit"),
-        codes("51006", "51116", "51122", "51136", "51137", "51138", meaning="the price is out of its limits"),
+        codes("51006", "51116", "51122", "51136", "51137", "51138", meaning="the price is out of its limits", kind=RULES),
         codes("51008", "51119", "51127", "51131", meaning="insufficient balance"),
-        codes("51020", "51120", meaning="the amount is below the minimum"),
-        codes("51121", meaning="the amount is not a multiple of the lot"),
-        codes("51021", "51022", "51027", "51028", meaning="the contract is not listed yet, suspended, expired or under delivery"),
-        codes("51202", "51203", meaning="the amount is above a market order's or an order's maximum"),
+        codes("51020", "51120", meaning="the amount is below the minimum", kind=RULES),
+        codes("51121", meaning="the amount is not a multiple of the lot", kind=RULES),
+        codes("51021", "51022", meaning="the contract is not listed yet, or suspended", kind=CLOSED),
+        codes("51027", "51028", meaning="the contract is expired or under delivery", kind=RULES),
+        codes("51202", "51203", meaning="the amount is above a market order's or an order's maximum", kind=RULES),
         codes("51205", meaning="reduce-only is not available"),
     ),
     time=(codes("50102", meaning="the request's timestamp has expired"),),
