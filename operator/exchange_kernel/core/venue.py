@@ -68,7 +68,9 @@ class MarketRules:
     symbol: str
     base: str
     quote: str
-    active: bool
+    active: bool  # open for trading
+    status: str = ""  # the venue's word for one that is not open, where it has one: BREAK, HALT …
+    venue_id: str = ""  # the venue's own name for it
     quantity_step: Decimal | None
     price_step: Decimal | None
     min_quantity: Decimal | None = None

@@ -228,7 +228,8 @@ def read_market(document: Any, asset: Callable[[str], str]) -> Market:
     base, quote = asset(text(source, "baseAsset")), asset(text(source, "quoteAsset"))
     rules = MarketRules(
         symbol=f"{base}/{quote}", base=base, quote=quote,
-        active=source.get("status") == "TRADING" and source.get("isSpotTradingAllowed") is not False,
+        active=(open_ := source.get("status") == "TRADING") and source.get("isSpotTradingAllowed") is not False,
+        status="" if open_ else text(source, "status"), venue_id=text(source, "symbol"),
         quantity_step=positive_or_none(lot, "stepSize"), min_quantity=positive_or_none(lot, "minQty"), max_quantity=positive_or_none(lot, "maxQty"),
         price_step=positive_or_none(price, "tickSize"), min_price=positive_or_none(price, "minPrice"), max_price=positive_or_none(price, "maxPrice"),
         min_notional=positive_or_none(notional, "minNotional"),

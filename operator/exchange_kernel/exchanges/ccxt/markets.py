@@ -49,8 +49,10 @@ Context = TypeVar("Context")
 class VenueMarkets(Link):
     def __init__(self, dialect: Dialect, ccxt: Any, http: aiohttp.ClientSession, budget: Budget) -> None:
         super().__init__(dialect, ccxt, http, budget)
-        self._by_symbol: Mapping[str, Market] = {}
-        self._by_id: Mapping[str, Market] = {}
+        self._by_symbol: Mapping[str, Market] = {}       # those that the venue lists
+        self._former: dict[str, Market] = {}             # and those that it listed once: what is there is read and cancelled by them
+        self._by_id: Mapping[str, Market] = {}           # all of them
+        self._rules: Mapping[str, MarketRules] = {}
         self._not_there: frozenset[str] = frozenset()    # markets that entries name and the last new list did not have
         self._markets_at = 0.0                           # when they were loaded (monotonic, s)
         self._loading = asyncio.Lock()
@@ -60,12 +62,14 @@ class VenueMarkets(Link):
 
     async def _loaded(self, good_for_s: float) -> Mapping[str, MarketRules] | Unreachable:
         """The list, loaded anew if it is older. One that grew old and can't be had anew is better than none."""
+        if self._by_symbol and good_for_s and (self._loading.locked() or time.monotonic() - self._markets_at < good_for_s):
+            return self._rules  # nobody waits for a reading that is slow
         async with self._loading:
             if not self._by_symbol or time.monotonic() - self._markets_at >= good_for_s:
                 problem = await self._load_markets()
                 if problem is not None and (not self._by_symbol or not good_for_s):
                     return problem
-            return {symbol: market.rules for symbol, market in self._by_symbol.items()}
+            return self._rules
 
     async def _reloaded(self) -> bool:
         """Whether the list was loaded anew, for something names a market that it lacks: perhaps a newer one."""
@@ -93,9 +97,7 @@ class VenueMarkets(Link):
             return Unreachable(GARBAGE)
         if limit is not None:
             self._budget.resize(limit)
-        self._by_id = {market.id: market for market in markets}
-        self._by_symbol = self._named(markets)
-        self._markets_at = time.monotonic()
+        self._take_over(markets, whole=not problems)
         return None
 
     async def _load_by_ccxt(self) -> Unreachable | None:
@@ -121,10 +123,28 @@ class VenueMarkets(Link):
             self._count_unreadable("the markets", problem)
         if not markets:
             return Unreachable(GARBAGE)
-        self._by_id = {market.id: market for market in markets}
-        self._by_symbol = self._named(markets)
-        self._markets_at = time.monotonic()
+        self._take_over(markets, whole=not problems)
         return None
+
+    def _take_over(self, markets: list[Market], *, whole: bool) -> None:
+        """Go by a newer list. A market that a list lacks in which something could not be read stays as it was."""
+        ids = {market.id for market in markets}
+        lacking = {symbol: market for symbol, market in self._by_symbol.items() if market.id not in ids}
+        named = self._named(markets)
+        if not whole:
+            named = {**lacking, **named}
+        former = {symbol: market for symbol, market in {**self._former, **lacking}.items() if market.id not in ids and symbol not in named}
+        self._former = dict(list(former.items())[-MAX_MARKETS:])
+        self._by_id = {market.id: market for market in (*self._former.values(), *named.values(), *markets)}
+        self._by_symbol, self._rules = named, {symbol: market.rules for symbol, market in named.items()}
+        self._markets_at = time.monotonic()
+
+    def recall(self, market: MarketRules) -> None:
+        """As the port. ccxt makes no requests for a market that it does not know: a row's is not recalled."""
+        if self._dialect.markets is None or not market.venue_id or market.symbol in self._by_symbol or market.symbol in self._former:
+            return
+        self._former[market.symbol] = Market(id=market.venue_id, rules=market)
+        self._by_id = {market.venue_id: self._former[market.symbol], **self._by_id}
 
     async def _fetched(self) -> list[Any]:
         """What ccxt makes of its requests, on a loop of its own: it computes for as long as a second."""
@@ -132,7 +152,9 @@ class VenueMarkets(Link):
             listed = entries(await self._ccxt.fetch_markets())
             if len(listed) > MAX_MARKETS:
                 raise Unreadable("the list of markets is too long")
-            self._ccxt.set_markets(listed)
+            symbols = {one.get("symbol") for one in listed if isinstance(one, dict)}
+            former = [market for symbol, market in (self._ccxt.markets or {}).items() if symbol not in symbols]
+            self._ccxt.set_markets([*former[: MAX_MARKETS - len(listed)], *listed])  # what is there is named by them
         return listed
 
     def _named(self, markets: list[Market]) -> Mapping[str, Market]:
@@ -149,8 +171,9 @@ class VenueMarkets(Link):
                 log.error("%s has several markets that ccxt calls %s: none of them is traded here", self._dialect.exchange_id, symbol)
         return named
 
-    async def _market(self, symbol: str) -> Market | Unreachable:
-        if (market := self._by_symbol.get(symbol)) is not None:
+    async def _market(self, symbol: str, *, listed: bool = False) -> Market | Unreachable:
+        """The market, for whatever is there already also one that the venue does not list any more. `listed`: for a new order, which needs one that it does."""
+        if (market := self._by_symbol.get(symbol) or (None if listed else self._former.get(symbol))) is not None:
             return market
         if isinstance(loaded := await self._loaded(RELOAD_AFTER_S), Unreachable):
             return loaded

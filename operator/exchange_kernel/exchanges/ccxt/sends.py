@@ -34,7 +34,7 @@ class Sends(VenueMarkets):
         self._streams: set[PrivateStream] = set()
 
     async def submit(self, request: OrderRequest, clearance: Clearance) -> SubmitOutcome:
-        market = await self._market(request.symbol)
+        market = await self._market(request.symbol, listed=True)
         if isinstance(market, Unreachable):
             return NotSent(market.reason)
         if (problem := unsendable(request, market, self.capabilities)) is not None:
@@ -81,7 +81,7 @@ class Sends(VenueMarkets):
     async def submit_group(self, request: GroupRequest, clearance: Clearance) -> GroupOutcome:
         if (groups := self._dialect.groups) is None:
             return NotSent("this exchange's adapter has no order lists")
-        market = await self._market(request.legs[0].request.symbol)
+        market = await self._market(request.legs[0].request.symbol, listed=True)
         if isinstance(market, Unreachable):
             return NotSent(market.reason)
         for leg in request.legs:

@@ -386,6 +386,7 @@ class _Spoken:
         symbol = said.text(source, "symbol")
         return Market(id=symbol, rules=MarketRules(
             symbol=symbol, base=said.text(source, "base"), quote=said.text(source, "quote"), active=source.get("active") is not False,
+            venue_id=printable(str(source.get("id") or ""), MAX_TEXT),
             quantity_step=said.amount(steps, "amount"), price_step=said.amount(steps, "price"),
             min_quantity=said.amount(amount, "min"), max_quantity=said.amount(amount, "max"), min_price=said.amount(price, "min") or None,
             max_price=said.amount(price, "max") or None, min_notional=said.amount(cost, "min") or None,
