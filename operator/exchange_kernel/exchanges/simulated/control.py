@@ -18,7 +18,7 @@ from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.orders import Order
 from exchange_kernel.exchanges.simulated.perpetual.control import ledger
 from exchange_kernel.exchanges.simulated.presets import read_fault
-from exchange_kernel.exchanges.simulated.symbols import Symbol
+from exchange_kernel.exchanges.simulated.symbols import Symbol, SymbolStatus
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,6 +26,18 @@ M = TypeVar("M", bound=BaseModel)
 class Price(Command):
     symbol: str
     price: Decimal = Field(gt=0)
+
+
+class Change(Command):
+    """What is not said stays."""
+
+    symbol: str
+    status: SymbolStatus | None = None
+    listed: bool | None = None      # False: exchangeInfo lacks it, and it takes no orders; those that are there can be asked for and cancelled
+    tick: Decimal | None = Field(default=None, gt=0)
+    step: Decimal | None = Field(default=None, gt=0)
+    min_quantity: Decimal | None = Field(default=None, gt=0)
+    min_notional: Decimal | None = Field(default=None, gt=0)
 
 
 class Named(Command):
@@ -50,6 +62,7 @@ class MarketCommand(Command):
     """Done in the order of its fields."""
 
     maker: Literal["start", "stop"] | None = None
+    change: Change | None = None
     price: Price | None = None
     fill: Fill | None = None
     fills: list[Fill] = Field(default_factory=list)         # all or none, before anything is told of any
@@ -120,6 +133,9 @@ class Control:
             maker.start()
         elif command.maker == "stop":
             maker.stop()
+        if command.change is not None:
+            changes = command.change.model_dump(exclude={"symbol"}, exclude_none=True)
+            self._exchange.change_market(self._symbol(command.change.symbol).unified, **changes)
         if command.price is not None:
             maker.set_price(self._symbol(command.price.symbol), command.price.price)
         if command.fill is not None:
@@ -142,7 +158,10 @@ class Control:
         return {
             "maker": "started" if self._exchange.maker.running else "stopped",
             "markets": {
-                market.symbol.unified: {"middle": render.money(self._exchange.maker.price(market.symbol)), **render.best_prices(market)}
+                market.symbol.unified: {
+                    "middle": render.money(self._exchange.maker.price(market.symbol)), **render.best_prices(market),
+                    "status": market.symbol.status, "listed": market.symbol.listed,
+                }
                 for market in self._exchange.engine.markets.values()
             },
         }

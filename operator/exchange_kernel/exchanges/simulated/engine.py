@@ -71,6 +71,7 @@ class Engine:
         admission.check(self.markets[new.symbol.name], new)
 
     def place(self, account: Account, new: NewOrder) -> Order:
+        new.symbol.check_open()
         self.check(new)
         market = self.markets[new.symbol.name]
         with admission.told(self._clearing, account, new):
@@ -85,6 +86,7 @@ class Engine:
 
     def place_list(self, account: Account, new: NewOrderList) -> tuple[OrderList, list[Order]]:
         """The list, and copies of its orders as the answer shows them: a pending order of a list whose working order filled at once is still pending."""
+        new.symbol.check_open()
         for leg in new.legs:
             self.check(leg)
         market = self.markets[new.symbol.name]

@@ -165,6 +165,10 @@ def filter_failure(name: str) -> VenueError:
     return VenueError(-1013, f"Filter failure: {name}")
 
 
+def market_closed() -> VenueError:
+    return VenueError(-1013, "Market is closed.")
+
+
 def invalid(what: str) -> VenueError:
     return VenueError(-1013, f"Invalid {what}.")                    # seen by ccxt: binance.py, handle_errors
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from exchange_kernel.exchanges.simulated.accounts import Account
 from exchange_kernel.exchanges.simulated.clock import VenueClock
@@ -107,6 +108,13 @@ class SimulatedExchange:
     def set_price(self, symbol: str, price: Decimal) -> None:
         """Of a spot market, as ccxt writes it: the maker quotes around it from now on, and trades with what its quotes meet. Raises VenueError."""
         self.maker.set_price(self.engine.market(symbol.replace("/", "")).symbol, price)
+
+    def change_market(self, symbol: str, **changes: Any) -> None:
+        """Of a spot market, as ccxt writes it: its filters, its status, or whether it is listed, by the names of `Symbol`. Raises VenueError, ValueError."""
+        market = self.engine.market(symbol.replace("/", ""))
+        price = self.maker.price(market.symbol)
+        market.symbol = replace(market.symbol, **changes)
+        self.maker.regrid(market, price)
 
     def tick(self) -> None:
         self.maker.tick()

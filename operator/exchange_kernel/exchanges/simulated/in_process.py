@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 
-from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority
+from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority, RefusalKind
 from exchange_kernel.core.answers import (
     Accepted,
     AmendOutcome,
@@ -36,7 +36,7 @@ from exchange_kernel.core.answers import (
 from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
 from exchange_kernel.exchanges.port import Clearance, ClockReading, Closed, Gap, OrderRef, OrderUpdate, StreamFact
 from exchange_kernel.exchanges.simulated.accounts import Account
-from exchange_kernel.exchanges.simulated.errors import VenueError, duplicate_order, unknown_order
+from exchange_kernel.exchanges.simulated.errors import VenueError, bad_symbol, duplicate_order, market_closed, unknown_order
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.order_lists import ListReport
 from exchange_kernel.exchanges.simulated.orders import Execution, NewOrder, Order, OrderType, Rejection, Report, Side, Status, TimeInForce
@@ -72,7 +72,7 @@ NAMES = {kind: name for name, kind in TYPES.items()} | {OrderType.LIMIT_MAKER: "
 #: EXPIRED is the order's own end for these reasons, REJECTED for that of a trigger that came too late, and else the venue's doing.
 BY_ITS_TERMS = frozenset({"UNFILLED_IOC_QUANTITY_EXPIRED", "UNFILLED_FOK_ORDER_EXPIRED", "INSUFFICIENT_LIQUIDITY"})
 ENDS = {Status.FILLED: OrderStatus.FILLED, Status.CANCELED: OrderStatus.CANCELED, Status.EXPIRED_IN_MATCH: OrderStatus.CANCELED}
-DUPLICATE, UNKNOWN = duplicate_order().message, unknown_order().message
+DUPLICATE, UNKNOWN, CLOSED = duplicate_order().message, unknown_order().message, market_closed().message
 
 
 class InProcessExchange:
@@ -83,13 +83,16 @@ class InProcessExchange:
 
     def __init__(self, exchange: SimulatedExchange, clock: LoopClock) -> None:
         self._engine, self._account, self._clock = exchange.engine, exchange.user, clock
-        self._symbols = {market.symbol.unified: market.symbol for market in exchange.engine.markets.values()}
         self._streams: set[asyncio.Queue[StreamFact]] = set()
         self._account.listeners.append(self)
 
     @property
     def capabilities(self) -> Capabilities:
         return CAPABILITIES
+
+    @property
+    def _symbols(self) -> Mapping[str, Symbol]:
+        return {market.symbol.unified: market.symbol for market in self._engine.markets.values()}
 
     async def clock(self) -> ClockReading:
         now = self._clock.monotonic()
@@ -99,7 +102,9 @@ class InProcessExchange:
         return str(self._account.uid)
 
     async def markets(self, *, reload: bool = False) -> Mapping[str, MarketRules]:
-        return {unified: _rules(symbol) for unified, symbol in self._symbols.items()}
+        return {unified: _rules(symbol) for unified, symbol in self._symbols.items() if symbol.listed}
+
+    def recall(self, market: MarketRules) -> None: ...
 
     # ── What changes something ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -107,11 +112,11 @@ class InProcessExchange:
         if (closed := _closed(clearance)) is not None:
             return NotSent(closed.reason)
         if (symbol := self._symbols.get(request.symbol)) is None:
-            return Refused("-1121", "Invalid symbol.")
+            return _refused(bad_symbol())
         try:
             order = self._engine.place(self._account, _new_order(request, symbol))
         except VenueError as error:
-            return Duplicate(str(error.code)) if error.message == DUPLICATE else Refused(str(error.code), error.message)
+            return Duplicate(str(error.code)) if error.message == DUPLICATE else _refused(error)
         return Accepted(_seen(order), _trades(order))
 
     async def cancel(self, ref: OrderRef, clearance: Clearance) -> CancelOutcome:
@@ -187,6 +192,11 @@ class InProcessExchange:
     def balances_changed(self, account: Account, assets: set[str], time: int) -> None: ...
 
 
+def _refused(error: VenueError) -> Refused:
+    kind = RefusalKind.MARKET_CLOSED if error.message == CLOSED else RefusalKind.MARKET_RULES if error.code in (-1013, -1121) else None
+    return Refused(str(error.code), error.message, kind)
+
+
 def _closed(clearance: Clearance) -> Closed | None:
     stamp = clearance.stamp()
     return stamp if isinstance(stamp, Closed) else clearance.check(stamp)
@@ -237,7 +247,8 @@ def _trade(execution: Execution) -> Trade:
 
 def _rules(symbol: Symbol) -> MarketRules:
     return MarketRules(
-        symbol=symbol.unified, base=symbol.base, quote=symbol.quote, active=True, quantity_step=symbol.step, price_step=symbol.tick,
+        symbol=symbol.unified, base=symbol.base, quote=symbol.quote, active=symbol.takes_orders, status="" if symbol.takes_orders else symbol.status,
+        venue_id=symbol.name, quantity_step=symbol.step, price_step=symbol.tick,
         min_quantity=symbol.min_quantity, max_quantity=symbol.max_quantity, min_price=symbol.tick, max_price=symbol.max_price,
         min_notional=symbol.min_notional,
     )

@@ -65,12 +65,20 @@ class MarketMaker:
             self._quote(market)
         self._engine.observe(symbol, self.price(symbol))
 
+    def regrid(self, market: Market, price: Decimal) -> None:
+        """The market's steps or status changed: quotes are on its grid from now on, or are gone while it takes no orders."""
+        self._move(market, int(price // market.symbol.tick))
+        if self.running:
+            self._quote(market)
+
     def _move(self, market: Market, middle: int) -> None:
         highest = int(market.symbol.max_price // market.symbol.tick) // 2
         self._middle[market.symbol.name] = min(max(middle, 10 * LEVELS), highest)
 
     def _quote(self, market: Market) -> None:
         self._withdraw(market.symbol)
+        if not market.symbol.takes_orders:
+            return
         symbol, middle, random = market.symbol, self._middle[market.symbol.name], self._random[market.symbol.name]
         gap = max(1, round(middle * HALF_SPREAD))
         for level in range(1, LEVELS + 1):
@@ -86,6 +94,8 @@ class MarketMaker:
     def _trade(self, market: Market) -> None:
         symbol, random = market.symbol, self._random[market.symbol.name]
         chance, side = random.random(), random.choice((Side.BUY, Side.SELL))
+        if not symbol.takes_orders:
+            return
         notionals = random.randint(2, MOST_NOISE_NOTIONALS)
         if chance < NOISE:
             quantity = self._quantity(symbol, notionals, market.tape.last)

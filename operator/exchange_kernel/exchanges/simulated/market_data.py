@@ -31,7 +31,9 @@ def exchange_info(exchange: SimulatedExchange, parameters: Parameters) -> Any:
         parameters.optional(ignored)
     named = _named(exchange, parameters)
     parameters.finish()
-    markets = exchange.engine.markets.values() if named is None else named
+    markets = [market for market in exchange.engine.markets.values() if market.symbol.listed] if named is None else named
+    if not all(market.symbol.listed for market in markets):
+        raise bad_symbol()
     return {
         "timezone": "UTC", "serverTime": exchange.clock.now_ms(),
         "rateLimits": [exchange.weight_limit.document(), *exchange.order_limits[exchange.user.uid].document()], "exchangeFilters": [],

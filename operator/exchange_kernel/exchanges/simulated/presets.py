@@ -18,7 +18,7 @@ class Preset:
     name: str
     what: str                                           # what a client meets
     command: Mapping[str, Any]
-    endpoint: str = "faults"                            # of /control; what is set elsewhere than at faults names an order, which has to be there first
+    endpoint: str = "faults"                            # of /control; what is set elsewhere than at faults names an order or a market
 
 
 SUBMIT, CANCEL = {"on": "submit"}, {"on": "cancel"}
@@ -91,6 +91,12 @@ PRESETS: tuple[Preset, ...] = (
     Preset("cancelled-by-venue", "the venue ends an order by itself", {"expire": {"clientOrderId": "…"}}, endpoint="market"),
     Preset("trade-bust", "the venue takes a trade back: it leaves the lists, and the order has less filled",
            {"bust": {"symbol": "BTC/USDT", "tradeId": 1}}, endpoint="market"),
+    Preset("market-halted", "a market takes no new orders until its status is TRADING again; cancels go on",
+           {"change": {"symbol": "BTC/USDT", "status": "BREAK"}}, endpoint="market"),
+    Preset("filters-changed", "a market has another price step, quantity step or smallest order; what rests there stays as it is",
+           {"change": {"symbol": "BTC/USDT", "tick": "0.5", "step": "0.001", "minQuantity": "0.001"}}, endpoint="market"),
+    Preset("market-delisted", "a market leaves the list and takes no new orders; those that are there can be asked for and cancelled",
+           {"change": {"symbol": "BTC/USDT", "listed": False}}, endpoint="market"),
 )
 
 BY_NAME: Mapping[str, Preset] = {preset.name: preset for preset in PRESETS}
@@ -105,7 +111,7 @@ def read_fault(text: str) -> Fault:
     if preset is None:
         raise ValueError(f"{name.strip()!r} is no fault: there are {', '.join(one.name for one in PRESETS if one.endpoint == 'faults')}")
     if preset.endpoint != "faults":
-        raise ValueError(f"{preset.name} names an order: POST {orjson.dumps(preset.command).decode()} to /control/{preset.endpoint} once it is there")
+        raise ValueError(f"{preset.name} is not set at the start: POST {orjson.dumps(preset.command).decode()} to /control/{preset.endpoint} once it is time")
     command: dict[str, Any] = {**preset.command}
     for one in said:
         key, separator, value = (part.strip() for part in one.partition("="))

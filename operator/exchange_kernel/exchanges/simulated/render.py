@@ -202,7 +202,7 @@ def balances(of: Account, *, omit_zero: bool) -> list[Document]:
 def market(symbol: Symbol) -> Document:
     """As exchangeInfo lists it."""
     return {
-        "symbol": symbol.name, "status": "TRADING", "baseAsset": symbol.base, "baseAssetPrecision": DECIMALS, "quoteAsset": symbol.quote,
+        "symbol": symbol.name, "status": symbol.status.value, "baseAsset": symbol.base, "baseAssetPrecision": DECIMALS, "quoteAsset": symbol.quote,
         "quotePrecision": DECIMALS, "quoteAssetPrecision": DECIMALS, "baseCommissionPrecision": DECIMALS, "quoteCommissionPrecision": DECIMALS,
         "orderTypes": [kind.value for kind in OrderType], "icebergAllowed": False, "ocoAllowed": True, "otoAllowed": True, "opoAllowed": False,
         "quoteOrderQtyMarketAllowed": True, "allowTrailingStop": True, "cancelReplaceAllowed": True, "amendAllowed": True,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from exchange_kernel.exchanges.simulated.errors import filter_failure, invalid
+from exchange_kernel.exchanges.simulated.errors import bad_symbol, filter_failure, invalid, market_closed
 
 #: Digits after the point of every amount, and so of price steps × quantity steps: all sums and products are exact.
 DECIMALS = 8
@@ -46,25 +46,37 @@ class SelfTradePrevention(StrEnum):
     EXPIRE_BOTH = "EXPIRE_BOTH"
 
 
+class SymbolStatus(StrEnum):
+    """Whether a market takes orders. [enums.md, Symbol status; PRE_TRADING of former versions]"""
+
+    PRE_TRADING = "PRE_TRADING"
+    TRADING = "TRADING"
+    END_OF_DAY = "END_OF_DAY"
+    HALT = "HALT"
+    BREAK = "BREAK"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Symbol:
-    """A market. Quantities are in base, notionals in quote."""
+    """A market. Quantities are in base, notionals in quote. What changes of it makes no other market of it: an order keeps what it came by."""
 
     base: str
     quote: str
-    start_price: Decimal
-    tick: Decimal
-    step: Decimal
-    min_quantity: Decimal
-    max_quantity: Decimal
-    max_market_quantity: Decimal
-    max_price: Decimal
-    min_notional: Decimal
-    max_notional: Decimal
-    self_trade_prevention: SelfTradePrevention = SelfTradePrevention.NONE       # of orders that don't say
-    max_orders: int = 10_000                # open at once, of an account; the venue's own are 200, 5 and 20
-    max_algo_orders: int = 1000
-    max_lists: int = 1000
+    start_price: Decimal = field(compare=False)
+    tick: Decimal = field(compare=False)
+    step: Decimal = field(compare=False)
+    min_quantity: Decimal = field(compare=False)
+    max_quantity: Decimal = field(compare=False)
+    max_market_quantity: Decimal = field(compare=False)
+    max_price: Decimal = field(compare=False)
+    min_notional: Decimal = field(compare=False)
+    max_notional: Decimal = field(compare=False)
+    self_trade_prevention: SelfTradePrevention = field(default=SelfTradePrevention.NONE, compare=False)       # of orders that don't say
+    max_orders: int = field(default=10_000, compare=False)                # open at once, of an account; the venue's own are 200, 5 and 20
+    max_algo_orders: int = field(default=1000, compare=False)
+    max_lists: int = field(default=1000, compare=False)
+    status: SymbolStatus = field(default=SymbolStatus.TRADING, compare=False)
+    listed: bool = field(default=True, compare=False)      # whether exchangeInfo has it; what was placed there before is answered about all the same
 
     def __post_init__(self) -> None:
         if _decimals(self.tick) + _decimals(self.step) > DECIMALS:
@@ -77,6 +89,17 @@ class Symbol:
     @property
     def unified(self) -> str:
         return f"{self.base}/{self.quote}"
+
+    @property
+    def takes_orders(self) -> bool:
+        return self.listed and self.status is SymbolStatus.TRADING
+
+    def check_open(self) -> None:
+        """Whether a new order may come at all; cancels may always."""
+        if not self.listed:
+            raise bad_symbol()
+        if self.status is not SymbolStatus.TRADING:
+            raise market_closed()
 
     def check_price(self, price: Decimal) -> None:
         if price <= 0:
