@@ -108,6 +108,7 @@ def test_what_is_wrong_is_found_and_its_mending_told(exchange, healthy, what, pa
     ("only the first cause", {"conditions": [condition("Connected", "False", "Unreachable"), condition("Synced", "False", "NotSwept")]}, "wrong", "Connected is False"),
     ("nobody has looked", {"conditions": [], "holder": None}, "wrong", "no operator has looked at it"),
     ("the kill switch", {"tradingMode": "CancelOnly"}, "warning", "tradingMode CancelOnly is in force"),
+    ("a market that is gone", {"conditions": [condition("Ready", "False", "MarketGone", "The exchange lists BTC/USDT no more.")]}, "wrong", "lists BTC/USDT no more"),
     ("orphans", {"orphanOrders": 2}, "warning", "2 open orders of ours"),
     ("late fills", {"unattributedFills": 1}, "warning", "1 executions"),
 ], ids=lambda value: value if isinstance(value, str) and " " in value else None)
@@ -115,6 +116,17 @@ def test_what_ails_an_account(exchange, healthy, what, status, level, finding):
     healthy.put(an_account(**status))
     (found,) = [one for one in bad(exchange) if one["about"] == "Accounts"]
     assert (found["level"], finding in found["finding"], bool(found["mend"])) == (level, True, True), found
+
+
+@pytest.mark.parametrize(("reason", "level", "finding"), [
+    ("MarketGone", "wrong", "trading/main BTC/USDT: the exchange lists the market no more, and of ours may be open there: 2 orders."),
+    ("MarketHalted", "warning", "trading/main BTC/USDT: the market is not open for trading, and it is waited for by 2 orders."),
+])
+def test_orders_of_markets_that_are_closed_or_gone_are_found(exchange, healthy, reason, level, finding):
+    stuck = [condition("Ready", "False", reason)]
+    healthy.put(an_order("a", conditions=stuck), an_order("b", conditions=stuck), an_order("c", conditions=[condition("Ready", "True", "Open")]))
+    (found,) = [one for one in bad(exchange) if one["about"] == "Markets"]
+    assert (found["level"], found["finding"], bool(found["mend"])) == (level, finding, True)
 
 
 @pytest.mark.parametrize(("pod", "account", "level"), [

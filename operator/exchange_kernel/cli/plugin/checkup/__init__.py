@@ -4,6 +4,7 @@ from exchange_kernel.cli.plugin.checkup.accounts import accounts, credentials
 from exchange_kernel.cli.plugin.checkup.clocks import clocks
 from exchange_kernel.cli.plugin.checkup.findings import Check, Finding, Level
 from exchange_kernel.cli.plugin.checkup.installation import admission, cluster, group_members, kinds, operator, status_writers
+from exchange_kernel.cli.plugin.checkup.markets import markets
 from exchange_kernel.cli.plugin.checkup.rights import operators_rights, own_rights
 
 #: By what they are about, in the order in which they are made.
@@ -18,6 +19,7 @@ CHECKS: dict[str, Check] = {
     "Your rights": own_rights,
     "Clock": clocks,
     "Accounts": accounts,
+    "Markets": markets,
     "Credentials": credentials,
 }
 

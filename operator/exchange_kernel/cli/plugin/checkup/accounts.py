@@ -20,6 +20,8 @@ MENDS = {
     "Ready": "See the other conditions: kubectl describe xa NAME.",
 }
 
+MENDS_OF_REASONS = {"MarketGone": "See what is found about Markets; everything else on the account goes on."}
+
 
 def accounts(cluster: Cluster, _: str) -> Iterator[Finding]:
     found = models(ExchangeAccount, cluster.items(EXCHANGE_ACCOUNTS))
@@ -42,7 +44,7 @@ def _account(account: ExchangeAccount) -> Iterator[Finding]:
     causes = [condition for condition in bad if condition.type != "Ready"][:1] or bad
     for condition in causes:
         level = Level.WRONG if condition.status is ConditionStatus.FALSE else Level.WARNING
-        yield Finding(level, "Accounts", f"{name}: {_said(condition)}", MENDS[condition.type])
+        yield Finding(level, "Accounts", f"{name}: {_said(condition)}", MENDS_OF_REASONS.get(condition.reason, MENDS[condition.type]))
     if not bad:
         yield Finding(Level.OK, "Accounts", f"{name} is ready: {account.spec.exchange} {account.spec.environment}, held by {status.holder or 'nobody'}.")
     if status.trading_mode is not None and status.trading_mode is not TradingMode.ENABLED:
