@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
 
-from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus
+from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, RefusalKind
 from exchange_kernel.core import fills
 from exchange_kernel.core.answers import (
     Accepted,
@@ -62,6 +62,11 @@ class ScriptedExchange:
     def __init__(self) -> None:
         self.capabilities = a_venue()
         self.market = a_market()
+        self.judges = False                               # whether orders off the market's steps, or to a closed market, are refused
+        self.listed = True                                # whether the list of markets has it
+        self.markets_reply: Callable[[], Awaitable[object]] | None = None   # what a reading made anew brings instead of the list
+        self.market_reads, self.recalled = 0, []          # readings of the list made anew; markets named by their record
+        self.keeps_markets, self.read_markets = False, None     # whether the list is read only once and on demand, as an adapter does
         self.orders_by_id: dict[str, ExchangeOrder] = {}
         self.trades_of: dict[str, list[Trade]] = {}
         self.lists: dict[str, GroupFound] = {}            # order lists, by our ids for them
@@ -176,7 +181,29 @@ class ScriptedExchange:
         return (self.uid_of[self.opened_with] if self.opened_with not in self.refused_keys else Refused("-2015", "Invalid API-key")) if self.reachable else Unreachable("silent")
 
     async def markets(self, *, reload: bool = False):
-        return {self.market.symbol: self.market}
+        self.market_reads += reload
+        if not reload and self.keeps_markets and self.read_markets is not None:
+            return self.read_markets
+        if reload and self.markets_reply is not None:
+            return await self.markets_reply()
+        self.read_markets = {self.market.symbol: self.market} if self.listed else {}
+        return self.read_markets
+
+    def recall(self, market) -> None:
+        self.recalled.append(market)
+
+    def _judged(self, request) -> Refused | None:
+        """By the market as it is, whatever its list says."""
+        market = self.market
+        if not self.judges:
+            return None
+        if not market.active:
+            return Refused("-1013", "Market is closed", RefusalKind.MARKET_CLOSED)
+        if request.quantity is not None and (request.quantity % market.quantity_step or request.quantity < (market.min_quantity or 0)):
+            return Refused("-1013", "Filter failure: LOT_SIZE", RefusalKind.MARKET_RULES)
+        if request.price is not None and request.price % market.price_step:
+            return Refused("-1013", "Filter failure: PRICE_FILTER", RefusalKind.MARKET_RULES)
+        return None
 
     async def cleared(self, clearance) -> int | Closed:
         """Rule 4: the budget, then the stamp, then the gate. The stamp, or why nothing may be sent."""
@@ -218,6 +245,8 @@ class ScriptedExchange:
             return TimeRefused("outside of the window")
         if request.quantity is not None and request.quantity > 1000:
             return Refused("-2010", "Account has insufficient balance for requested action")
+        if (refused := self._judged(request)) is not None:
+            return refused
         order = self._new(request)
         number = order.exchange_order_id
         self.accepted()
@@ -422,6 +451,7 @@ class Keys:
         if (problem := self.exchange.cannot_open) is not None:
             return problem
         self.used = self.exchange.opened_with = self.exchange.secret
+        self.exchange.read_markets = None
         return self.exchange
 
     async def outdated(self, account):

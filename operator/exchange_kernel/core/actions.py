@@ -115,4 +115,5 @@ class Decision:
     verdict: Verdict | None = None
     waiting: Waiting | None = None
     operation: str | None = None  # Amending | Replacing | Canceling while one is under way
+    markets: bool = False  # what it waits for shows in a new reading of the markets
     again_ms: int | None = None  # decide again after so long, even if nothing wakes us

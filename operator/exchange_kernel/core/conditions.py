@@ -70,7 +70,7 @@ def _table(outlook: Outlook) -> dict[str, tuple[str, str, str]]:
     return {
         "Finished": (FALSE, reason, ""),
         "Succeeded": (UNKNOWN, reason, ""),
-        "Ready": (TRUE if working else FALSE, reason, message),
+        "Ready": (TRUE if working and not person else FALSE, reason, message),
         "Reconciling": (TRUE if reconciling else FALSE, reason, ""),
         "Stalled": (TRUE if person else FALSE, reason if person else "Progressing", message if person else ""),
         "Synced": (TRUE if synced else UNKNOWN if unknown else FALSE, reason, ""),

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
-from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState, LookupAuthority
+from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState, LookupAuthority, RefusalKind
 from exchange_kernel.api.order_intent import MAX_BUSTED
 from exchange_kernel.core import absence, fills, resolution
 from exchange_kernel.core.answers import OrderStatus, Trade
-from exchange_kernel.core.market_rules import TRIGGERED, request_for
+from exchange_kernel.core.deadline import submit_deadline_passed
+from exchange_kernel.core.market_rules import TRIGGERED, request_for, unacceptable
 from exchange_kernel.core.money import ZERO, add, multiply, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import Resolution
@@ -20,6 +21,7 @@ from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import MarketRules, OrderRequest
 
 FORGOTTEN_AFTER_MS = 5_000  # apart are two answers by which the exchange does not know a live order any more
+MARKETS_WITHIN_MS = 20_000  # so long a refusal by the market's rules waits for a new reading of them
 REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
 
 
@@ -132,7 +134,7 @@ class Facts:
         """
         if not self.numbers or self.nothing_at_exchange(last := self.numbers[-1]):
             return None
-        if last == self.resolved_number and (self.adopting or self._market_gone):
+        if last == self.resolved_number and (self.adopting or self.market_gone):
             return None  # a person was asked because nothing can be looked up here; else the word is about this attempt, and not about the next
         return last + 1 if (self.seen.inherited or self.adopting) and not self._tail_absent(last + 1) else None
 
@@ -162,18 +164,25 @@ class Facts:
         found, account = self.seen.orders.get(number), self.seen.account
         if found is not None and found.status.ended:
             whole = found.status is OrderStatus.FILLED and self._shown(number).unexplained == 0
-            return self._market_gone and not whole and not self._read_since_the_end(number)
+            asked = self._asked_in_vain(number, self.settles_from(number))
+            return self.market_gone and asked and not whole and not self._read_since_the_end(number)
         missing = found is None and self.send(number) is None and self.recorded_stage(number) is AttemptStage.LIVE
         if not (missing or (found is not None and number in self.seen.missing)):
             return False
-        if self._market_gone:
+        if self.market_gone and self._asked_in_vain(number, self.seen.missing.get(number, account.session_start_ms)):
             return True
         first, last = self.seen.not_found.get(number, (0, 0))
         return last >= account.session_start_ms and last - first >= max(account.capabilities.lookup_delay_ms, FORGOTTEN_AFTER_MS)
 
     @property
-    def _market_gone(self) -> bool:
+    def market_gone(self) -> bool:
+        """Whether the exchange lists the order's market no more. It may still answer about its orders."""
         return self.seen.market is None and self.seen.account.ready
+
+    def _asked_in_vain(self, number: int, since_ms: int) -> bool:
+        """Whether a reading of this attempt that began at `since_ms` (venue ms) or later is over, at a time at which the exchange answers."""
+        asked_ms = self.seen.looked_up_ms.get(number)
+        return asked_ms is not None and asked_ms >= max(since_ms, self.seen.account.answers_since_ms) and number not in self.seen.reading
 
     def lost(self, number: int) -> bool:
         """Whether an order is forgotten, and nobody has said yet what became of it."""
@@ -235,7 +244,47 @@ class Facts:
     def offered_again(self, number: int) -> bool:
         """10: whether a replacement that was refused is sent once more: the venue may free the funds of the order it replaces only after a moment."""
         send = self.send(number)
-        return number > 1 and send is not None and send.stage is SendStage.REFUSED and send.refusals < REFUSALS_OF_A_REPLACEMENT
+        if number == 1 or self.never_live or send is None or send.stage is not SendStage.REFUSED or send.refusal is not None:
+            return False
+        return send.refusals < REFUSALS_OF_A_REPLACEMENT
+
+    @property
+    def never_live(self) -> bool:
+        """Whether no attempt was ever at the exchange: what is sent is the order's first submission, whatever was refused before it."""
+        return self.order.status.acknowledge_time is None and all(self.nothing_at_exchange(number) for number in self.numbers)
+
+    def refusal(self, number: int) -> RefusalKind | None:
+        """What the refusal of this attempt was about, where another attempt may follow it."""
+        if not self.refused(number):
+            return None
+        send, recorded = self.send(number), self.recorded(number)
+        return send.refusal if send is not None else recorded.refusal if recorded is not None else None
+
+    @property
+    def refused_in_a_row(self) -> int:
+        """How many of the last attempts were refused."""
+        return next((count for count, number in enumerate(reversed(self.numbers)) if not self.refused(number)), len(self.numbers))
+
+    def markets_unread(self, number: int) -> bool:
+        """Whether the markets were not read yet since this attempt was refused, and a reading may still come."""
+        send = self.send(number)
+        if send is None or send.refused_ms is None:
+            return False  # refused before this session began, with its markets
+        return self.seen.account.markets_ms < send.refused_ms and self.now.venue_ms < send.refused_ms + MARKETS_WITHIN_MS
+
+    def goes_on(self, number: int) -> bool:
+        """Whether a refused attempt is to be followed by another: its market was closed, or its rules have changed so that the order is another one now."""
+        kind, market = self.refusal(number), self.seen.market
+        if kind is None or (self.seen.group is not None and self.seen.group.native):
+            return False
+        if kind is RefusalKind.MARKET_CLOSED or self.markets_unread(number):
+            return True
+        if market is None or (self.never_live and submit_deadline_passed(self.order, self.now.wall_ms)):
+            return False
+        request = request_for(self.spec, self.seen.ids[number], market, quantity=self.remaining())
+        send = self.send(number)
+        before = send.terms if send is not None else self.recorded_terms(number)
+        return Terms.of(request) != before and unacceptable(request, market, self.seen.account.capabilities) is None
 
     def end_of(self, number: int) -> OrderStatus | None:
         """The venue's word of how this attempt's order ended; None while it lives or if there is none."""
@@ -393,7 +442,7 @@ class Facts:
         asked = self.quantity_of(number)
         if status is OrderStatus.FILLED and asked is not None and amount.quantity >= asked:
             return True  # whole: there is nothing left that could still fill
-        if self._market_gone and number not in self.seen.orders:
+        if self.market_gone and number not in self.seen.orders and self._asked_in_vain(number, self.settles_from(number)):
             return True  # recorded as ended, and nothing can be asked about it any more
         return self._read_since_the_end(number)
 
@@ -418,7 +467,7 @@ class Facts:
         """What is under way with an order that is not live: it is being cancelled, or between an attempt that ended and the next."""
         if self.unwanted:
             return "Canceling"
-        return "Replacing" if len(self.numbers) > 1 and self.nothing_at_exchange(self.numbers[-1]) else None
+        return "Replacing" if len(self.numbers) > 1 and not self.never_live and self.nothing_at_exchange(self.numbers[-1]) else None
 
     @property
     def awake(self) -> bool:

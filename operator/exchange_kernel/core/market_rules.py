@@ -91,10 +91,16 @@ def not_offered(order_type: str, offered: Collection[str]) -> str | None:
     return None if order_type in offered else f"This exchange's adapter has no orders of type {order_type}: use one of {', '.join(sorted(offered))}."
 
 
+def halted(market: MarketRules) -> str | None:
+    """Why nothing can be sent to the market now, as a sentence; None if it is open. It may open again: this is a reason to wait."""
+    if market.active:
+        return None
+    word = f" (status {market.status})" if market.status else ""
+    return f"The market is not open for trading at the exchange{word}: the order is sent once it opens, if that is before its submit deadline."
+
+
 def breaks_rules(request: OrderRequest, market: MarketRules) -> str | None:
-    """As `unacceptable`, of the market alone."""
-    if not market.active:
-        return "The market is not open for trading: check its status at the exchange."
+    """As `unacceptable`, of the market's steps and limits alone."""
     quantity, price = request.quantity, request.price
     if quantity is not None:
         smallest = max(market.min_quantity or Decimal(0), market.quantity_step or Decimal(0))

@@ -97,6 +97,7 @@ class AccountFacts:
     mode_known: bool = True  # False: the account could not be read for a while, and its mode may have been changed
     symbols: frozenset[str] = frozenset()  # empty = all
     session_start_ms: int = 0  # venue time at which this session's ownership began
+    markets_ms: int = 0  # venue time at which the reading of the markets began that is gone by
     answers_since_ms: int = 0  # venue time at which the exchange answered again, after it had not; 0: it always has
 
 

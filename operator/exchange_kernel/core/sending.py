@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from exchange_kernel.api import RefusalKind
 from exchange_kernel.core.venue import OrderRequest
 
 
@@ -66,6 +67,8 @@ class SendRecord:
     trigger_price: Decimal | None = None
     tried_ms: int | None = None  # when the adapter was last called (venue time)
     refusals: int = 0  # how often the venue has refused it by now
+    refusal: RefusalKind | None = None  # what the last refusal was about
+    refused_ms: int | None = None  # when it was heard (venue time)
     version: str | None = None  # the intent's resourceVersion when it was refused
 
     @classmethod

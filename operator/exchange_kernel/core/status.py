@@ -158,6 +158,7 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amen
             else None
         ),
         reason=reason or None,
+        refusal=facts.refusal(number) if stage is AttemptStage.REFUSED else None,
     )
 
 
@@ -206,8 +207,8 @@ def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> 
     if any(facts.live(number) for number in facts.numbers):
         return OrderState.PARTIALLY_FILLED if filled_quantity > 0 else OrderState.OPEN
     last = facts.numbers[-1] if facts.numbers else 1
-    if ahead is not None or facts.offered_again(last) or (facts.nothing_at_exchange(last) and not facts.refused(last)):
-        if len(facts.numbers) > 1 or (ahead is not None and facts.numbers):
+    if ahead is not None or facts.offered_again(last) or facts.goes_on(last) or (facts.nothing_at_exchange(last) and not facts.refused(last)):
+        if not facts.never_live:
             return OrderState.SUBMITTING  # between an order that ended and the one that replaces it
         send = facts.send(facts.numbers[-1]) if facts.numbers else None
         return OrderState.PENDING if ahead is None and (send is None or send.stage is not SendStage.PREPARED) else OrderState.SUBMITTING
@@ -322,6 +323,7 @@ def _market(seen: Seen) -> MarketSnapshot | None:
     if market is None:
         return None
     return MarketSnapshot(
+        id=market.venue_id or None,
         base=market.base,
         quote=market.quote,
         quantity_step=market.quantity_step,

@@ -23,6 +23,7 @@ from exchange_kernel.kernel.names import fit_for_object
 from exchange_kernel.kernel.orders import ACKNOWLEDGE_TIMEOUT_S
 from exchange_kernel.kernel.reconciliation import SingleFlight, metrics
 from exchange_kernel.reconcile.account_state import balances, positions
+from exchange_kernel.reconcile.exchange_account import market_gone
 from exchange_kernel.reconcile.figures import figures, time_of
 from exchange_kernel.reconcile.ports import Clock, SystemClock
 from exchange_kernel.reconcile.session import AccountSession, Term
@@ -104,6 +105,8 @@ class LocalKernel(AccountKernel):
             return [session.health.problem.message]
         if session.term is None or not session.term.ready:
             return ["The account's orders are being read from the exchange."]
+        if session.health.gone_markets:
+            return [market_gone(session.health.gone_markets)]
         return [] if session.health.synced else [session.health.lack or "The account's orders are being read from the exchange."]
 
     # ── What the exchange says ──────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -28,6 +28,7 @@ from exchange_kernel.telemetry import metrics
 log = structlog.get_logger(__name__)
 
 WRITE_RETRY_S = 1.0
+TOLD_SYMBOLS = 5
 DRAIN_CHECK_S = 1.0
 SPOKEN_S = 2.0  # how often the process that spoke of an account goes on as the one that does
 SILENT_S = 5.0  # after which a process that may not speak looks again whether what there is to say was said
@@ -39,6 +40,15 @@ DELETING = (
 
 
 STAY_AWAY = "StayAway"
+
+
+def market_gone(symbols: Sequence[str]) -> str:
+    """The message for an account with orders in markets that its exchange lists no more."""
+    more = f" and {len(symbols) - TOLD_SYMBOLS} more" if len(symbols) > TOLD_SYMBOLS else ""
+    return (
+        f"The exchange lists {', '.join(symbols[:TOLD_SYMBOLS])}{more} no more, and orders of ours may be open there: cancel or delete their OrderIntents, or "
+        "say what became of them with `kubectl exchange resolve`. Other markets are traded as ever."
+    )
 
 
 def stay_away(until_ms: int) -> str:
@@ -258,6 +268,7 @@ class ExchangeAccountReconciler:
         away = health.away_until_ms > self._wall_ms() and (health.problem is None or health.problem.reason == STAY_AWAY)
         ready = term is not None and term.ready and not account.deleting and not away
         metrics.ACCOUNT_READY.labels(account=f"{account.namespace}/{account.name}").set(1 if ready else 0)
+        all_well = ready and not health.gone_markets
         at = datetime.fromtimestamp(self._wall_ms() / 1000, UTC)
         before = {condition.type: condition for condition in old.conditions}
 
@@ -279,6 +290,8 @@ class ExchangeAccountReconciler:
             if term is None
             else ("ListNotReadable", health.lack)
             if health.lack
+            else ("MarketGone", market_gone(health.gone_markets))
+            if health.gone_markets
             else ("Sweeping", "Orders are being read from the exchange.")
         )
         stalled = problem is not None and problem.person
@@ -295,7 +308,7 @@ class ExchangeAccountReconciler:
                 "unattributed_fills": max(old.unattributed_fills or 0, session.memory.unattributed(account.uid)),
                 "capabilities": _capabilities(term.exchange.capabilities) if term is not None else old.capabilities,
                 "conditions": [
-                    condition("Ready", ready, "Ready" if ready else why[0], "" if ready else why[1]),
+                    condition("Ready", all_well, "Ready" if all_well else why[0], "" if all_well else why[1]),
                     condition("Stalled", stalled, why[0] if stalled else "Progressing", why[1] if stalled else ""),
                     condition("Connected", health.connected, "Connected" if health.connected else why[0], "" if health.connected else why[1]),
                     condition(

@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 LOOK_S = 5.0  # how soon a change is seen, and what could not be written is tried again
 BETWEEN_WRITES_S = 0.25
 MAX_SLUG = 40
+AT_ONCE = 50  # specs that are made in one step of the loop: some milliseconds
 MAX_OBJECTS = 4000  # of one account: a hostile exchange lists what it likes, and etcd keeps all of it
 
 
@@ -80,8 +81,12 @@ class MarketPublisher:
         listed = await self._store.list_all(account.namespace)
         if isinstance(listed, Unavailable):
             return False
-        order_types = term.exchange.capabilities.order_types
-        specs = {market_name(spec): spec for spec in (market_spec(account, market, order_types) for market in markets.values())}
+        order_types, specs = term.exchange.capabilities.order_types, dict[str, MarketSpec]()
+        for number, market in enumerate(markets.values()):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # there may be thousands, and others' orders keep their turn
+            spec = market_spec(account, market, order_types)
+            specs[market_name(spec)] = spec
         there = {record.name: record for record in listed}
         whole, owned = True, sum(account.uid in record.owners for record in listed)
         for name, spec in specs.items():

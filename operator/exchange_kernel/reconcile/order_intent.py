@@ -134,13 +134,15 @@ class OrderIntentReconciler:
         record, seen = facts.order, facts.seen
         match decision.action:
             case None:
+                if decision.markets:
+                    session.market_readings.ask(record.uid)
                 step = await self._write(facts, decision)
                 if step is not Step.NEXT or decision.verdict is not None:
                     return step  # a written end still lets the object go
                 self._sleep(record.uid, decision)
                 return Step.REST
             case actions.Submit(number=number, request=request):
-                await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, request, first=number == 1))
+                await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, request, first=facts.never_live))
             case actions.Replace(number=number, request=request):
                 await submitter.replace(session, record, seen.ids[number], request, self.unchanged(record, session, request, first=False, changes=number))
             case actions.Amend(number=number, request=request):

@@ -13,7 +13,7 @@ from exchange_kernel.core.checks.sending import may_not_send
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.group_status import Outlook
 from exchange_kernel.core.groups import Want
-from exchange_kernel.core.market_rules import request_for
+from exchange_kernel.core.market_rules import halted, request_for
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.venue import OrderRequest
@@ -56,6 +56,6 @@ def _ready(facts: Facts, want: Want) -> bool:
     if send.stage is SendStage.NOT_SENT and not due(send.tried_ms, facts.now.venue_ms):
         return False
     written, market = facts.recorded_stage(1) is AttemptStage.PREPARED, facts.seen.market
-    if market is None or facts.risk(request_for(facts.spec, facts.seen.ids[1], market, quantity=facts.spec.quantity)) is not None:
+    if market is None or halted(market) is not None or facts.risk(request_for(facts.spec, facts.seen.ids[1], market, quantity=facts.spec.quantity)) is not None:
         return False
     return written and not facts.unwanted and not want.unwanted and want.held is None and may_not_send(facts) is None

@@ -35,6 +35,7 @@ from exchange_kernel.reconcile.holdings import Holdings
 from exchange_kernel.reconcile.journaled import journaled_exchange
 from exchange_kernel.reconcile.kill_switch import KillSwitch
 from exchange_kernel.reconcile.let_go import UnattributedFill
+from exchange_kernel.reconcile.market_readings import MarketReadings
 from exchange_kernel.reconcile.markets import MarketPublisher
 from exchange_kernel.reconcile.memory import AccountMemory, Memory, OrderMemory
 from exchange_kernel.reconcile.ports import Clock, Events, Journal, NoEvents, NoJournal, NotConnectable, Opener, Ownership
@@ -83,6 +84,7 @@ class Health:
     lack: str = ""  # what it could not read, as a sentence
     cut: bool = False  # it read a list that is not whole
     stream_live: bool = False
+    gone_markets: tuple[str, ...] = ()  # not listed any more, with orders of ours that may be open
     away_until_ms: int = 0  # when the exchange's ban is over (our wall clock, ms)
 
 
@@ -93,6 +95,7 @@ class Term:
     exchange: Exchange
     fingerprint: str
     markets: Mapping[str, MarketRules]
+    markets_ms: int = 0  # venue time at which their reading began
     fence: int | None = None
     started_ms: int = 0
     admitted: bool = False  # no other ExchangeAccount object is on this account (13)
@@ -142,7 +145,7 @@ class AccountSession:
         self._state = AccountStatePublisher(self, states) if states is not None else None
         self._markets = MarketPublisher(self, markets) if markets is not None else None
         self.sweeper, self.switch = Sweeper(self), KillSwitch(self, rereads=rereads)
-        self.absence, self.readings = AbsencePasses(self), Readings()
+        self.absence, self.readings, self.market_readings = AbsencePasses(self), Readings(), MarketReadings(self)
         self._opener, self._ownership, self._changed = opener, ownership, changed
         self._venue = VenueClock(clock)
         self.clock_offset_s = 0.0  # the venue's clock against the API server's, where they differ by more than requests could explain
@@ -369,6 +372,7 @@ class AccountSession:
             symbols=frozenset(spec.symbols),
             session_start_ms=term.started_ms,
             answers_since_ms=self.sweeper.answers_since_ms,
+            markets_ms=term.markets_ms,
         )
 
     # ── The life of a session ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -421,6 +425,7 @@ class AccountSession:
         if isinstance(fingerprint, Refused):
             why = f"The exchange refused the credentials ({fingerprint.reason}): check the Secret that spec.credentialsSecretRef names."
             return NotConnectable("CredentialsValid", "Refused", why)
+        read_ms = self.venue_ms()
         markets = await exchange.markets()
         for answer in (fingerprint, markets):
             if isinstance(answer, Unreachable):
@@ -431,7 +436,7 @@ class AccountSession:
         if pinned and pinned != fingerprint:
             return ANOTHER_ACCOUNT
         self.memory = self._remembered(fingerprint)
-        return Term(journaled_exchange(exchange, self._journal, self._identity(fingerprint), self.memory, self.store), fingerprint, markets)
+        return Term(journaled_exchange(exchange, self._journal, self._identity(fingerprint), self.memory, self.store), fingerprint, markets, read_ms)
 
     def _remembered(self, fingerprint: str | None) -> AccountMemory:
         return self._memory.at(place_of(self.account, fingerprint)) if fingerprint is not None else AccountMemory()
@@ -454,10 +459,12 @@ class AccountSession:
             term.started_ms = self.venue_ms()
             if not await self._fence(term):
                 return
+            await self.market_readings.note(term)
             self._wake_unwanted()
             problem = await self._admit(term)
             background.start(lambda: self.sweeper.read_stream(term))
             background.start(self.risk.know_limits)
+            background.start(lambda: self.market_readings.keep(term))
             background.start(lambda: self.holdings.keep(term))
             if (markets := self._markets) is not None:
                 background.start(lambda: markets.keep(term))
@@ -560,7 +567,7 @@ class AccountSession:
         self.readings.close()
         self.sweeper.close()
         self.term = None
-        self.report(replace(self.health, synced=False, lack="", cut=False, stream_live=False))
+        self.report(replace(self.health, synced=False, lack="", cut=False, stream_live=False, gone_markets=()))
         if self._under_way:
             # Their outcomes are recorded in memory, whatever becomes of this session.
             await asyncio.wait(set(self._under_way), timeout=ANSWERS_WITHIN_S)

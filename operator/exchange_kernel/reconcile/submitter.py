@@ -106,8 +106,11 @@ def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOut
         case Accepted(order=order, trades=trades):
             send.stage = SendStage.ACCEPTED
             session.memory.learn(order, trades, session.venue_ms())
-        case Refused(code=code, reason=reason):
+        case Refused(code=code, reason=reason, kind=kind):
             send.stage, send.code, send.reason, send.refusals = SendStage.REFUSED, code, reason, send.refusals + 1
+            send.refusal, send.refused_ms = kind, session.venue_ms()
+            if kind is not None:
+                session.market_readings.ask(refused=True)
             send.version = session.version_of(send.client_order_id)
         case Duplicate(code=code):
             send.stage, send.code = SendStage.EXISTS, code

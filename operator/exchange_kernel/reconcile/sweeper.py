@@ -132,9 +132,10 @@ class Sweeper:
         session = self._session
         if not await session.measure_clock(term.exchange):
             return Sight(Reading.UNREADABLE, "The exchange's time can't be read: it is asked again.", connected=False)
-        markets = await term.exchange.markets()  # the adapter knows how old they may become
+        markets = await term.exchange.markets()  # those it read last
         if not isinstance(markets, Unreachable):
-            term.markets = markets
+            await session.market_readings.take(term, markets)
+        await session.market_readings.note(term)
         await session.risk.read_limits()
         began = session.venue_ms()
         answer = await term.exchange.open_orders()

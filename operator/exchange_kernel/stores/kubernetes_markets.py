@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -13,6 +14,8 @@ from exchange_kernel.stores.port import AccountRecord, MarketRecord, Unavailable
 
 log = structlog.get_logger(__name__)
 
+AT_ONCE = 50  # objects that are read in one step of the loop
+
 
 class KubernetesMarketStore:
     def __init__(self, api: ApiClient) -> None:
@@ -22,7 +25,12 @@ class KubernetesMarketStore:
         answer = await self._api.get(MARKETS.path(namespace), resourceVersion="0")  # from the API server's cache: versions guard the writes
         if not answer.ok:
             return Unavailable(answer.message)
-        return tuple(_record(raw) for raw in answer.body.get("items", ()))
+        records: list[MarketRecord] = []
+        for raw in answer.body.get("items", ()):
+            if len(records) % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # there may be thousands
+            records.append(_record(raw))
+        return tuple(records)
 
     async def create(self, account: AccountRecord, name: str, spec: MarketSpec) -> bool:
         metadata = {"name": name, "namespace": account.namespace, "ownerReferences": _references({account.uid: account.name})}

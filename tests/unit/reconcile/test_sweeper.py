@@ -363,7 +363,8 @@ def test_a_market_that_changes_is_followed_with_the_next_sweep():
         world.exchange.markets = closed
         await world.desk.session.sweeper.sweep()
         world.store.create("a", a_spec())
-        await until(lambda: world.status("a").state is OrderState.DENIED)
+        await until(lambda: any(one.reason == "MarketHalted" for one in world.status("a").conditions))
+        await until(lambda: world.status("a").state is OrderState.DENIED, within=310)
         assert world.exchange.calls.count("submit") == 0
 
     story(tell)

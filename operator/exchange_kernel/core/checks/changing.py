@@ -12,7 +12,7 @@ from exchange_kernel.core.checks.finding import look_for_the_tail
 from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import request_for, unacceptable, unsent_parameters
+from exchange_kernel.core.market_rules import halted, request_for, unacceptable, unsent_parameters
 from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.sending import SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
@@ -22,6 +22,10 @@ MODIFY_REJECTED = "spec.modifyPolicy is Reject: the order at the exchange stays 
 PART_OF_LIST = "The exchange keeps this order in one list with others, which would end with any of them: put the old values back, or create a new OrderGroup."
 CANT_AMEND = "This exchange can't amend an order in place: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
 ONLY_LESS = "This exchange amends an order only to a smaller quantity: set spec.modifyPolicy: AmendOrReplace, or put the old values back."
+
+CHANGE_HALTED = Waiting(
+    "MarketHalted", "The market is not open for trading at the exchange: the order there stays as it was, and is changed once the market opens."
+)
 
 
 def settle_amend(facts: Facts) -> Decision | None:
@@ -70,6 +74,8 @@ def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decis
     market = facts.seen.market
     if market is not None and rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
         return Decision(waiting=Waiting("ChangeRefused", f"{problem} The order at the exchange stays as it was."))
+    if market is not None and rest > 0 and halted(market) is not None:
+        return Decision(waiting=CHANGE_HALTED, markets=True)
     if (blocked := may_not_send(facts)) is not None:
         return Decision(waiting=blocked, again_ms=RETRY_MS)
     if rest > 0 and (refusal := facts.risk(request, changes=facts.numbers[-1])) is not None:

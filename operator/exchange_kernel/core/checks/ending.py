@@ -16,6 +16,14 @@ from exchange_kernel.core.money import ZERO, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import CancelRecord, SendStage
 
+MARKET_GONE = Waiting(
+    "MarketGone",
+    "The exchange lists the order's market no more. The order is followed for as long as the exchange answers about it, its fills count, and it can't be "
+    "changed. To end it, set spec.desiredState: Canceled or delete this object; if the exchange forgets it, say what became of it with "
+    "`kubectl exchange resolve`.",
+    person=True,
+)
+
 
 def already_finished(facts: Facts) -> Decision | None:
     """11: a settled end never moves; what is left is to let the object go."""
@@ -171,13 +179,13 @@ def finish_when_settled(facts: Facts) -> Decision | None:
         return Decision(verdict=ended_by_exchange(facts, status))
     if facts.nothing_at_exchange(last) and not facts.refused(last):
         return None  # not sent yet, or proved absent: the checks below may send it
-    if facts.offered_again(last):
+    if facts.offered_again(last) or facts.goes_on(last):
         return None
     if facts.refused(last):
         send = facts.send(last)
         recorded = facts.recorded(last)
         why = send.reason if send is not None else (recorded.reason or "") if recorded is not None else ""
-        if last > 1:
+        if last > 1 and not facts.never_live:
             said = f"The order was cancelled for a change, and the exchange refused its replacement: {why}. The rest is not at the exchange."
             return Decision(verdict=Verdict(OrderState.REJECTED, "ReplacementRefused", said))
         return Decision(verdict=Verdict(OrderState.REJECTED, "RejectedByExchange", f"The exchange refused the order: {why}."))
@@ -247,7 +255,7 @@ def leave_what_is_at_the_exchange(facts: Facts) -> Decision | None:
     if any(facts.shows_less(number) for number in facts.numbers):
         message = "The exchange shows less filled than it did before, and has not said that it took an execution back: compare status.fills with its records."
         return Decision(waiting=Waiting("FillsDisagree", message, person=True))
-    return Decision()
+    return Decision(waiting=MARKET_GONE if facts.market_gone else None)
 
 
 def cancel_before_the_send(facts: Facts) -> Decision | None:

@@ -117,7 +117,8 @@ def refresh_unseen(facts: Facts) -> Decision | None:
         if facts.lost(number):
             asked_ms, waiting = facts.seen.looked_up_ms.get(number), NOT_ABSENT if facts.called_absent(number) else FORGOTTEN
             if due(asked_ms, facts.now.venue_ms, FORGOTTEN_EVERY_MS):
-                return Decision(Lookup(number), waiting=waiting, operation=facts.operation)
+                ask = Settle(number) if facts.end_of(number) is not None else Lookup(number)
+                return Decision(ask, waiting=waiting, operation=facts.operation)
             return Decision(waiting=waiting, operation=facts.operation, again_ms=FORGOTTEN_EVERY_MS)
         unseen = facts.recorded_stage(number) is AttemptStage.LIVE and number not in facts.seen.orders
         if unseen or number in facts.seen.missing:

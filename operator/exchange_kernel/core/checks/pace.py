@@ -8,6 +8,7 @@ RETRY_MS = 1_000  # between repeated questions about one order
 CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order: after some tries ever longer, up to BACKED_OFF_MS
 CANCELS_IN_STEP = 4  # so many cancels are asked CANCEL_RETRY_MS apart
 BACKED_OFF_MS = 16_000  # between questions about one order that were in vain for long
+CLOSED_MS, LONG_CLOSED_MS = 5_000, 60_000  # before an order is sent again whose market was closed though the list calls it open: doubled each time
 FUNDS_FREE_MS = 500  # before a replacement is offered again, doubled each time
 
 

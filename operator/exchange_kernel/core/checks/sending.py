@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from exchange_kernel.api import AttemptStage, OrderState, TradingMode
+from exchange_kernel.api import AttemptStage, OrderState, RefusalKind, TradingMode
 from exchange_kernel.core import risk
 from exchange_kernel.core.actions import AddFinalizer, Decision, Submit, Verdict, Waiting, WriteAhead
-from exchange_kernel.core.checks.pace import FUNDS_FREE_MS, RETRY_MS, due
-from exchange_kernel.core.deadline import submit_deadline_passed
-from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.checks.pace import CLOSED_MS, FUNDS_FREE_MS, LONG_CLOSED_MS, RETRY_MS, due
+from exchange_kernel.core.deadline import ms_to_submit_deadline, submit_deadline_passed
+from exchange_kernel.core.facts import MARKETS_WITHIN_MS, Facts
 from exchange_kernel.core.groups import DIFFERS
-from exchange_kernel.core.market_rules import request_for, unacceptable, unsent_parameters
+from exchange_kernel.core.market_rules import halted, request_for, unacceptable, unsent_parameters
 from exchange_kernel.core.sending import SendStage, Terms
 
+REST_UNSENT = Waiting(
+    "MarketGone", "The exchange lists the order's market no more, and what is left of the order can't be sent: set spec.desiredState: Canceled, or delete it.",
+    person=True,
+)
 SENT_AS_LIST = Waiting("SentAsList", "It is sent with the other members of its group, as one list of the exchange's.")
+CLOSED = "The exchange refused the order, for its market is not open for trading: it is sent again once the market opens."
 NOT_SENT = "It could not be sent yet: no connection to the exchange."
 
 
@@ -44,7 +49,7 @@ def may_not_send(facts: Facts) -> Waiting | None:
 
 def deny_unsent(facts: Facts) -> Decision | None:
     """4: what can never be sent as it stands ends as Denied: provably never live at the exchange. Only before a first send."""
-    if len(facts.numbers) > 1 or (facts.seen.group is not None and facts.seen.group.held is DIFFERS):
+    if not facts.never_live or (facts.seen.group is not None and facts.seen.group.held is DIFFERS):
         return None  # of a member, what the group is about to put right is no reason
     if (missed := _deadline_passed(facts)) is not None:
         return Decision(verdict=missed)
@@ -59,7 +64,7 @@ def deny_unsent(facts: Facts) -> Decision | None:
         if not account.ready:
             return None
         return _denied("UnknownSymbol", "The exchange has no such market: write the symbol as ccxt does, for example BTC/USDT.")
-    request = request_for(facts.spec, facts.seen.ids[1], market, quantity=facts.spec.quantity)
+    request = request_for(facts.spec, facts.seen.ids[facts.numbers[-1] if facts.numbers else 1], market, quantity=facts.spec.quantity)
     if (problem := unacceptable(request, market, account.capabilities)) is not None:
         return _denied("MarketRules", problem)
     refusal = facts.risk(request)
@@ -73,7 +78,41 @@ def _denied(reason: str, message: str) -> Decision:
 def _deadline_passed(facts: Facts) -> Verdict | None:
     if not submit_deadline_passed(facts.order, facts.now.wall_ms):
         return None
-    return Verdict(OrderState.DENIED, "SubmitDeadlineExceeded", "The deadline for the first submission passed before it could be sent: create a new intent.")
+    why = "Its market was not open for trading. " if _closed(facts) is not None else ""
+    said = f"{why}The deadline for the first submission passed before it could be sent: create a new intent."
+    return Verdict(OrderState.DENIED, "SubmitDeadlineExceeded", said)
+
+
+def _closed(facts: Facts) -> Waiting | None:
+    """What an order waits for whose market is not open, by the list of markets or by the last refusal."""
+    market = facts.seen.market
+    if market is not None and (why := halted(market)) is not None:
+        return Waiting("MarketHalted", why)
+    if facts.numbers and facts.refusal(facts.numbers[-1]) is RefusalKind.MARKET_CLOSED:
+        return Waiting("MarketHalted", CLOSED)
+    return None
+
+
+def _wait_for_the_market(facts: Facts) -> Decision | None:
+    """Wait for a market that opens, and after a refusal for the rules that it came of. A halted one opens without a word: it is read again and again."""
+    last = facts.numbers[-1] if facts.numbers else 0
+    send = facts.send(last)
+    unread = facts.markets_unread(last)
+    if unread and facts.refusal(last) is RefusalKind.MARKET_RULES and send is not None:
+        waiting = Waiting("MarketRulesChanged", f"The exchange refused the order by its market's rules, which are read anew: {send.reason}.")
+        return Decision(waiting=waiting, operation=facts.operation, markets=True, again_ms=RETRY_MS)
+    if (closed := _closed(facts)) is None:
+        return None
+    deadline_ms = ms_to_submit_deadline(facts.order, facts.now.wall_ms) if facts.never_live else None
+    again_ms = [RETRY_MS + deadline_ms] if deadline_ms is not None else []
+    if facts.seen.market is not None and facts.seen.market.active:
+        # The list calls it open, and the last refusal does not: it may be older, or not tell.
+        pause_ms = MARKETS_WITHIN_MS if unread else min(LONG_CLOSED_MS, CLOSED_MS << min(facts.refused_in_a_row - 1, 8))
+        refused_ms = send.refused_ms if send is not None and send.refused_ms is not None else 0
+        if due(refused_ms, facts.now.venue_ms, pause_ms):
+            return None
+        again_ms.append(refused_ms + pause_ms - facts.now.venue_ms)
+    return Decision(waiting=closed, operation=facts.operation, markets=True, again_ms=min(again_ms, default=None))
 
 
 def submit_if_unsent(facts: Facts) -> Decision | None:
@@ -85,7 +124,11 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
         return Decision(AddFinalizer())
     market = facts.seen.market
     if market is None:
-        return Decision(waiting=Waiting("AccountNotReady", "The account is not ready to trade: see its conditions."), again_ms=RETRY_MS)
+        return Decision(waiting=REST_UNSENT, operation=facts.operation)
+    if (closed := _wait_for_the_market(facts)) is not None:
+        return closed
+    if facts.refused(number) and facts.goes_on(number):
+        number += 1  # a definite refusal closes the attempt: what follows is another, under an id of its own
     request = request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.remaining())
     if (refusal := facts.risk(request)) is not None:
         return Decision(waiting=Waiting(risk.REASON, refusal.message), operation=facts.operation, again_ms=RETRY_MS)
