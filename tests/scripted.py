@@ -276,6 +276,8 @@ class ScriptedExchange:
         ids = tuple(leg.request.client_order_id for leg in request.legs)
         if request.list_id in self.lists or any(not order.status.ended for one in ids for order in self.named(one)):
             return Duplicate("-2010")
+        if (refused := next((one for leg in request.legs if (one := self._judged(leg.request)) is not None), None)) is not None:
+            return refused
         if any(leg.request.quantity > 1000 for leg in request.legs):
             return Refused("-2010", "Account has insufficient balance for requested action")
         orders = tuple(self._new(leg.request) for leg in request.legs)

@@ -275,9 +275,11 @@ class Facts:
     def goes_on(self, number: int) -> bool:
         """Whether a refused attempt is to be followed by another: its market was closed, or its rules have changed so that the order is another one now."""
         kind, market = self.refusal(number), self.seen.market
+        if kind is RefusalKind.MARKET_CLOSED:
+            return True
         if kind is None or (self.seen.group is not None and self.seen.group.native):
-            return False
-        if kind is RefusalKind.MARKET_CLOSED or self.markets_unread(number):
+            return False  # of a list's orders one may be rounded otherwise by now, and another not
+        if self.markets_unread(number):
             return True
         if market is None or (self.never_live and submit_deadline_passed(self.order, self.now.wall_ms)):
             return False
