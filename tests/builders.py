@@ -128,6 +128,7 @@ def an_account(**changes: Any) -> AccountFacts:
         "send_first": True,
         "ready": True,
         "session_start_ms": T0,
+        "markets_ms": T0,
     }
     return AccountFacts(**{**values, **changes})
 

@@ -265,6 +265,12 @@ class Facts:
         """How many of the last attempts were refused."""
         return next((count for count, number in enumerate(reversed(self.numbers)) if not self.refused(number)), len(self.numbers))
 
+    @property
+    def newer_than_markets(self) -> bool:
+        """Whether the order may be newer than the markets that are known, and a reading of them may still come."""
+        age_ms = self.now.wall_ms - self.order.created_ms
+        return self.now.venue_ms - self.seen.account.markets_ms > age_ms and age_ms < MARKETS_WITHIN_MS
+
     def markets_unread(self, number: int) -> bool:
         """Whether the markets were not read yet since this attempt was refused, and a reading may still come."""
         send = self.send(number)

@@ -291,7 +291,7 @@ class ExchangeAccountReconciler:
             else ("ListNotReadable", health.lack)
             if health.lack
             else ("MarketGone", market_gone(health.gone_markets))
-            if health.gone_markets
+            if ready and health.gone_markets
             else ("Sweeping", "Orders are being read from the exchange.")
         )
         stalled = problem is not None and problem.person

@@ -41,9 +41,10 @@ async def send(outlook: Outlook, session: AccountSession, gate: Gate, *, again: 
         found = await session.lookup_group(outlook.members[0].spec.symbol, list_id)
         if not isinstance(found, NotFound):
             return found
-    request = groups.list_request(outlook.group, outlook.members, outlook.markets, list_id, {name: facts.seen.ids[facts.numbers[-1]] for name, (_, facts) in legs.items()})
+    ids = {name: facts.seen.ids[facts.numbers[-1]] for name, (_, facts) in legs.items()}
+    request = groups.list_request(outlook.group, outlook.members, outlook.markets, list_id, ids)
     asked = {leg.request.client_order_id: leg.request for leg in request.legs}
-    gates = [gate(order, session, asked[facts.seen.ids[facts.numbers[-1]]], len(legs) - 1) for order, facts in legs.values()]
+    gates = [gate(order, session, asked[ids[name]], len(legs) - 1) for name, (order, _) in legs.items()]
     await submitter.submit_group(session, request, lambda: next((closed for check in gates if (closed := check()) is not None), None))
     return tuple(order.uid for order, _ in legs.values())
 
@@ -57,6 +58,8 @@ def _ready(facts: Facts, want: Want) -> bool:
     if send.stage is SendStage.NOT_SENT and not due(send.tried_ms, facts.now.venue_ms):
         return False
     written, market = facts.recorded_stage(number) is AttemptStage.PREPARED, facts.seen.market
-    if market is None or halted(market) is not None or facts.risk(request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.spec.quantity)) is not None:
+    if market is None or halted(market) is not None:
+        return False
+    if facts.risk(request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.spec.quantity)) is not None:
         return False
     return written and not facts.unwanted and not want.unwanted and want.held is None and may_not_send(facts) is None

@@ -370,6 +370,34 @@ def test_a_thousand_orders_refused_at_once_cost_one_reading():
     judging(tell)
 
 
+def test_a_market_was_listed_a_minute_ago_and_my_first_order_there_goes_out():
+    async def tell(world):
+        world.exchange.listed = False
+        await world.crash()
+        await world.start()
+        await asyncio.sleep(60)
+        world.exchange.listed = True
+        world.store.create("a", a_spec())
+        await until(lambda: world.status("a").state is OrderState.OPEN, within=20)
+        assert world.exchange.market_reads == 1
+
+    judging(tell)
+
+
+def test_a_symbol_that_no_list_has_is_denied_after_one_reading():
+    async def tell(world):
+        await asyncio.sleep(60)
+        world.store.create("a", a_spec(symbol="TYPO/USDT"))
+        status = await finished(world, within=5)
+        assert (status.state, condition(world, "Succeeded").reason) == (OrderState.DENIED, "UnknownSymbol")
+        world.exchange.markets_reply = asyncio.Event().wait
+        world.store.create("b", a_spec(symbol="TYPO/USDT"))
+        status = await finished(world, "b", within=25)
+        assert (status.state, condition(world, "Succeeded", "b").reason) == (OrderState.DENIED, "UnknownSymbol")
+
+    judging(tell)
+
+
 def test_a_market_that_one_list_lacks_is_there_until_a_second_one_lacks_it():
     async def tell(world):
         world.exchange.listed = False

@@ -63,6 +63,9 @@ def deny_unsent(facts: Facts) -> Decision | None:
     if market is None:
         if not account.ready:
             return None
+        if facts.newer_than_markets:
+            waiting = Waiting("MarketUnknown", "The exchange's list of markets has no such market: it is read again, for the market may be newer.")
+            return Decision(waiting=waiting, markets=True, again_ms=RETRY_MS)
         return _denied("UnknownSymbol", "The exchange has no such market: write the symbol as ccxt does, for example BTC/USDT.")
     request = request_for(facts.spec, facts.seen.ids[facts.numbers[-1] if facts.numbers else 1], market, quantity=facts.spec.quantity)
     if (problem := unacceptable(request, market, account.capabilities)) is not None:
