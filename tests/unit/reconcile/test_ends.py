@@ -331,13 +331,16 @@ def test_h26_two_orders_under_one_id_are_shown_counted_and_cancelled_together():
 # ── An account that can't be used ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_deleting_without_an_account_names_the_two_ways_out_and_orphan_is_one():
+    """By its key an earlier object may have sent the order: that there is no account proves nothing."""
+    keyed = {"accountRef": {"name": "nobody"}, "idempotencyKey": "entry-7", "submitDeadlineTime": "2027-06-01T00:00:00Z"}
+
     async def tell(world):
-        world.store.create("a", a_spec(accountRef={"name": "nobody"}))
+        world.store.create("a", a_spec(**keyed))
         await waits_for(world, "AccountNotFound")
         world.store.delete("a")
         await until(lambda: "deletionPolicy: Orphan" in condition(world, "Stalled").message)
         assert world.store.get("a") is not None
-        world.store.edit("a", a_spec(accountRef={"name": "nobody"}, deletionPolicy="Orphan"))
+        world.store.edit("a", a_spec(**keyed, deletionPolicy="Orphan"))
         await until(lambda: world.store.get("a") is None)
 
     story(tell)
