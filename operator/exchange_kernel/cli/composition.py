@@ -69,6 +69,7 @@ class Operator:
     ready_file: Path | None
     lease_seconds: float
     journal: int  # a descriptor to append to
+    require_resolve_stamp: bool
     hooks: TestHooks
     allowed_endpoints: tuple[Allowed, ...] = ()  # hosts beside the venues' own and those of simulated exchanges
 
@@ -162,6 +163,7 @@ class _Rooms:
             self._went_back,
             changed=lambda uid: self.reconcilers.wake_intent(uid),
             gone=lambda record: self.reconcilers.intent_gone(record),
+            require_stamp=operator.require_resolve_stamp,
         )
         self.accounts = KubernetesAccountStore(api, operator.namespaces, changed=lambda uid: self.reconcilers.account_wakeups.wake(uid))
         self.groups = KubernetesGroupStore(api, changed=lambda uid: self.reconcilers.group_wakeups.wake(uid))

@@ -31,6 +31,9 @@ def run(
     ready_file: Annotated[Path | None, typer.Option(help="Write {pid, port} here once the port is bound.")] = None,
     lease_seconds: Annotated[float, typer.Option(help="Term of an account's Lease; at least twice the exchange's request window.", min=4, max=60)] = 6.0,
     journal: Annotated[str, typer.Option(help="File to append the audit journal to; - is standard output.")] = "-",
+    require_resolve_stamp: Annotated[
+        bool, typer.Option("--require-resolve-stamp", help="Take the annotation resolve only with the user's name that the resolve policy stamps it with.")
+    ] = False,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     log_format: Annotated[str, typer.Option(help="json, or text for people.")] = "json",
     test_drop_events: Annotated[bool, typer.Option("--test-drop-events", hidden=True)] = False,
@@ -68,6 +71,7 @@ def run(
         ready_file=ready_file,
         lease_seconds=lease_seconds,
         journal=lines,
+        require_resolve_stamp=require_resolve_stamp,
         hooks=TestHooks(test_drop_events, test_no_timer, test_without_recovery),
         allowed_endpoints=endpoints,
     )

@@ -20,7 +20,7 @@ from exchange_kernel.core.checks.ending import (
     leave_alone_if_orphaned,
     leave_what_is_at_the_exchange,
 )
-from exchange_kernel.core.checks.finding import explain_fills, refresh_unseen, settle_first
+from exchange_kernel.core.checks.finding import explain_fills, refresh_unseen, settle_first, watch_what_was_called_absent
 from exchange_kernel.core.checks.sending import deny_unsent, submit_if_unsent
 from exchange_kernel.core.facts import Facts
 
@@ -53,6 +53,7 @@ CHECKS: tuple[Callable[[Facts], Decision | None], ...] = (
     leave_alone_if_orphaned,  # 11
     refresh_unseen,  # 8, 12
     cancel_or_wait,  # 9, 10
+    watch_what_was_called_absent,  # 5
     finish_when_settled,  # 11
     settle_amend,  # 10
     change_if_different,  # 10

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from exchange_kernel.api import AttemptStage, Condition, ExchangeAccountStatus, Operation, OrderIntentStatus, OrderState
 from exchange_kernel.core.money import ZERO, add
-from exchange_kernel.core.status import RESOLVED
+from exchange_kernel.core.resolution import CONTRADICTED, RESOLVED, is_told
 
 NORMAL, WARNING = "Normal", "Warning"
 
@@ -41,6 +41,7 @@ ORDER_ACTIONS: Mapping[str, str] = {
     "Found": "Locate",
     "ProvenAbsent": "Locate",
     "Resolved": "Locate",
+    "AbsentOrderFound": "Locate",
     "Stalled": "Wait",
     "Filled": "Finish",
     "Overfilled": "Finish",
@@ -61,6 +62,9 @@ OUTCOME_UNKNOWN = Event(WARNING, "OutcomeUnknown", "Whether the order reached th
 FOUND = Event(NORMAL, "Found", "The order was found at the exchange.")
 PROVEN_ABSENT = Event(NORMAL, "ProvenAbsent", "It is proved that the order did not reach the exchange.")
 TOLD = Event(NORMAL, "Resolved", "A person told what became of the order, in the annotation exchange-kernel.io/resolve: it counts as told.")
+ABSENT_ORDER_FOUND = Event(
+    WARNING, "AbsentOrderFound", "The exchange has an order that was called Absent: it is cancelled if it is open, and what filled of it counts."
+)
 
 #: Reasons of the condition Ready that tell of a no to what spec asks for, though no person may be needed.
 _REFUSALS = frozenset({"ReplacementRefused", "ChangeRefused", "ModifyNotPermitted", "CancelRefused"})
@@ -72,13 +76,21 @@ def of_order(old: OrderIntentStatus, new: OrderIntentStatus) -> list[Event]:
 
 
 def _located(old: OrderIntentStatus, new: OrderIntentStatus) -> Iterator[Event]:
-    if told_attempts(new) - told_attempts(old):
-        yield TOLD
+    if _contradicted(new) - _contradicted(old):
+        yield ABSENT_ORDER_FOUND
+    if told := told_attempts(new) - told_attempts(old):
+        yield from _told(attempt.reason for attempt in new.attempts if attempt.number in told)
     elif old.state is OrderState.UNKNOWN and new.state is not OrderState.UNKNOWN:
         if _reached(new) - _reached(old):
             yield FOUND
         elif _numbers(new, AttemptStage.ABSENT) - _numbers(old, AttemptStage.ABSENT):
             yield PROVEN_ABSENT
+
+
+def _told(reasons: Iterable[str | None]) -> Iterator[Event]:
+    """With the name of who told it, where it is known."""
+    for reason in sorted({reason for reason in reasons if reason is not None}):
+        yield TOLD if reason == RESOLVED else Event(NORMAL, "Resolved", f"{reason.removesuffix('.')}: it counts as told.")
 
 
 def _at_the_exchange(old: OrderIntentStatus, new: OrderIntentStatus) -> Iterator[Event]:
@@ -152,7 +164,12 @@ _TELL: tuple[Callable[[OrderIntentStatus, OrderIntentStatus], Iterator[Event]], 
 
 def told_attempts(status: OrderIntentStatus) -> set[int]:
     """The attempts of which a person told what became of them."""
-    return {attempt.number for attempt in status.attempts if attempt.reason == RESOLVED}
+    return {attempt.number for attempt in status.attempts if is_told(attempt.reason)}
+
+
+def _contradicted(status: OrderIntentStatus) -> set[int]:
+    """The attempts that a person had called absent, and the exchange has."""
+    return {attempt.number for attempt in status.attempts if attempt.reason == CONTRADICTED}
 
 
 def _reached(status: OrderIntentStatus) -> set[int]:
@@ -179,12 +196,15 @@ SESSION_LOST = "SessionLost"  # its note says why, as the session knows it
 ORPHAN_ORDER = Event(
     WARNING, "OrphanOrder", "The exchange has an open order that this installation placed and no OrderIntent explains: see spec.orphanPolicy and the log."
 )
+TOLD_ORDER_OPEN = Event(
+    WARNING, "AbsentOrderFound", "The exchange has an open order that was told to be absent or ended, of an OrderIntent that has ended: it is cancelled."
+)
 LATE_FILL = Event(
     WARNING, "LateFill", "An order was filled that no OrderIntent follows any more: it counts in status.unattributedFills, and the audit journal says which."
 )
 
 #: Every reason there is for an ExchangeAccount.
-ACCOUNT_REASONS = frozenset({"Ready", "NotReady", "CredentialsInvalid", SESSION_LOST, "OrphanOrder", "LateFill"})
+ACCOUNT_REASONS = frozenset({"Ready", "NotReady", "CredentialsInvalid", SESSION_LOST, "OrphanOrder", "AbsentOrderFound", "LateFill"})
 
 
 def of_account(old: ExchangeAccountStatus, new: ExchangeAccountStatus) -> list[Event]:

@@ -15,13 +15,14 @@ from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.market_rules import TRIGGERED, request_for, unacceptable
 from exchange_kernel.core.money import ZERO, add, multiply, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
-from exchange_kernel.core.resolution import Resolution
+from exchange_kernel.core.resolution import CONTRADICTED, SENT_AGAIN, UNSTAMPED, Resolution, Unusable, is_told
 from exchange_kernel.core.risk import Proposal, Refusal, refused
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import MarketRules, OrderRequest
 
 FORGOTTEN_AFTER_MS = 5_000  # apart are two answers by which the exchange does not know a live order any more
 MARKETS_WITHIN_MS = 20_000  # so long a refusal by the market's rules waits for a new reading of them
+NEVER_LISTED_AFTER_MS = 600_000  # after its end an execution that no reading lists is not waited for any more
 REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
 
 
@@ -91,9 +92,9 @@ class Facts:
         return by_exchange_id or self.seen.account.capabilities.cancel_by_client_id
 
     @cached_property
-    def resolution(self) -> Resolution | str | None:
-        """A person's word on an outcome, or what is wrong with it."""
-        return resolution.read(self.order.resolve)
+    def resolution(self) -> Resolution | Unusable | None:
+        """A person's word on an outcome, or why it is none."""
+        return UNSTAMPED if self.order.unstamped else resolution.read(self.order.resolve)
 
     @cached_property
     def resolved_number(self) -> int | None:
@@ -106,14 +107,88 @@ class Facts:
             return None
         if self.called_absent(number):
             return None
-        if self.forgotten(number):
+        if self.forgotten(number) or (self.never_listed(number) and self._completes(number, said)):
             return number
-        if number in self.seen.orders:
+        if number in self.seen.orders or self.word_is_spent(number):
             return None
+        if self.told_before(number) and self.recorded_stage(number) is AttemptStage.ABSENT:
+            return number  # who told it, or another, may correct it
         send = self.send(number)
         if send is not None:
             return number if send.stage in (SendStage.UNKNOWN, SendStage.EXISTS) else None
         return number if self.recorded_stage(number) in (None, AttemptStage.PREPARED, AttemptStage.SENT) and not self._unsent_so_far else None
+
+    def never_listed(self, number: int) -> bool:
+        """8: whether an order has long ended, and a whole reading still lacks executions that its total shows: only a person can say that this is all."""
+        found, recorded, read = self.seen.orders.get(number), self.recorded(number), self.seen.settle_read_ms.get(number)
+        if found is not None:
+            ended = found.status.ended and all(twin.status.ended for twin in self.seen.duplicates.get(number, ()))
+        else:
+            ended = recorded is not None and recorded.stage is AttemptStage.ENDED
+        if not ended or read is None or self._most(number) <= self.explained(number).quantity:
+            return False
+        told = recorded.end_time if recorded is not None else None
+        end_ms = int(told.timestamp() * 1000) if told is not None else self.seen.ended_ms.get(number, self.seen.account.session_start_ms)
+        return read >= max(self.settles_from(number), end_ms + NEVER_LISTED_AFTER_MS)
+
+    def _most(self, number: int) -> Decimal:
+        """How much the exchange or our record ever said was filled of an attempt."""
+        recorded = self.recorded(number)
+        return max(self._shown(number).quantity, (recorded.filled_quantity if recorded is not None else None) or ZERO)
+
+    def _completes(self, number: int, said: Resolution) -> bool:
+        """Whether a word on an order that ended says no other end than the exchange, and no smaller fill."""
+        found, recorded = self.seen.orders.get(number), self.recorded(number)
+        outcome = str(found.status) if found is not None else recorded.outcome if recorded is not None else None
+        return said.outcome == outcome and said.filled_quantity >= self._most(number)
+
+    def told_before(self, number: int) -> bool:
+        """Whether a person's word on this attempt is written, and the exchange has not shown it since. It holds though its annotation goes."""
+        recorded = self.recorded(number)
+        if recorded is None or number in self.seen.orders:
+            return False
+        return recorded.stage in (AttemptStage.ABSENT, AttemptStage.ENDED) and is_told(recorded.reason)
+
+    def told_absent(self, number: int) -> bool:
+        """Whether nothing but a person's word says that this attempt made no order."""
+        if (told := self._told(number)) is not None:
+            return told.outcome == "Absent"
+        return self.told_before(number) and self.recorded_stage(number) is AttemptStage.ABSENT
+
+    def word_is_spent(self, number: int) -> bool:
+        """Whether the annotation's Absent was said of an earlier send under the same id: it says nothing of the send that followed it."""
+        said, recorded = self.resolution, self.recorded(number)
+        if not isinstance(said, Resolution) or said.outcome != "Absent" or said.client_order_id != self.seen.ids.get(number):
+            return False
+        return recorded is not None and recorded.reason == SENT_AGAIN
+
+    def contradicted(self, number: int) -> bool:
+        """Whether the exchange has an order that a person had called absent."""
+        recorded = self.recorded(number)
+        if recorded is None or number not in self.seen.orders:
+            return False
+        return recorded.reason == CONTRADICTED or (recorded.stage is AttemptStage.ABSENT and is_told(recorded.reason))
+
+    @property
+    def next_number(self) -> int:
+        """6: the attempt that is sent next: the last, if it made no order. In place of what was only called absent, one with an id of its own.
+
+        Two cases keep the id: orders that are sent as one list, and what only an earlier object with the same key may have sent.
+        """
+        if not self.numbers:
+            return 1
+        last = self.numbers[-1]
+        native = self.seen.group is not None and self.seen.group.native
+        return last + 1 if self.told_absent(last) and not self.adopting and not native else last
+
+    @property
+    def exceeds(self) -> bool:
+        """10: whether the last order asks for more than is left, since one that was called absent turned out to be filled."""
+        if not self.numbers or not any(self.contradicted(number) and self.filled(number).quantity > 0 for number in self.numbers[:-1]):
+            return False
+        number, remaining = self.numbers[-1], self.remaining()
+        asked = self.quantity_of(number)
+        return remaining is not None and asked is not None and self.live(number) and subtract(asked, self.filled(number).quantity) > max(ZERO, remaining)
 
     def _asked_of_a_person(self, number: int) -> bool:
         """Whether there may be an order of this attempt: the id of the next one names nothing that anybody could have found."""
@@ -214,7 +289,7 @@ class Facts:
 
     def settled(self, number: int) -> bool:
         """Whether the outcome of this attempt's send is known."""
-        if number in self.seen.orders or number == self.resolved_number:
+        if number in self.seen.orders or number == self.resolved_number or self.told_before(number):
             return True
         send = self.send(number)
         if send is not None:
@@ -227,6 +302,8 @@ class Facts:
             return told.outcome == "Absent"
         if number in self.seen.orders:
             return False
+        if self.told_before(number):
+            return self.recorded_stage(number) is AttemptStage.ABSENT
         send = self.send(number)
         if send is not None:
             return send.stage in (SendStage.PREPARED, SendStage.NOT_SENT, SendStage.REFUSED, SendStage.ABSENT)
@@ -244,13 +321,13 @@ class Facts:
     def offered_again(self, number: int) -> bool:
         """10: whether a replacement that was refused is sent once more: the venue may free the funds of the order it replaces only after a moment."""
         send = self.send(number)
-        if number == 1 or self.never_live or send is None or send.stage is not SendStage.REFUSED or send.refusal is not None:
+        if number == 1 or self.submits_first or send is None or send.stage is not SendStage.REFUSED or send.refusal is not None:
             return False
         return send.refusals < REFUSALS_OF_A_REPLACEMENT
 
     @property
-    def never_live(self) -> bool:
-        """Whether no attempt was ever at the exchange: what is sent is the order's first submission, whatever was refused before it."""
+    def submits_first(self) -> bool:
+        """4: whether no attempt was ever at the exchange: what is sent is the first submission, whatever was refused before it."""
         return self.order.status.acknowledge_time is None and all(self.nothing_at_exchange(number) for number in self.numbers)
 
     def refusal(self, number: int) -> RefusalKind | None:
@@ -287,7 +364,7 @@ class Facts:
             return False  # of a list's orders one may be rounded otherwise by now, and another not
         if self.markets_unread(number):
             return True
-        if market is None or (self.never_live and submit_deadline_passed(self.order, self.now.wall_ms)):
+        if market is None or (self.submits_first and submit_deadline_passed(self.order, self.now.wall_ms)):
             return False
         request = request_for(self.spec, self.seen.ids[number], market, quantity=self.remaining())
         send = self.send(number)
@@ -475,7 +552,7 @@ class Facts:
         """What is under way with an order that is not live: it is being cancelled, or between an attempt that ended and the next."""
         if self.unwanted:
             return "Canceling"
-        return "Replacing" if len(self.numbers) > 1 and not self.never_live and self.nothing_at_exchange(self.numbers[-1]) else None
+        return "Replacing" if len(self.numbers) > 1 and self.nothing_at_exchange(self.numbers[-1]) and not self.submits_first else None
 
     @property
     def awake(self) -> bool:

@@ -39,6 +39,8 @@ class OrderRecord:
     gone: bool = False  # deleted past its finalizer; the record is our memory of it
     restored: bool = False  # a backup tool's label says that it was created again from a backup: held like a suspended one (rule 7)
     resolve: str | None = None  # a person's word on an unknown outcome, as it stands in the annotation
+    resolved_by: str | None = None  # the user's name that admission stamped it with
+    unstamped: bool = False  # the word has no such name, and this operator takes none without
     reconcile: str | None = None  # a token with which somebody asks that the order be read from the exchange now
 
     @property

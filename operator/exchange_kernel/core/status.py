@@ -32,11 +32,11 @@ from exchange_kernel.core.facts import Facts, when
 from exchange_kernel.core.lifecycle import advance, legal
 from exchange_kernel.core.money import ZERO, add, average_price, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
+from exchange_kernel.core.resolution import CONTRADICTED, SENT_AGAIN, told_by
 from exchange_kernel.core.sending import SendStage, Terms
 
 MAX_FILLS = 20
 MAX_ATTEMPTS = 9
-RESOLVED = "Told by a person in the annotation exchange-kernel.io/resolve."
 
 
 def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
@@ -177,21 +177,26 @@ def _target(facts: Facts, number: int, now: Now, amend: WriteAmend | None) -> Am
 
 def _stage(facts: Facts, number: int, ahead: WriteAhead | None) -> tuple[AttemptStage, str, str | None]:
     found, send = facts.seen.orders.get(number), facts.send(number)
-    if number == facts.resolved_number:
+    if number == facts.resolved_number and ahead is None:
         end = facts.end_of(number)
-        return (AttemptStage.ABSENT, RESOLVED, None) if end is None else (AttemptStage.ENDED, RESOLVED, str(end))
+        reason = told_by(facts.order.resolved_by)
+        return (AttemptStage.ABSENT, reason, None) if end is None else (AttemptStage.ENDED, reason, str(end))
     if found is not None:
-        return (AttemptStage.ENDED, "", str(found.status)) if found.status.ended else (AttemptStage.LIVE, "", None)
-    if ahead is not None or send is None:
-        old = facts.recorded(number)
-        if ahead is not None or old is None:
-            return AttemptStage.PREPARED, "", None
+        reason = CONTRADICTED if facts.contradicted(number) else ""
+        return (AttemptStage.ENDED, reason, str(found.status)) if found.status.ended else (AttemptStage.LIVE, reason, None)
+    old = facts.recorded(number)
+    again = SENT_AGAIN if facts.told_absent(number) or (old is not None and old.reason == SENT_AGAIN) else ""
+    if ahead is not None or old is None:
+        if ahead is not None or send is None:
+            return AttemptStage.PREPARED, again, None
+    elif send is None or facts.told_before(number):
         return old.stage, old.reason or "", old.outcome
+    assert send is not None
     if send.stage is SendStage.REFUSED:
         return AttemptStage.REFUSED, send.reason, None
     if send.stage is SendStage.ABSENT:
         return AttemptStage.ABSENT, "", None
-    return (AttemptStage.SENT if send.open_ended else AttemptStage.PREPARED), "", None
+    return (AttemptStage.SENT if send.open_ended else AttemptStage.PREPARED), again, None
 
 
 def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> OrderState:
@@ -208,7 +213,7 @@ def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> 
         return OrderState.PARTIALLY_FILLED if filled_quantity > 0 else OrderState.OPEN
     last = facts.numbers[-1] if facts.numbers else 1
     if ahead is not None or facts.offered_again(last) or facts.goes_on(last) or (facts.nothing_at_exchange(last) and not facts.refused(last)):
-        if not facts.never_live:
+        if not facts.submits_first:
             return OrderState.SUBMITTING  # between an order that ended and the one that replaces it
         send = facts.send(facts.numbers[-1]) if facts.numbers else None
         return OrderState.PENDING if ahead is None and (send is None or send.stage is not SendStage.PREPARED) else OrderState.SUBMITTING
@@ -268,6 +273,7 @@ def _without_those_listed_again(facts: Facts) -> EarlierAttempts | None:
 def _leave_out(facts: Facts, attempts: list[Attempt]) -> Attempt:
     """Take the attempt out of the list that is needed least: the oldest one without fills, else the oldest. What is not final stays while it can."""
     candidates = [attempt for attempt in attempts[:-1] if facts.final(attempt.number)] or attempts[:-1]
+    candidates = [attempt for attempt in candidates if not facts.told_absent(attempt.number)] or candidates  # those are asked for still
     chosen = next((attempt for attempt in candidates if not attempt.filled_quantity), candidates[0])
     attempts.remove(chosen)
     return chosen

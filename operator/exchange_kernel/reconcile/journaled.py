@@ -96,7 +96,8 @@ class _JournaledStore:
         told = sorted(told_attempts(status) - told_attempts(record.status))
         if not told:
             return await self._store.write_status(record, status)
-        return await self._tell("resolve", record, self._store.write_status(record, status), {"attempts": told, "evidence": record.resolve})
+        facts = {"attempts": told, "evidence": record.resolve, "user": record.resolved_by}
+        return await self._tell("resolve", record, self._store.write_status(record, status), facts)
 
     async def add_finalizer(self, record: OrderRecord) -> WriteOutcome:
         return await self._tell("addFinalizer", record, self._store.add_finalizer(record))

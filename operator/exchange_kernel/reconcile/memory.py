@@ -16,6 +16,7 @@ from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import Bust, ExchangeOrder, OrderKey, Trade
 from exchange_kernel.core.money import ZERO, add, subtract
 from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.resolution import is_told
 from exchange_kernel.core.sending import CancelRecord, SendRecord, SendStage, Terms
 from exchange_kernel.reconcile.let_go import LetGo, UnattributedFill
 
@@ -343,3 +344,9 @@ def told_of(record: OrderRecord, client_order_id: str) -> Decimal | None:
     if (attempt := record.attempt_of(client_order_id)) is not None:
         return attempt.filled_quantity or ZERO
     return ZERO if record.status.earlier_attempts is None else None
+
+
+def told_by_a_person(record: OrderRecord, client_order_id: str) -> bool:
+    """Whether the intent's status has the end of this id's order by a person's word."""
+    attempt = record.attempt_of(client_order_id)
+    return attempt is not None and is_told(attempt.reason)

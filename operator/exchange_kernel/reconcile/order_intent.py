@@ -142,7 +142,7 @@ class OrderIntentReconciler:
                 self._sleep(record.uid, decision)
                 return Step.REST
             case actions.Submit(number=number, request=request):
-                await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, request, first=facts.never_live))
+                await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, request, first=facts.submits_first))
             case actions.Replace(number=number, request=request):
                 await submitter.replace(session, record, seen.ids[number], request, self.unchanged(record, session, request, first=False, changes=number))
             case actions.Amend(number=number, request=request):

@@ -53,7 +53,7 @@ def _ready(facts: Facts, want: Want) -> bool:
     """Whether a member waits for nothing but its list: written down, provably not at the exchange, and wanted there."""
     number = facts.numbers[-1] if facts.numbers else 1
     send = facts.send(number)
-    if send is None or send.stage not in (SendStage.PREPARED, SendStage.NOT_SENT) or not facts.never_live:
+    if send is None or send.stage not in (SendStage.PREPARED, SendStage.NOT_SENT) or not facts.submits_first:
         return False
     if send.stage is SendStage.NOT_SENT and not due(send.tried_ms, facts.now.venue_ms):
         return False

@@ -18,7 +18,7 @@ from exchange_kernel.api import DesiredState, SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
-from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, WARNING, Event
+from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, TOLD_ORDER_OPEN, WARNING, Event
 from exchange_kernel.core.identity import encode, keyed_order_id, list_order_id
 from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.order import AccountFacts, Holder, Membership, Now, OrderRecord, Seen
@@ -621,15 +621,16 @@ class AccountSession:
             self.census = census
             self._changed()
 
-    def report_orphan(self, order: ExchangeOrder) -> None:
+    def report_orphan(self, order: ExchangeOrder, *, mistaken: bool = False) -> None:
+        """Tell of an order that is open and followed by no intent. `mistaken`: a person had told its end."""
         log.warning(
-            "an order of ours that no intent explains",
+            "an order that a person had called ended is open: it is cancelled" if mistaken else "an order of ours that no intent explains",
             account=self.label,
             client_order_id=order.client_order_id,
             exchange_order_id=order.exchange_order_id,
             symbol=order.symbol,
         )
-        self._tell(ORPHAN_ORDER)
+        self._tell(TOLD_ORDER_OPEN if mistaken else ORPHAN_ORDER)
 
     def tell_unattributed(self) -> None:
         """11: executions that no intent's status can tell are told here, and counted in the account's."""

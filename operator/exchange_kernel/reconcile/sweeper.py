@@ -19,7 +19,7 @@ from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.exchanges.port import Gap, OrderRef, OrderUpdate
 from exchange_kernel.reconcile import submitter
 from exchange_kernel.reconcile.admission import other_markets, same_account
-from exchange_kernel.reconcile.memory import told_of
+from exchange_kernel.reconcile.memory import told_by_a_person, told_of
 from exchange_kernel.stores.port import Unavailable
 
 if TYPE_CHECKING:
@@ -265,14 +265,18 @@ class Sweeper:
         listed = [order for order in listing.items if not order.status.ended]
         unfollowed = {order.client_order_id for order in listed if not self._followed(order.client_order_id)}
         explained = orphans.explain(unfollowed, records, session.owner, term.fingerprint)
-        known = {order.client_order_id for order in listed} - unfollowed | set(explained)
+        # An intent that has ended explains no order that is open: the list was read before the intents, and two of them show it.
+        over = {client_order_id: record for client_order_id, record in explained.items() if record.finished}
+        known = {order.client_order_id for order in listed} - unfollowed | (set(explained) - set(over))
         found = orphans.sort(listed, session.owner, known)
         apart_ms = term.exchange.capabilities.lookup_delay_ms
         self._suspected, lost = orphans.confirm(self._suspected, found.unexplained, began, apart_ms)
         for order in lost:
+            # 5: its owner has it called ended or absent, and nobody wants it: no policy is asked.
+            mistaken = (record := over.get(order.client_order_id)) is not None and told_by_a_person(record, order.client_order_id)
             if order.key not in self._reported:
-                session.report_orphan(order)
-            if session.account.spec.orphan_policy is OrphanPolicy.CANCEL and order.key not in self._cancelling:
+                session.report_orphan(order, mistaken=mistaken)
+            if (mistaken or session.account.spec.orphan_policy is OrphanPolicy.CANCEL) and order.key not in self._cancelling:
                 self._cancelling.add(order.key)
                 session.track(self._cancel(term, order))
         self._reported = {order.key for order in lost}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 
 from exchange_kernel.api import ExchangeAccountSpec, ExchangeAccountStatus, OrderIntentSpec, OrderIntentStatus, reconcile_asked, spec_patch, status_patch
 from exchange_kernel.core.groups import GroupRecord
@@ -21,13 +22,15 @@ ACCOUNT_FINALIZER = "exchange-kernel.io/account"
 RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restored"})  # put by whoever creates objects again from a backup
 STRATEGY_LABEL = "exchange-kernel.io/strategy"
 RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
+RESOLVED_BY_ANNOTATION = "exchange-kernel.io/resolved-by"  # the user's name: stamped by admission, or written by the plugin
 _INTENT = {"apiVersion": ORDER_INTENTS.api_version, "kind": "OrderIntent"}
 _UNWRITTEN = OrderIntentStatus().document()  # what the schema shows until somebody writes
 
 
-def intent_record(raw: Body) -> OrderRecord:
+def intent_record(raw: Body, *, require_stamp: bool = False) -> OrderRecord:
     """An OrderIntent as the API server sends it. Raises ValidationError if it does not fit this version's schema."""
     metadata = raw["metadata"]
+    annotations = metadata.get("annotations", {})
     return OrderRecord(
         uid=metadata["uid"],
         namespace=metadata["namespace"],
@@ -40,7 +43,9 @@ def intent_record(raw: Body) -> OrderRecord:
         deleting="deletionTimestamp" in metadata,
         finalizer=ORDER_FINALIZER in metadata.get("finalizers", ()),
         restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
-        resolve=metadata.get("annotations", {}).get(RESOLVE_ANNOTATION),
+        resolve=annotations.get(RESOLVE_ANNOTATION),
+        resolved_by=annotations.get(RESOLVED_BY_ANNOTATION) or None,
+        unstamped=require_stamp and RESOLVE_ANNOTATION in annotations and not annotations.get(RESOLVED_BY_ANNOTATION),
         reconcile=reconcile_asked(metadata),
     )
 
@@ -75,8 +80,11 @@ class KubernetesIntentStore(KubernetesObjects[OrderRecord]):
         *,
         changed: Callable[[str], None] = lambda uid: None,
         gone: Callable[[OrderRecord], None] = lambda record: None,
+        require_stamp: bool = False,
     ) -> None:
-        super().__init__(api, ORDER_INTENTS, intent_record, ORDER_FINALIZER, unwritten=_UNWRITTEN, changed=changed, gone=gone)
+        """`require_stamp`: whether a person's word counts only with the user's name that admission stamps it with."""
+        record_of = partial(intent_record, require_stamp=require_stamp)
+        super().__init__(api, ORDER_INTENTS, record_of, ORDER_FINALIZER, unwritten=_UNWRITTEN, changed=changed, gone=gone)
         self._restored = restored
         self._list_versions: dict[str, int] = {}
 

@@ -182,8 +182,8 @@ class MemoryIntentStore(Records[OrderRecord]):
         record = self._records[uid]
         return self._put(replace(record, spec=spec, generation=record.generation + 1, resource_version=self._next()))
 
-    def annotate(self, uid: str, resolve: str | None) -> OrderRecord:
-        return self._put(replace(self._records[uid], resolve=resolve, resource_version=self._next()))
+    def annotate(self, uid: str, resolve: str | None, *, by: str | None = None, unstamped: bool = False) -> OrderRecord:
+        return self._put(replace(self._records[uid], resolve=resolve, resolved_by=by, unstamped=unstamped, resource_version=self._next()))
 
     def ask(self, uid: str, token: str) -> OrderRecord:
         """Have the order read from the exchange now."""

@@ -12,7 +12,7 @@ import pytest
 from exchange_kernel.api import ExchangeAccountStatus
 from exchange_kernel.core import events
 from exchange_kernel.core.group_events import GROUP_ACTIONS
-from exchange_kernel.core.status import RESOLVED
+from exchange_kernel.core.resolution import CONTRADICTED, RESOLVED, told_by
 from tests.builders import a_status, an_attempt
 
 TIME = "2026-01-01T00:00:00Z"
@@ -64,6 +64,8 @@ CASES = [
     Case("found filled", an_end("Filled", "Filled", attempts=[an_attempt(stage="Ended")]), [(N, "Found"), (N, "Filled")], LOST),
     Case("proved absent", {"state": "Pending", "attempts": [an_attempt(stage="Absent")]}, [(N, "ProvenAbsent")], LOST),
     Case("told by a person that it is not there", {"state": "Pending", "attempts": [an_attempt(stage="Absent", reason=RESOLVED)]}, [(N, "Resolved")], LOST),
+    Case("called absent, and the exchange has it", {**OPEN, "attempts": [an_attempt(reason=CONTRADICTED), an_attempt(2)]}, [(W, "AbsentOrderFound")], {**OPEN, "attempts": [an_attempt(stage="Absent", reason=RESOLVED), an_attempt(2)]}),
+    Case("and cancelled: told already", {**OPEN, "attempts": [an_attempt(stage="Ended", outcome="Canceled", reason=CONTRADICTED), an_attempt(2)]}, [], {**OPEN, "attempts": [an_attempt(reason=CONTRADICTED), an_attempt(2)]}),
     Case("told by a person how it ended", an_end("Filled", "Filled", attempts=[an_attempt(stage="Ended", outcome="Filled", reason=RESOLVED)]), [(N, "Resolved"), (N, "Filled")], LOST),
     Case("refused after it was unknown", an_end("Rejected", "RejectedByExchange", good=False, attempts=[an_attempt(stage="Refused")]), [(W, "Rejected")], LOST),
     Case("being replaced", {**OPEN, "operation": "Replacing"}, [(N, "Replacing")], OPEN),
@@ -95,6 +97,13 @@ def test_an_orders_events(case: Case):
     assert [(event.type, event.reason) for event in told] == case.want
     assert events.of_order(new, new) == [], "the same status twice tells nothing"
     assert all(event.reason in events.ORDER_ACTIONS and event.note for event in told)
+
+
+def test_who_told_it_is_named_in_the_event_and_no_control_character_of_the_name_is():
+    status = a_status(state="Pending", attempts=[an_attempt(stage="Absent", reason=told_by("ann\nsmith"))])
+    (event,) = events.of_order(a_status(**LOST), status)
+    assert (event.reason, event.note) == ("Resolved", "Told by ann?smith in the annotation exchange-kernel.io/resolve: it counts as told.")
+    assert events.told_attempts(status) == {1}
 
 
 def test_every_reason_there_is_comes_from_a_case():

@@ -310,10 +310,11 @@ def test_a_persons_word_has_its_lines():
         await until(lambda: world.status("a").state is OrderState.UNKNOWN)
         await asyncio.sleep(30)
         word = json.dumps({"clientOrderId": world.status("a").client_order_id, "outcome": "Canceled"})
-        world.store.annotate("a", word)
+        world.store.annotate("a", word, by="ann")
         await finished(world)
         (before,) = [facts for phase, _, action, facts in world.journal.lines if (phase, action) == ("before", "resolve")]
-        assert (before["attempts"], before["evidence"], before["intent"]["name"]) == ([1], word, "a")
+        assert (before["attempts"], before["evidence"], before["user"], before["intent"]["name"]) == ([1], word, "ann", "a")
+        assert world.status("a").attempts[0].reason == "Told by ann in the annotation exchange-kernel.io/resolve."
         assert world.journal.outcomes("resolve") == ["Written"]
         assert "Resolved" in world.events.of()
 

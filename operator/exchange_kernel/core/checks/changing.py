@@ -54,6 +54,8 @@ def change_if_different(facts: Facts) -> Decision | None:
     grown = facts.end_of(number) is OrderStatus.FILLED and rest > 0  # it filled whole, and more was asked for before that was told
     if market is None or (number not in facts.seen.orders and not grown):
         return None
+    if facts.exceeds:
+        return _less_at_once(facts, number, rest)
     if facts.live(number) and (unsent := unsent_parameters(facts.spec)) is not None:
         return Decision(waiting=Waiting("ChangeRefused", f"{unsent} The order at the exchange stays as it was."))
     if facts.matches(number) and not grown:
@@ -68,6 +70,15 @@ def change_if_different(facts: Facts) -> Decision | None:
         return amend
     request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
     return _change_refused(facts, request, rest) or look_for_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
+
+
+def _less_at_once(facts: Facts, number: int, rest: Decimal) -> Decision:
+    """The change that keeps an order from filling more than spec asks for: no policy of changes, mode or limit holds it. The rest waits as any send."""
+    if rest > 0 and facts.spec.modify_policy is not ModifyPolicy.REJECT and (amend := _amend(facts, number)) is not None and amend.action is not None:
+        return amend
+    assert facts.seen.market is not None
+    request = request_for(facts.spec, facts.seen.ids[number + 1], facts.seen.market, quantity=rest)
+    return look_for_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
 
 
 def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decision | None:

@@ -9,7 +9,7 @@ from exchange_kernel.core.actions import Cancel, Decision, Delete, Lookup, Relea
 from exchange_kernel.core.answers import OrderStatus
 from exchange_kernel.core.checks.belonging import release
 from exchange_kernel.core.checks.changing import replace_in_one_request
-from exchange_kernel.core.checks.finding import look_for_the_tail
+from exchange_kernel.core.checks.finding import NOT_LISTED, look_for_the_tail, no_word
 from exchange_kernel.core.checks.pace import CANCEL_RETRY_MS, ask_at, cancel_retry_ms, due
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.money import ZERO, subtract
@@ -22,6 +22,9 @@ MARKET_GONE = Waiting(
     "changed. To end it, set spec.desiredState: Canceled or delete this object; if the exchange forgets it, say what became of it with "
     "`kubectl exchange resolve`.",
     person=True,
+)
+ABSENT_ORDER = Waiting(
+    "AbsentOrderFound", "The exchange has an order that was called Absent, beside the one sent in its place: it is cancelled, and what filled of it counts."
 )
 
 
@@ -100,9 +103,8 @@ def cancel_or_wait(facts: Facts) -> Decision | None:
     for number in facts.numbers:
         if _to_be_cancelled(facts, number):
             record, operation = facts.seen.cancels.get(number, CancelRecord()), _operation(facts, number)
-            if record.in_flight:
-                return Decision(operation=operation, waiting=_cancel_refused(record))
-            return Decision(operation=operation, waiting=_cancel_refused(record), again_ms=CANCEL_RETRY_MS)
+            waiting = _cancel_refused(record) or (ABSENT_ORDER if facts.contradicted(number) and not facts.unwanted else None)
+            return Decision(operation=operation, waiting=waiting, again_ms=None if record.in_flight else CANCEL_RETRY_MS)
     return None
 
 
@@ -148,7 +150,7 @@ def _to_be_cancelled(facts: Facts, number: int) -> bool:
 
 
 def _operation(facts: Facts, number: int) -> str:
-    return "Replacing" if number < facts.numbers[-1] and not facts.unwanted else "Canceling"
+    return "Replacing" if number < facts.numbers[-1] and not facts.unwanted and not facts.contradicted(number) else "Canceling"
 
 
 def finish_when_settled(facts: Facts) -> Decision | None:
@@ -161,9 +163,10 @@ def finish_when_settled(facts: Facts) -> Decision | None:
     for number in facts.numbers:
         if not facts.final(number):
             read_at = ask_at(facts, number, facts.settles_from(number))
+            waiting = (no_word(facts) or NOT_LISTED) if facts.never_listed(number) else None
             if facts.now.venue_ms >= read_at:
-                return Decision(Settle(number), operation=facts.operation)
-            return Decision(operation=facts.operation, again_ms=read_at - facts.now.venue_ms)
+                return Decision(Settle(number), operation=facts.operation, waiting=waiting)
+            return Decision(operation=facts.operation, waiting=waiting, again_ms=read_at - facts.now.venue_ms)
     if (tail := look_for_the_tail(facts)) is not None:
         return tail
     last = facts.numbers[-1]
@@ -185,7 +188,7 @@ def finish_when_settled(facts: Facts) -> Decision | None:
         send = facts.send(last)
         recorded = facts.recorded(last)
         why = send.reason if send is not None else (recorded.reason or "") if recorded is not None else ""
-        if last > 1 and not facts.never_live:
+        if last > 1 and not facts.submits_first:
             said = f"The order was cancelled for a change, and the exchange refused its replacement: {why}. The rest is not at the exchange."
             return Decision(verdict=Verdict(OrderState.REJECTED, "ReplacementRefused", said))
         return Decision(verdict=Verdict(OrderState.REJECTED, "RejectedByExchange", f"The exchange refused the order: {why}."))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from exchange_kernel.api import AttemptStage
+from exchange_kernel.api import AttemptStage, LookupAuthority
 from exchange_kernel.core import absence, fees
 from exchange_kernel.core.actions import Decision, Lookup, ProveAbsence, Settle, Waiting
 from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.facts import Facts
+from exchange_kernel.core.resolution import Unusable
 from exchange_kernel.core.sending import SendRecord, SendStage
 
 FORGOTTEN_EVERY_MS = 60_000
@@ -22,6 +23,21 @@ NOT_ABSENT = Waiting(
     "The annotation exchange-kernel.io/resolve says Absent, and the exchange had this order once: say how it ended, as Canceled, Filled, Expired or Rejected.",
     person=True,
 )
+SPENT = Waiting(
+    "OutcomeUnknown",
+    "The order was called Absent once and sent again under the same id, and what became of that is not known: say how it ended, as Canceled, Filled, "
+    "Expired or Rejected, with `kubectl exchange resolve`.",
+    person=True,
+)
+NOT_LISTED = Waiting(
+    "FillsNotListed",
+    "The order has ended, and the exchange does not list all of its executions: compare status.filledQuantity with the account's records there, and say with "
+    "`kubectl exchange resolve` how it ended, with all that was filled.",
+    person=True,
+)
+WATCH_MS = 60_000  # between questions about an order that a person called absent
+FRESH_MS = 5_000  # so old at most is the last answer about it when the next one is sent in its place
+ASKED_AGAIN = Waiting("AskedAgain", "The order was called Absent: the exchange is asked for it once more before anything is sent in its place.")
 TAIL = Waiting("Settling", "Whether a later order of this intent is at the exchange is being looked up.")
 
 
@@ -59,13 +75,23 @@ def look_for_the_tail(facts: Facts) -> Decision | None:
     return _ask(tail, second_ms, facts.now.venue_ms, TAIL)
 
 
+def no_word(facts: Facts) -> Waiting | None:
+    """What to say of an annotation that is no word a person's outcome can be taken from; None if there is none such."""
+    said = facts.resolution
+    return Waiting(said.reason, said.message, person=True) if isinstance(said, Unusable) else None
+
+
 def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
+    """Find it out, and say so; an annotation that counts for nothing is told first, and changes nothing of it."""
+    decision = _find(facts, number, send)
+    return replace(decision, waiting=no_word(facts) or decision.waiting)
+
+
+def _find(facts: Facts, number: int, send: SendRecord | None) -> Decision:
     """5: cheap questions until E, then passes of all readings until found or proved absent. The longer in vain, the rarer."""
     venue, now_ms, quiet_ms = facts.seen.account.capabilities, facts.now.venue_ms, facts.quiet_from(number)
     evidence = facts.seen.evidence.get(number, absence.Evidence())
     asked_ms, sent_ms = facts.seen.looked_up_ms.get(number), quiet_ms - venue.quiet_after_ms
-    if isinstance(facts.resolution, str):
-        return _ask(number, ask_at(facts, number, sent_ms), now_ms, Waiting("ResolveNotReadable", facts.resolution, person=True))
     if send is not None and send.stage is SendStage.EXISTS:
         person = Waiting(
             "OutcomeUnknown",
@@ -74,7 +100,7 @@ def _locate(facts: Facts, number: int, send: SendRecord | None) -> Decision:
         )
         return _ask(number, ask_at(facts, number, sent_ms), now_ms, person)
     if not venue.proves_absence:
-        person = Waiting(
+        person = SPENT if facts.word_is_spent(number) else Waiting(
             "OutcomeUnknown", "This exchange can't prove that an order does not exist: look for it there by its client order id.", person=now_ms > quiet_ms
         )
         return _ask(number, ask_at(facts, number, sent_ms), now_ms, person)
@@ -115,7 +141,7 @@ def refresh_unseen(facts: Facts) -> Decision | None:
         if number == facts.resolved_number:
             continue
         if facts.lost(number):
-            asked_ms, waiting = facts.seen.looked_up_ms.get(number), NOT_ABSENT if facts.called_absent(number) else FORGOTTEN
+            asked_ms, waiting = facts.seen.looked_up_ms.get(number), NOT_ABSENT if facts.called_absent(number) else no_word(facts) or FORGOTTEN
             if due(asked_ms, facts.now.venue_ms, FORGOTTEN_EVERY_MS):
                 ask = Settle(number) if facts.end_of(number) is not None else Lookup(number)
                 return Decision(ask, waiting=waiting, operation=facts.operation)
@@ -126,3 +152,39 @@ def refresh_unseen(facts: Facts) -> Decision | None:
             look_at = ask_at(facts, number, min(unknown_since_ms, facts.now.venue_ms))
             return _ask(number, look_at, facts.now.venue_ms)
     return None
+
+
+def watch_what_was_called_absent(facts: Facts) -> Decision | None:
+    """5: a person's Absent is no proof: the exchange is asked for the order while the intent lives, and before anything is sent in its place."""
+    account, now_ms = facts.seen.account, facts.now.venue_ms
+    if account.capabilities.lookup is LookupAuthority.NONE or facts.seen.market is None:
+        return None
+    called = [number for number in facts.numbers if facts.told_absent(number)]
+    if called and called[-1] == facts.numbers[-1] and (asked := _asked_afresh(facts, called[-1])) is not None:
+        return asked
+    for number in called:
+        if due(facts.seen.looked_up_ms.get(number), now_ms, WATCH_MS):
+            return Decision(Lookup(number), operation=facts.operation)
+    return _beyond_what_is_absent(facts)
+
+
+def _beyond_what_is_absent(facts: Facts) -> Decision | None:
+    """2: an earlier object with the same key may have sent the next attempt in place of one that was called absent: it is asked for before the first send."""
+    if not facts.numbers or facts.unwanted or not facts.adopting or not facts.nothing_at_exchange(last := facts.numbers[-1]):
+        return None
+    if facts.seen.not_found.get(last + 1) is not None:
+        return None
+    if due(facts.seen.looked_up_ms.get(last + 1), facts.now.venue_ms):
+        return Decision(Lookup(last + 1))
+    return Decision(again_ms=RETRY_MS)
+
+
+def _asked_afresh(facts: Facts, last: int) -> Decision | None:
+    """The question before the next send, which needs an answer, and before an end without one, which does not."""
+    asked_ms, vain = facts.seen.looked_up_ms.get(last), facts.seen.not_found.get(last)
+    told_ms = asked_ms if facts.unwanted else vain[1] if vain is not None else None
+    if told_ms is not None and told_ms >= facts.quiet_from(last) and facts.now.venue_ms - told_ms <= FRESH_MS:
+        return None
+    if due(asked_ms, facts.now.venue_ms, FRESH_MS):
+        return Decision(Lookup(last), waiting=ASKED_AGAIN)
+    return Decision(waiting=ASKED_AGAIN, again_ms=RETRY_MS)

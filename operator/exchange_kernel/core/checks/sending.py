@@ -49,7 +49,7 @@ def may_not_send(facts: Facts) -> Waiting | None:
 
 def deny_unsent(facts: Facts) -> Decision | None:
     """4: what can never be sent as it stands ends as Denied: provably never live at the exchange. Only before a first send."""
-    if not facts.never_live or (facts.seen.group is not None and facts.seen.group.held is DIFFERS):
+    if not facts.submits_first or (facts.seen.group is not None and facts.seen.group.held is DIFFERS):
         return None  # of a member, what the group is about to put right is no reason
     if (missed := _deadline_passed(facts)) is not None:
         return Decision(verdict=missed)
@@ -106,7 +106,7 @@ def _wait_for_the_market(facts: Facts) -> Decision | None:
         return Decision(waiting=waiting, operation=facts.operation, markets=True, again_ms=RETRY_MS)
     if (closed := _closed(facts)) is None:
         return None
-    deadline_ms = ms_to_submit_deadline(facts.order, facts.now.wall_ms) if facts.never_live else None
+    deadline_ms = ms_to_submit_deadline(facts.order, facts.now.wall_ms) if facts.submits_first else None
     again_ms = [RETRY_MS + deadline_ms] if deadline_ms is not None else []
     if facts.seen.market is not None and facts.seen.market.active:
         # The list calls it open, and the last refusal does not: it may be older, or not tell.
@@ -120,7 +120,7 @@ def _wait_for_the_market(facts: Facts) -> Decision | None:
 
 def submit_if_unsent(facts: Facts) -> Decision | None:
     """6: send first where that is safe; in every other case write first, with the version this was decided on."""
-    number = facts.numbers[-1] if facts.numbers else 1
+    number = facts.next_number
     if (blocked := may_not_send(facts)) is not None:
         return Decision(waiting=blocked, operation=facts.operation, again_ms=None if facts.seen.account.ready and facts.seen.account.mode_known else RETRY_MS)
     if not facts.order.finalizer:
