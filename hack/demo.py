@@ -216,6 +216,7 @@ def main() -> int:
                     [
                         "run",
                         "--all-namespaces",
+                        "--require-resolve-stamp",
                         "--kubeconfig",
                         str(
                             plane.kubeconfig_for(

@@ -175,8 +175,9 @@ def test_a_person_resolves_what_the_exchange_cannot_tell(trading, exchange, own)
     assert known in exchange("resolve", "who-knows").stdout
     done = exchange("resolve", "who-knows", "--outcome", "Absent", "--yes")
     assert "orderintent/who-knows: Open" in done.stdout or "orderintent/who-knows: Submitting" in done.stdout
-    audit = json.loads(trading.get("who-knows")["metadata"]["annotations"]["exchange-kernel.io/resolved-by"])
-    assert (audit["user"], audit["clientOrderId"]) == (json.loads(trading.run("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"], known)
+    annotations = trading.get("who-knows")["metadata"]["annotations"]
+    assert annotations["exchange-kernel.io/resolved-by"] == json.loads(trading.run("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
+    assert json.loads(annotations["exchange-kernel.io/resolve"])["clientOrderId"] == known
     trading.await_state("who-knows", "Open")
     assert exchange("resolve", "who-knows", "--outcome", "Absent", "--yes", check=False).returncode == 1, "the exchange can tell itself now"
 
@@ -244,7 +245,7 @@ def test_no_api_server_is_a_sentence(kube, tmp_path, path):
         assert "does not answer (connection refused)" in done.stdout + done.stderr
 
 
-def test_a_trader_cancels_and_resolves_but_has_no_say_over_the_account(kube, trading, path, own, tmp_path):
+def test_a_trader_cancels_but_has_no_say_over_the_account_nor_over_what_became_of_an_order(kube, trading, path, own, tmp_path):
     if kube.control_plane is None:
         pytest.skip("another identity can be made on a control plane of our own only")
     place(trading, own, "traders", **REST)
@@ -257,3 +258,14 @@ def test_a_trader_cancels_and_resolves_but_has_no_say_over_the_account(kube, tra
     refused = exchange("pause", "main", check=False)
     assert (refused.returncode, "You may not do this" in refused.stderr) == (1, True)
     assert json.loads(trading.run("get", "xa", "main", "-o", "json"))["spec"]["tradingMode"] == "Enabled"
+    if trading.run("get", "xa", "swap", "--ignore-not-found") == "":
+        trading.open_account("swap", exchange="gate", marketType="Swap", endpoint={"rest": trading.exchange.rest}, resyncSeconds=5)
+    trading.await_account("swap")
+    trading.exchange.fault(do="drop-request", match={"method": "POST", "path": "/api/v4/futures/usdt/orders"}, count=1)
+    place(trading, own, "nobody-knows", accountRef={"name": "swap"}, symbol="BTC/USDT:USDT", type="Limit", price="35000", quantity="2")
+    trading.await_state("nobody-knows", "Unknown")
+    trading.exchange.heal()
+    refused = exchange("resolve", "nobody-knows", "--outcome", "Canceled", "--yes", check=False)
+    assert (refused.returncode, "You may not do this" in refused.stderr, "verb resolve on orderintents" in refused.stderr) == (1, True, True)
+    trading.run("create", "rolebinding", "trader-resolve", "--clusterrole=exchange-kernel-resolve", "--user=trader")
+    assert "nobody-knows: Canceled" in exchange("resolve", "nobody-knows", "--outcome", "Canceled", "--yes").stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -16,10 +16,12 @@ from exchange_kernel.cli.plugin.cluster import Body, Cluster, Forbidden
 from exchange_kernel.cli.plugin.command import command, complete_orders
 from exchange_kernel.cli.plugin.output import Document, DocumentFlag, cells, clock, console, print_document, table
 from exchange_kernel.cli.plugin.reading import event_time, events_of, model
-from exchange_kernel.cli.plugin.resolve import RESOLVED_BY_ANNOTATION
 from exchange_kernel.cli.plugin.tree import attempt_line, fill_line, wanted
+from exchange_kernel.core.resolution import Resolution
+from exchange_kernel.core.resolution import read as read_word
 from exchange_kernel.kernel.objects import STRATEGY_LABEL
 from exchange_kernel.kube.client import ORDER_INTENTS
+from exchange_kernel.stores.kubernetes import RESOLVE_ANNOTATION, RESOLVED_BY_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +85,21 @@ def _from_the_cluster(intent: OrderIntent) -> Iterator[Moment]:
         if condition.status is ConditionStatus.TRUE or condition.message:  # what is not so, and needs no word, is in the list above
             why = f": {condition.message}" if condition.message else ""
             yield Moment(condition.last_transition_time, "cluster", f"{condition.type} became {condition.status} ({condition.reason}){why}")
-    if (told := (metadata.annotations or {}).get(RESOLVED_BY_ANNOTATION)) is not None:
-        yield from _resolved(told)
+    yield from _resolved(metadata.annotations or {})
     if metadata.deletion_timestamp is not None:
         yield Moment(metadata.deletion_timestamp, "cluster", "deletion asked for")
     if status.completion_time is not None:
         yield Moment(status.completion_time, "cluster", f"its end was settled: {status.state}")
 
 
-def _resolved(annotation: str) -> Iterator[Moment]:
+def _resolved(annotations: Mapping[str, str]) -> Iterator[Moment]:
+    """A person's word, if it says when it was told. Earlier versions wrote that, and the name, into one annotation."""
+    word, by = read_word(annotations.get(RESOLVE_ANNOTATION)), annotations.get(RESOLVED_BY_ANNOTATION, "")
+    if isinstance(word, Resolution) and word.time is not None:
+        yield Moment(word.time, "cluster", f"{by or 'somebody'} told what became of {word.client_order_id}")
+        return
     try:
-        audit = json.loads(annotation)
+        audit = json.loads(by)
         yield Moment(datetime.fromisoformat(audit["time"]), "cluster", f"{audit['user']} told what became of {audit['clientOrderId']}")
     except (ValueError, KeyError, TypeError):
         return  # somebody else's writing

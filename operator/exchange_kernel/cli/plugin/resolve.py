@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -17,11 +16,11 @@ from exchange_kernel.cli.plugin.command import DryRun, DryRunFlag, Timeout, Yes,
 from exchange_kernel.cli.plugin.output import cells, clock, console, table
 from exchange_kernel.cli.plugin.reading import intent as read_intent
 from exchange_kernel.cli.plugin.tree import attempt_line, wanted
+from exchange_kernel.core.checks.finding import NOT_LISTED
 from exchange_kernel.core.resolution import Resolution
 from exchange_kernel.kube.client import ORDER_INTENTS
-from exchange_kernel.stores.kubernetes import RESOLVE_ANNOTATION
+from exchange_kernel.stores.kubernetes import RESOLVE_ANNOTATION, RESOLVED_BY_ANNOTATION
 
-RESOLVED_BY_ANNOTATION = "exchange-kernel.io/resolved-by"
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 WAIT_S = 30.0
 
@@ -50,7 +49,7 @@ def resolve(
 ) -> None:
     """Tell what became of an order whose outcome the exchange can't tell. Look at the exchange first: the word is believed."""
     order = read_intent(cluster, name.removeprefix("oi/"))
-    if order.status.state is not OrderState.UNKNOWN:
+    if not asks(order):
         raise Failure(f"Nothing is to be told of {order.metadata.name}: it is {order.status.state}, and the exchange's word counts.")
     asked = client_order_id or asked_about(order)
     _show(order, asked)
@@ -60,14 +59,14 @@ def resolve(
     word = word_of(asked, outcome, filled_quantity, average_price)
     if asked not in _client_order_ids(order):
         raise Failure(f"{asked} is no client order id of {order.metadata.name}: it has {', '.join(sorted(_client_order_ids(order)))}.")
-    told = word.model_dump_json(by_alias=True, exclude_defaults=True)
+    told = word.model_copy(update={"time": datetime.now(UTC).replace(microsecond=0)}).model_dump_json(by_alias=True, exclude_defaults=True)
     typer.echo(f"\n{RESOLVE_ANNOTATION}: {told}")
     if dry_run is DryRun.NONE:
         confirm(f"{consequence(word)}", yes, answer=order.metadata.name)
     if dry_run is not DryRun.CLIENT:
-        audit = json.dumps({"user": _user(cluster), "time": datetime.now(UTC).isoformat(timespec="seconds"), "clientOrderId": asked})
+        # Where a policy stamps it, it writes the same name; where one only judges, it takes no other.
         patch = {"metadata": {"uid": order.metadata.uid, "resourceVersion": order.metadata.resource_version,
-                              "annotations": {RESOLVE_ANNOTATION: told, RESOLVED_BY_ANNOTATION: audit}}}
+                              "annotations": {RESOLVE_ANNOTATION: told, RESOLVED_BY_ANNOTATION: _user(cluster)}}}
         cluster.patch(ORDER_INTENTS.path(cluster.namespace, order.metadata.name), patch, dry_run=dry_run is DryRun.SERVER)
     if dry_run is not DryRun.NONE:
         typer.echo(f"orderintent/{order.metadata.name}: not written ({'server ' if dry_run is DryRun.SERVER else ''}dry run)")
@@ -75,9 +74,19 @@ def resolve(
     _await(cluster, order.metadata.name, timeout)
 
 
+def asks(order: OrderIntent) -> bool:
+    """Whether the order waits for a person's word: nobody knows what became of it, or what was filled of it is never listed."""
+    return order.status.state is OrderState.UNKNOWN or _never_listed(order)
+
+
+def _never_listed(order: OrderIntent) -> bool:
+    return any((condition.type, condition.status, condition.reason) == ("Stalled", "True", NOT_LISTED.reason) for condition in order.status.conditions)
+
+
 def asked_about(order: OrderIntent) -> str:
-    """The client order id of the attempt whose outcome is unknown. Raises Failure if status names none."""
-    unknown = [attempt for attempt in order.status.attempts if attempt.stage in (AttemptStage.SENT, AttemptStage.PREPARED)]
+    """The client order id of the attempt that is asked about. Raises Failure if status names none."""
+    stages = (AttemptStage.ENDED,) if _never_listed(order) else (AttemptStage.SENT, AttemptStage.PREPARED)
+    unknown = [attempt for attempt in order.status.attempts if attempt.stage in stages]
     found = unknown[-1].client_order_id if unknown else order.status.client_order_id
     if found is None:
         raise Failure(f"The status of {order.metadata.name} names no client order id: give it with --client-order-id.")
@@ -98,7 +107,8 @@ def word_of(client_order_id: str, outcome: str, filled_quantity: str | None, ave
 
 def consequence(word: Resolution) -> str:
     if word.outcome == "Absent":
-        return "It will count as never arrived, and IS SENT AGAIN if it is still wanted and its deadline allows. If the order exists, there will be two."
+        return ("It will count as never arrived, and IS SENT AGAIN if it is still wanted and its deadline allows. If the order exists, it may fill before it "
+                "is found and cancelled.")
     filled = f"{word.filled_quantity} filled at {word.average_price}" if word.filled_quantity > Decimal(0) else "nothing filled"
     return f"It will count as {word.outcome} with {filled}."
 
@@ -141,13 +151,13 @@ def _user(cluster: Cluster) -> str:
 def _await(cluster: Cluster, name: str, timeout: float) -> None:
     def known() -> OrderIntent | None:
         now = read_intent(cluster, name)
-        return now if now.status.state is not OrderState.UNKNOWN else None
+        return now if not asks(now) else None
 
     typer.echo(f"orderintent/{name}: told")
     if not timeout:
         return
     found = cluster.wait(known, timeout)
     if found is None:
-        raise Failure(f"The word is written, and {name} is still Unknown after {timeout:g} s: it counts once no request can arrive any more and the exchange "
+        raise Failure(f"The word is written, and {name} still waits for it after {timeout:g} s: it counts once no request can arrive any more and the exchange "
                       "has been asked again. See `kubectl exchange describe`.")
     typer.echo(f"orderintent/{name}: {found.status.state}")

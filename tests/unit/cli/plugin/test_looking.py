@@ -82,6 +82,12 @@ def test_the_tree_of_one_name_is_a_groups_or_else_an_orders(exchange, server):
     assert exchange("tree", "og/br-x").exit_code == 1
 
 
+def test_the_timeline_tells_who_told_it_and_when():
+    raw = an_order("told")
+    raw["metadata"]["annotations"] = {"exchange-kernel.io/resolve": '{"clientOrderId": "id-1", "outcome": "Absent", "time": "2026-11-24T10:00:08Z"}', "exchange-kernel.io/resolved-by": "ann"}
+    assert "ann told what became of id-1" in [moment.what for moment in timeline(OrderIntent.model_validate(raw), [])]
+
+
 def test_the_timeline_has_everything_once_and_in_order():
     raw = an_order("told", state="Filled", finished=True, attempts=[ATTEMPT], fills=[FILL], submitTime="2026-11-24T10:00:01.5Z", acknowledgeTime="2026-11-24T10:00:02Z",
                    conditions=[condition("Finished", "True", "Filled", "Filled.", at="2026-11-24T10:00:09Z"), condition("Stalled", "False", "Filled", at="2026-11-24T10:00:09Z")])

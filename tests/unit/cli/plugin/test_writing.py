@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 import urllib3
@@ -208,8 +209,29 @@ def test_resolve_writes_the_annotation_for_the_version_that_was_shown_and_who_sa
     path, patch = server.writes()[-1]
     assert (path, patch["metadata"]["resourceVersion"]) == (f"{API}/orderintents/lost", "7")
     annotations = patch["metadata"]["annotations"]
-    assert json.loads(annotations["exchange-kernel.io/resolve"]) == {"clientOrderId": "id-1", "outcome": "Canceled", "filledQuantity": "0.2", "averagePrice": "41999.5"}
-    assert json.loads(annotations["exchange-kernel.io/resolved-by"])["user"] == "ann"
+    word = json.loads(annotations["exchange-kernel.io/resolve"])
+    assert datetime.fromisoformat(word.pop("time")).tzinfo is not None, "told again, it is another word, and stamped again"
+    assert word == {"clientOrderId": "id-1", "outcome": "Canceled", "filledQuantity": "0.2", "averagePrice": "41999.5"}
+    assert annotations["exchange-kernel.io/resolved-by"] == "ann", "as a policy that only judges wants it"
+
+
+def test_whoever_lacks_the_verb_is_told_so_in_the_api_servers_words(exchange, server):
+    server.put(an_order("lost", state="Unknown", attempts=SENT))
+    server.answers[WHO] = (201, {"status": {"userInfo": {"username": "ann"}}})
+    answer = server._answer
+    said = {"message": "denied request: ann may not tell what became of an order"}
+    server._answer = lambda method, path: (403, said) if method == "PATCH" else answer(method, path)
+    done = exchange("resolve", "lost", "--outcome", "Absent", "--yes")
+    assert (done.exit_code, "You may not do this: denied request: ann may not tell what became of an order" in done.stderr) == (1, True)
+
+
+def test_a_fill_that_is_never_listed_is_resolved_though_the_order_is_filled(exchange, server):
+    ended = [{"number": 1, "clientOrderId": "id-1", "stage": "Ended", "outcome": "Filled", "quantity": "0.5", "price": "42000"}]
+    server.put(an_order("unlisted", state="Filled", attempts=ended, conditions=[condition("Stalled", "True", "FillsNotListed", "Compare.")]))
+    server.answers[WHO] = (201, {"status": {"userInfo": {"username": "ann"}}})
+    done = exchange("resolve", "unlisted", "--outcome", "Filled", "--filled-quantity", "0.5", "--average-price", "42000", "--yes", "--timeout", "0")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(server.writes()[-1][1]["metadata"]["annotations"]["exchange-kernel.io/resolve"])["clientOrderId"] == "id-1"
 
 
 @pytest.mark.parametrize(("arguments", "sentence", "code"), [
@@ -231,7 +253,7 @@ def test_resolve_says_when_the_word_is_not_taken_yet(exchange, server):
     server.put(an_order("lost", state="Unknown", attempts=SENT))
     server.answers[WHO] = (201, {"status": {"userInfo": {"username": "ann"}}})
     done = exchange("resolve", "lost", "--outcome", "Absent", "--yes", "--timeout", "0.1")
-    assert (done.exit_code, "still Unknown" in done.stderr) == (1, True)
+    assert (done.exit_code, "still waits for it" in done.stderr) == (1, True)
 
 
 def test_an_api_server_that_is_away_while_a_cancel_is_awaited_is_waited_for(exchange, server):

@@ -51,6 +51,7 @@ PEOPLE = {
     "edit": ("place, change and cancel orders", _rights(GROUP, "orderintents ordergroups", "create patch")),
     "on-call": ("pause accounts", _rights(GROUP, "exchangeaccounts", "patch pause")),
     "admin": ("resume and configure accounts", _rights(GROUP, "exchangeaccounts", "patch configure")),
+    "resolve": ("tell what became of an order", _rights(GROUP, "orderintents", "patch resolve")),
 }
 
 
