@@ -50,6 +50,11 @@ expect everything '--allow-endpoint=gateway.example.com:8443'
 refuse defaults '--allow-endpoint'
 refuse defaults '--journal'
 refuse 'before 1.36' 'kind: MutatingAdmissionPolicy'
+# Where nothing stamps a person's word, the operator must not wait for the stamp; there the policy asks for the verb all the same.
+expect defaults '--require-resolve-stamp'
+refuse 'before 1.36' '--require-resolve-stamp'
+expect 'before 1.36' 'name: exchange-kernel-resolve$'
+refuse 'nothing of its own' '--require-resolve-stamp'
 refuse 'crds not kept' 'helm.sh/resource-policy: keep'
 expect namespaced "--namespace=${WATCHED[1]}"
 expect namespaced 'kubernetes.io/metadata.name'

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import OrderState
+from exchange_kernel.api import OrderState, TradingMode
 from exchange_kernel.core.answers import OrderStatus, Unknown
 from tests.builders import a_spec
 from tests.scripted import World, until
@@ -121,6 +121,60 @@ def test_the_order_that_i_called_absent_was_filled_in_part_and_what_is_left_stay
         assert the_warning(world)
         world.exchange.fill(live(world)[0].client_order_id, "0.6")
         assert (await finished(world)).filled_quantity == 1
+
+    story(tell, **NO_PROOF)
+
+
+@pytest.mark.parametrize("held", ["modifyPolicy Reject", "modifyPolicy AmendOnly", "suspended", "CancelOnly"])
+def test_nothing_keeps_the_next_order_from_getting_smaller_when_the_first_turns_out_filled(held):
+    """Each of these holds changes and sends: here a change keeps the two from buying more than I want."""
+
+    async def tell(world):
+        policy = {"modifyPolicy": held.partition(" ")[2]} if held.startswith("modify") else {}
+        await told_absent(world, **policy)
+        world.exchange.fill(the_id(), "0.4", tell=False)
+        world.exchange._set(replace(first(world), status=OrderStatus.CANCELED, update_time_ms=world.exchange.now_ms()), tell=False)
+        if held == "suspended":
+            world.store.edit("a", a_spec(suspend=True))
+        elif held == "CancelOnly":
+            record = world.accounts.record
+            world.accounts.put(replace(record, spec=record.spec.model_copy(update={"trading_mode": TradingMode.CANCEL_ONLY}), generation=record.generation + 1))
+        appear(world)
+        await until(lambda: world.status("a").filled_quantity == Decimal("0.4"), within=120)
+        await asyncio.sleep(30)
+        assert [order.quantity for order in live(world)] == ([Decimal("0.6")] if held.startswith("modify") else []), "no live order asks for more than is left"
+
+    story(tell, **NO_PROOF)
+
+
+def test_an_order_that_i_called_canceled_is_open_after_its_end_and_is_cancelled():
+    """The same mistake in another word."""
+
+    async def tell(world):
+        world.events = Told(world)
+        await restarted(world)
+        losing_answers(world)
+        world.store.create("a", a_spec())
+        await until(lambda: world.status("a").state is OrderState.UNKNOWN)
+        await asyncio.sleep(30)
+        world.store.annotate("a", json.dumps({"clientOrderId": the_id(), "outcome": "Canceled"}))
+        await finished(world)
+        appear(world)
+        await until(lambda: not live(world), within=120)
+        assert "AbsentOrderFound" in world.events.accounts
+
+    story(tell, **NO_PROOF)
+
+
+def test_i_correct_my_word_the_order_i_called_absent_was_filled():
+    """The exchange can't show it, and I found it in its records."""
+
+    async def tell(world):
+        await told_absent(world)
+        world.store.annotate("a", json.dumps({"clientOrderId": the_id(), "outcome": "Filled", "filledQuantity": "1", "averagePrice": "50000"}))
+        status = await finished(world, within=120)
+        assert (status.state, status.filled_quantity) == (OrderState.FILLED, 1)
+        assert [order.client_order_id for order in live(world)] == [the_id()], "only the one that no reading shows"
 
     story(tell, **NO_PROOF)
 

@@ -50,7 +50,7 @@ async def test_all_that_was_written_is_there_after_a_restart(path):
     store.create("gone", a_spec(), finalizer=False)
     written = await store.write_status(store.get("a"), PARTLY)
     store.edit("a", a_spec(price="49000"))
-    store.annotate("a", "absent")
+    store.annotate("a", "absent", by="ann")
     store.delete("gone")
     groups.create("pair", a_bracket())
     accounts.create("main", ACCOUNT)
