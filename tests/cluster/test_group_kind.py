@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from exchange_kernel.api import OrderGroupSpec
+from tests.cluster.desks import AS_OPERATOR
 from tests.cluster.groups import ENTRY, STOP, TAKE
 
-ELSEWHERE = "create a new OrderGroup"
+ELSEWHERE, FINALIZER = "create a new OrderGroup", "exchange-kernel.io/group"
 SPEC = {"accountRef": {"name": "simulated"}, "mode": "OneCancelsOther", "members": [TAKE, STOP]}
 
 
@@ -40,7 +41,11 @@ def groups(kube: Any) -> Iterator[Groups]:
     """No operator looks at them."""
     name = f"groups-{uuid.uuid4().hex[:10]}"
     kube.kubectl("create", "namespace", name)
-    yield Groups(kube, name)
+    made = Groups(kube, name)
+    yield made
+    made.run("delete", "og", "--all", "--wait=false")
+    for left in made.run("get", "og", "-o", "name").stdout.split():
+        made.run("patch", left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
     kube.kubectl("delete", "namespace", name, "--wait=false")
 
 
@@ -128,3 +133,77 @@ def test_a_strategy_makes_and_changes_groups_and_neither_deletes_them_nor_writes
 
     assert {what for what in ("get", "list", "watch", "create", "patch", "update", "delete") if may(f"{what} ordergroups")} == {"get", "list", "watch", "create", "patch"}
     assert not may("patch ordergroups --subresource=status")
+
+
+# ── The finalizer ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def document(name: str, **metadata: Any) -> str:
+    return json.dumps({"apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderGroup", "metadata": {"name": name, **metadata}, "spec": SPEC})
+
+
+def finalizers(groups: Groups, name: str) -> list[str]:
+    return list(json.loads(groups.run("get", "og", name, "-o", "json").stdout)["metadata"].get("finalizers", []))
+
+
+def take_off(groups: Groups, name: str) -> None:
+    groups.run("patch", "og", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+
+
+def test_a_group_has_the_finalizer_from_the_first_moment_and_nothing_takes_it_off(groups):
+    name = groups.create()
+    assert finalizers(groups, name) == [FINALIZER]
+
+    groups.run("replace", "-f", "-", stdin=document(name))
+    assert finalizers(groups, name) == [FINALIZER], "a replace without finalizers"
+
+    groups.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=document(name, finalizers=["example.com/other"]))
+    assert set(finalizers(groups, name)) == {FINALIZER, "example.com/other"}, "a server-side apply that names another one"
+
+    groups.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=document(name, finalizers=[]))
+    assert finalizers(groups, name) == [FINALIZER], "and one that names none"
+
+    take_off(groups, name)
+    assert finalizers(groups, name) == [FINALIZER], "a merge patch"
+
+    groups.run("patch", "og", name, "--type=json", "-p", '[{"op":"remove","path":"/metadata/finalizers"}]')
+    assert finalizers(groups, name) == [FINALIZER], "a JSON patch"
+
+
+def test_an_orders_finalizer_on_a_group_is_not_the_groups(groups):
+    name = f"group-{uuid.uuid4().hex[:10]}"
+    groups.run("create", "-f", "-", stdin=document(name, finalizers=["exchange-kernel.io/order"]))
+    assert finalizers(groups, name) == ["exchange-kernel.io/order", FINALIZER]
+
+
+def test_a_request_that_claims_that_the_group_is_finished_is_not_believed(groups):
+    name = f"group-{uuid.uuid4().hex[:10]}"
+    claimed = json.dumps(json.loads(document(name)) | {"status": {"completionTime": "2026-01-31T12:00:00Z"}})
+    for verb in ("create", "replace"):
+        groups.run(verb, "-f", "-", stdin=claimed)
+        assert finalizers(groups, name) == [FINALIZER], verb
+
+
+def test_a_finished_group_is_let_go_and_is_not_held_again(groups):
+    name = groups.create()
+    groups.run("patch", "og", name, "--subresource=status", "--type=merge", "-p", '{"status":{"completionTime":"2026-01-31T12:00:00Z"}}', *AS_OPERATOR)
+    take_off(groups, name)
+    assert finalizers(groups, name) == []
+    groups.run("label", "og", name, "a=b")
+    assert finalizers(groups, name) == []
+    groups.run("delete", "og", name, "--timeout=10s")
+
+
+def test_a_deleted_group_waits_for_its_finalizer_and_goes_when_it_is_taken_off(groups):
+    name = groups.create()
+    groups.run("delete", "og", name, "--wait=false")
+    assert finalizers(groups, name) == [FINALIZER]
+    take_off(groups, name)
+    assert "NotFound" in groups.run("get", "og", name, check=False).stderr
+
+
+@pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_a_groups_diff_is_empty_after_an_apply(groups, how):
+    name = f"group-{uuid.uuid4().hex[:10]}"
+    groups.run("apply", *how, "-f", "-", stdin=document(name))
+    diff = groups.run("diff", *how, "-f", "-", stdin=document(name), check=False)
+    assert (diff.returncode, diff.stdout) == (0, ""), diff.stderr
