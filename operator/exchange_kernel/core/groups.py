@@ -98,6 +98,7 @@ class GroupRecord:
     finalizer: bool = False
     restored: bool = False
     strategy: str | None = None  # whose it is, by its label: its members are theirs too
+    creator: str | None = None  # the user who made it, as admission stamped it: its members carry the same stamp
 
     @property
     def finished(self) -> bool:

@@ -23,6 +23,7 @@ RESTORE_LABELS = frozenset({"velero.io/restore-name", "exchange-kernel.io/restor
 STRATEGY_LABEL = "exchange-kernel.io/strategy"
 RESOLVE_ANNOTATION = "exchange-kernel.io/resolve"
 RESOLVED_BY_ANNOTATION = "exchange-kernel.io/resolved-by"  # the user's name: stamped by admission, or written by the plugin
+CREATOR_ANNOTATION = "exchange-kernel.io/created-by"  # stamped by admission, from the request's user
 _INTENT = {"apiVersion": ORDER_INTENTS.api_version, "kind": "OrderIntent"}
 _UNWRITTEN = OrderIntentStatus().document()  # what the schema shows until somebody writes
 
@@ -98,6 +99,8 @@ class KubernetesIntentStore(KubernetesObjects[OrderRecord]):
         """Create, and never apply: that would adopt a stranger's object of this name silently."""
         member = spec.group_ref.member if spec.group_ref is not None else ""
         metadata: Body = {"name": name, "namespace": group.namespace, "finalizers": [ORDER_FINALIZER], "labels": group_labels(group, member)}
+        if group.creator is not None:
+            metadata["annotations"] = {CREATOR_ANNOTATION: group.creator}
         if owned:
             metadata["ownerReferences"] = [{
                 "apiVersion": ORDER_GROUPS.api_version, "kind": "OrderGroup", "name": group.name, "uid": group.uid,

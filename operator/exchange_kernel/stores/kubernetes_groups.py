@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from exchange_kernel.api import OrderGroupSpec, OrderGroupStatus, status_patch
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import ORDER_GROUPS, ApiClient, Body
-from exchange_kernel.stores.kubernetes import RESTORE_LABELS, STRATEGY_LABEL, ms_of
+from exchange_kernel.stores.kubernetes import CREATOR_ANNOTATION, RESTORE_LABELS, STRATEGY_LABEL, ms_of
 from exchange_kernel.stores.kubernetes_objects import KubernetesObjects
 from exchange_kernel.stores.port import Conflict, Gone, GroupWriteOutcome, GroupWritten, Unavailable
 
@@ -30,6 +30,7 @@ def group_record(raw: Body) -> GroupRecord:
         finalizer=GROUP_FINALIZER in metadata.get("finalizers", ()),
         restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
         strategy=metadata.get("labels", {}).get(STRATEGY_LABEL),
+        creator=metadata.get("annotations", {}).get(CREATOR_ANNOTATION),
     )
 
 

@@ -10,6 +10,7 @@ from exchange_kernel.api import AccountStateStatus, OrderGroupStatus, OrderInten
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import Answer
 from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore, account_record
+from exchange_kernel.stores.kubernetes_groups import group_record
 from exchange_kernel.stores.kubernetes_account_states import KubernetesAccountStateStore
 from exchange_kernel.stores.kubernetes_limits import KubernetesLimitStore
 from exchange_kernel.stores.port import Inadmissible, Unavailable
@@ -211,6 +212,20 @@ async def test_a_member_is_refused_for_good_only_by_what_judges_it(answer, outco
     store = KubernetesIntentStore(Refusing(), lambda reason: None)
     group = GroupRecord(uid="g-1", namespace="default", name="pair", generation=1, resource_version="1", created_ms=T0, spec=an_oco(), status=OrderGroupStatus())
     assert isinstance(await store.create_member(group, "pair-take", a_spec(), owned=True), outcome)
+
+
+@pytest.mark.parametrize(("stamped", "member"), [({"exchange-kernel.io/created-by": "alice", "mine": "1"}, {"exchange-kernel.io/created-by": "alice"}), ({}, None)], ids=["stamped", "from before the stamps"])
+async def test_a_members_object_carries_its_groups_creator_as_admission_stamped_it(stamped, member):
+    class Making:
+        async def create(self, path: str, body: dict[str, Any]) -> Answer:
+            made.append(body)
+            return Answer(500, {})
+
+    made: list[dict[str, Any]] = []
+    raw = {"metadata": {"uid": "g-1", "namespace": "default", "name": "pair", "resourceVersion": "1", "creationTimestamp": "2026-01-31T12:00:00Z", "annotations": stamped},
+           "spec": an_oco().document()}
+    await KubernetesIntentStore(Making(), lambda reason: None).create_member(group_record(raw), "pair-take", a_spec(), owned=True)
+    assert made[0]["metadata"].get("annotations") == member
 
 
 class Serving:
