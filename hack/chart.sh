@@ -13,7 +13,7 @@ POLICY=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
 NO_POLICIES=$(sed -nE '/^policies:/,/^$/s/^  ([a-z]+): (true|false)$/policies.\1=false/p' "$CHART/values.yaml" | paste -sd,)
 MATRIX=( # name: flags
   "defaults:"
-  "everything: --set simulatedExchange.enabled=true,simulatedExchange.account.enabled=true,owner=desk-7,log.format=text,log.level=DEBUG,journal.persistentVolumeClaim=journal,image.digest=sha256:$(printf '0%.0s' {1..64}),imagePullSecrets[0].name=pull,priorityClassName=system-cluster-critical,extraArgs[0]=--lease-seconds=8,operatorUsers[0]=desk-operator,allowedEndpoints[0]=gateway.example.com:8443,nodeSelector.disk=fast,podLabels.team=desk,podAnnotations.note=x,service.annotations.note=x,serviceAccount.annotations.note=x"
+  "everything: --set simulatedExchange.enabled=true,simulatedExchange.account.enabled=true,owner=desk-7,log.format=text,log.level=DEBUG,journal.persistentVolumeClaim=journal,image.digest=sha256:$(printf '0%.0s' {1..64}),imagePullSecrets[0].name=pull,priorityClassName=system-cluster-critical,extraArgs[0]=--lease-seconds=8,operatorUsers[0]=desk-operator,allowedEndpoints[0]=gateway.example.com:8443,policies.use=true,rbac.aggregateToEdit=true,nodeSelector.disk=fast,podLabels.team=desk,podAnnotations.note=x,service.annotations.note=x,serviceAccount.annotations.note=x"
   "namespaced: --set watch.namespaces={${WATCHED[0]},${WATCHED[1]}}"
   "namespaced without cluster rights: --set watch.namespaces={${WATCHED[0]}},owner=desk-7,crds.enabled=false,$NO_POLICIES,rbac.userRoles=false"
   "nothing of its own: --set crds.enabled=false,$NO_POLICIES,rbac.create=false,rbac.userRoles=false,serviceAccount.create=false,serviceAccount.name=given"
@@ -45,6 +45,8 @@ expect defaults 'kind: MutatingAdmissionPolicy$'
 expect defaults 'kind: ValidatingAdmissionPolicy$'
 expect defaults 'expression: .\["system:serviceaccount:exchange-kernel-chart:exchange-kernel"\]'
 expect everything 'expression: .\["system:serviceaccount:exchange-kernel-chart:exchange-kernel","desk-operator"\]'
+refuse defaults 'check\(.use.\)'
+expect everything 'check\(.use.\)'
 expect everything '--journal=/var/lib/exchange-kernel/journal.jsonl'
 expect everything '--allow-endpoint=gateway.example.com:8443'
 refuse defaults '--allow-endpoint'
@@ -61,13 +63,16 @@ expect namespaced 'kubernetes.io/metadata.name'
 refuse 'namespaced without cluster rights' 'kind: (Cluster|CustomResource|Mutating|Validating)'
 refuse 'nothing of its own' 'kind: (Cluster|CustomResource|Mutating|Validating|Role|ServiceAccount$)'
 
+traders() { grep -c 'aggregate-to-edit' "$SCRATCH/$1.yaml"; } # beside exchange-kernel-view, which always joins it
+[ "$(traders defaults) $(traders everything)" = "1 2" ] || die "chart: who has the cluster's edit trades by default, or does not where it is asked for"
+
 # The same rights as in manifests/, rule by rule.
 rules() { sed -n 's/^ *\(- \)\?\(\(apiGroups\|resources\|resourceNames\|verbs\): .*\)/\2/p' "$1" | paste -sd' ' | sed 's/ apiGroups/\napiGroups/g' | sort; }
 "$HELM" template exchange-kernel "$CHART" --set crds.enabled=false,$NO_POLICIES,rbac.userRoles=false >"$SCRATCH/operator.yaml"
 diff <(rules "$ROOT/manifests/rbac/operator.yaml") <(rules "$SCRATCH/operator.yaml") >&3 || die "the chart's rules differ from manifests/rbac/operator.yaml (above)"
 say "the same rights as in manifests/"
 
-for wrong in imge.tag=x image.tga=x terminationGracePeriodSeconds=5 watch.namespaces=all log.level=LOUD journal.path=x 'allowedEndpoints[0]=https://gateway.example.com' 'allowedEndpoints[0]=*'; do
+for wrong in imge.tag=x image.tga=x terminationGracePeriodSeconds=5 watch.namespaces=all log.level=LOUD journal.path=x 'allowedEndpoints[0]=https://gateway.example.com' 'allowedEndpoints[0]=*' policies.use=true,policies.creator=false; do
   if "$HELM" template exchange-kernel "$CHART" --set "$wrong" >/dev/null 2>&1; then die "the chart takes a wrong value: $wrong"; fi
 done
 say "wrong values are refused"
