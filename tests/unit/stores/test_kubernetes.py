@@ -10,8 +10,8 @@ from exchange_kernel.api import AccountStateStatus, OrderGroupStatus, OrderInten
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import Answer
 from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore, account_record
-from exchange_kernel.stores.kubernetes_groups import group_record
 from exchange_kernel.stores.kubernetes_account_states import KubernetesAccountStateStore
+from exchange_kernel.stores.kubernetes_groups import group_record
 from exchange_kernel.stores.kubernetes_limits import KubernetesLimitStore
 from exchange_kernel.stores.port import Inadmissible, Unavailable
 from tests.builders import T0, a_spec

@@ -31,6 +31,9 @@ CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 POLICY = "exchange-kernel-order-finalizer"
 STATUS_POLICY, MEMBER_POLICY = "exchange-kernel-status", "exchange-kernel-member"
+ACCOUNT_POLICY, RESOLVE_POLICY = "exchange-kernel-account", "exchange-kernel-resolve"
+CREATOR_POLICY, USE_POLICY = "exchange-kernel-creator", "exchange-kernel-use"
+OPERATOR_USER = "system:serviceaccount:exchange-kernel-system:exchange-kernel"
 POD = {"metadata": {"name": "operator-0", "namespace": "exchange-kernel-system"}, "spec": {"containers": [{"name": "operator", "image": "i", "env": [{"name": "X", "value": "hunter2"}]}]},
        "status": {"conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [{"restartCount": 1}]}}
 
@@ -44,9 +47,10 @@ def healthy(server):
         server.answers[f"{CRDS}/{kind.resource.crd_name}"] = (200, stored)
     for plural in ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"):
         server.answers[f"{ADMISSION}/{plural}/{POLICY}"] = (200, {"metadata": {}})
+        server.answers[f"{ADMISSION}/{plural}/{CREATOR_POLICY}"] = (200, status_policy(OPERATOR_USER))
     for plural in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
-        for policy in (STATUS_POLICY, MEMBER_POLICY):
-            server.answers[f"{ADMISSION}/{plural}/{policy}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel"))
+        for name in (STATUS_POLICY, MEMBER_POLICY, ACCOUNT_POLICY, RESOLVE_POLICY, CREATOR_POLICY, USE_POLICY):
+            server.answers[f"{ADMISSION}/{plural}/{name}"] = (200, status_policy(OPERATOR_USER))
     for path in (REVIEWS, SELF_REVIEWS):
         server.answers[path] = (201, {"status": {"allowed": True}})
     server.objects["/api/v1/namespaces/exchange-kernel-system/pods/operator-0"] = POD
@@ -75,6 +79,13 @@ def status_policy(*users):
     return {"metadata": {}, "spec": {"variables": [{"name": "operators", "expression": json.dumps(users)}]}}
 
 
+def test_a_policy_that_is_optional_is_not_missed_and_its_lack_is_told(exchange, healthy):
+    healthy.answers[f"{ADMISSION}/validatingadmissionpolicies/{USE_POLICY}"] = (404, {"message": "not found"})
+    assert bad(exchange, code=0) == []
+    (found,) = [one for one in findings(exchange) if one["about"] == "Use of accounts"]
+    assert (found["level"], "trades on every account" in found["finding"]) == ("ok", True)
+
+
 def _changed_kind():
     stored = copy.deepcopy(crd(OrderIntent))
     del stored["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["price"]
@@ -94,6 +105,17 @@ def _changed_kind():
      "is not installed"),
     ("an operator that may not make them", f"{ADMISSION}/validatingadmissionpolicies/{MEMBER_POLICY}",
      (200, status_policy("system:serviceaccount:exchange-kernel-system:exchange-kernel-2")), "warning", "Group members", "No member is taken from"),
+    ("orders of which nobody knows whose they are", f"{ADMISSION}/mutatingadmissionpolicies/{CREATOR_POLICY}", (404, {"message": "not found"}), "warning", "Creators",
+     "is not installed"),
+    ("stamps that can be got past", f"{ADMISSION}/validatingadmissionpolicies/{CREATOR_POLICY}", (404, {"message": "not found"}), "warning", "Creators", "is not installed"),
+    ("an operator whose members are its own", f"{ADMISSION}/mutatingadmissionpolicies/{CREATOR_POLICY}", (200, status_policy("somebody")), "warning", "Creators", "not stamped"),
+    ("an operator that may make no members", f"{ADMISSION}/validatingadmissionpolicies/{USE_POLICY}", (200, status_policy("somebody")), "warning", "Use of accounts", "may not make"),
+    ("accounts that anybody redirects", f"{ADMISSION}/validatingadmissionpolicies/{ACCOUNT_POLICY}", (404, {"message": "not found"}), "warning", "Account writers",
+     "is not installed"),
+    ("an operator that may not let accounts go", f"{ADMISSION}/validatingadmissionpolicies/{ACCOUNT_POLICY}", (200, status_policy("somebody")), "warning",
+     "Account writers", "stays"),
+    ("words that anybody may say", f"{ADMISSION}/validatingadmissionpolicies/{RESOLVE_POLICY}", (404, {"message": "not found"}), "warning", "Words on orders",
+     "is not installed"),
     ("an operator without its rights", REVIEWS, (201, {"status": {"allowed": False}}), "wrong", "Operator's rights", "may not get orderintents"),
     ("somebody without rights", SELF_REVIEWS, (201, {"status": {"allowed": False}}), "warning", "Your rights", "You may not see orders"),
 ], ids=lambda value: value if isinstance(value, str) and " " in value else None)
@@ -151,8 +173,9 @@ def test_a_clock_that_is_off_is_told(exchange, healthy):
 
 def test_the_rights_asked_about_are_those_of_the_account_that_the_pods_run_under(exchange, healthy):
     pod = {**POD, "spec": {"serviceAccountName": "my-release-exchange-kernel", "containers": []}}
-    for policy in (STATUS_POLICY, MEMBER_POLICY):
-        healthy.answers[f"{ADMISSION}/validatingadmissionpolicies/{policy}"] = (200, status_policy("system:serviceaccount:exchange-kernel-system:my-release-exchange-kernel"))
+    for path, (_, body) in list(healthy.answers.items()):
+        if path.startswith(ADMISSION) and "spec" in body:
+            healthy.answers[path] = (200, status_policy("system:serviceaccount:exchange-kernel-system:my-release-exchange-kernel"))
     healthy.objects["/api/v1/namespaces/exchange-kernel-system/pods/operator-0"] = pod
     assert bad(exchange, code=0) == []
     users = {body["spec"]["user"] for _, path, _, body in healthy.asked if path == REVIEWS}

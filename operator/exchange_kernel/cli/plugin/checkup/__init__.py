@@ -3,7 +3,18 @@
 from exchange_kernel.cli.plugin.checkup.accounts import accounts, credentials
 from exchange_kernel.cli.plugin.checkup.clocks import clocks
 from exchange_kernel.cli.plugin.checkup.findings import Check, Finding, Level
-from exchange_kernel.cli.plugin.checkup.installation import admission, cluster, group_members, kinds, operator, status_writers
+from exchange_kernel.cli.plugin.checkup.installation import (
+    ACCOUNT,
+    MEMBER,
+    RESOLVE,
+    STATUS,
+    USE,
+    admission,
+    cluster,
+    kinds,
+    operator,
+    policy_check,
+)
 from exchange_kernel.cli.plugin.checkup.markets import markets
 from exchange_kernel.cli.plugin.checkup.rights import operators_rights, own_rights
 
@@ -12,8 +23,7 @@ CHECKS: dict[str, Check] = {
     "Cluster": cluster,
     "Kinds": kinds,
     "Admission": admission,
-    "Status writers": status_writers,
-    "Group members": group_members,
+    **{policy.about: policy_check(policy) for policy in (STATUS, MEMBER, ACCOUNT, RESOLVE, USE)},
     "Operator": operator,
     "Operator's rights": operators_rights,
     "Your rights": own_rights,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from exchange_kernel.api import KINDS, VERSION, ExchangeAccount, Kind
 from exchange_kernel.api.crd import crd
-from exchange_kernel.cli.plugin.checkup.findings import Finding, Level
+from exchange_kernel.cli.plugin.checkup.findings import Check, Finding, Level
 from exchange_kernel.cli.plugin.cluster import Body, Cluster, Forbidden, NotFound
 from exchange_kernel.cli.plugin.operator_pods import operator_pods, operator_user
 from exchange_kernel.cli.plugin.reading import models
@@ -18,12 +19,57 @@ from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, Resource
 OLDEST = (1, 30)  # selectable fields of custom resources
 WITH_MUTATION = (1, 36)  # MutatingAdmissionPolicy is stable
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
-POLICY = "exchange-kernel-order-finalizer"
 ADMISSION = "admissionregistration.k8s.io"
-POLICIES = (Resource(ADMISSION, "v1", "mutatingadmissionpolicies"), Resource(ADMISSION, "v1", "mutatingadmissionpolicybindings"))
-STATUS_POLICY, MEMBER_POLICY = "exchange-kernel-status", "exchange-kernel-member"
-VALIDATING_POLICIES = (Resource(ADMISSION, "v1", "validatingadmissionpolicies"), Resource(ADMISSION, "v1", "validatingadmissionpolicybindings"))
-ADD_THE_OPERATOR = "Add it to operatorUsers in the chart, or to the variable `operators` of the policy."
+MUTATING = (Resource(ADMISSION, "v1", "mutatingadmissionpolicies"), Resource(ADMISSION, "v1", "mutatingadmissionpolicybindings"))
+VALIDATING = (Resource(ADMISSION, "v1", "validatingadmissionpolicies"), Resource(ADMISSION, "v1", "validatingadmissionpolicybindings"))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An admission policy of manifests/admission/, and what is lost without it."""
+
+    about: str
+    name: str
+    value: str  # of the chart: policies.VALUE
+    holds: str
+    lost: str
+    unnamed: str  # what becomes of an operator that its variable `operators` does not name
+    resources: tuple[Resource, ...]
+    optional: bool = False
+
+
+FINALIZER = Policy(
+    "Admission", "exchange-kernel-order-finalizer", "finalizer", "The policy that keeps the finalizer on orders and groups is in force.",
+    "an object may disappear while its order lives, where something takes the finalizer off.", "", MUTATING,
+)
+STATUS = Policy(
+    "Status writers", "exchange-kernel-status", "status", "A status is taken from {user} alone.",
+    "whoever may patch a status may end an order that is still open.",
+    "No status is taken from {user}: if the operator runs as that, it can record nothing.", VALIDATING,
+)
+CREATOR = Policy(
+    "Creators", "exchange-kernel-creator", "creator", "Orders and groups are stamped with who made them.",
+    "nobody can tell later who placed an order.", "Members that {user} makes are not stamped with their group's creator.", (*MUTATING, *VALIDATING),
+)
+MEMBER = Policy(
+    "Group members", "exchange-kernel-member", "member", "A group's member is taken from {user} alone.",
+    "whoever may create an OrderIntent may call it a group's member, and only the operator tells that it is none.",
+    "No member is taken from {user}: if the operator runs as that, no OrderGroup is placed.", VALIDATING,
+)
+ACCOUNT = Policy(
+    "Account writers", "exchange-kernel-account", "account", "Who changes an account needs the verb configure, or pause to stop it, and may read its Secret.",
+    "whoever may patch an account can have its keys sent elsewhere, and undo the kill switch.",
+    "{user} may not let an account go: one that is deleted stays.", VALIDATING,
+)
+RESOLVE = Policy(
+    "Words on orders", "exchange-kernel-resolve", "resolve", "Who tells what became of an order needs the verb resolve.",
+    "whoever may patch an order may tell that it is absent, and have it sent again.", "", VALIDATING,
+)
+USE = Policy(
+    "Use of accounts", "exchange-kernel-use", "use", "Who trades on an account needs the verb use on it, and who changes others' orders the verb manage.",
+    "whoever may write orders in a namespace trades on every account in it, and cancels others' orders.",
+    "{user} may not make members of groups nor change them.", VALIDATING, optional=True,
+)
 
 
 def cluster(cluster: Cluster, _: str) -> Iterator[Finding]:
@@ -79,55 +125,42 @@ def _established(stored: Body) -> bool:
     return any(condition["type"] == "Established" and condition["status"] == "True" for condition in stored.get("status", {}).get("conditions", ()))
 
 
-def admission(cluster: Cluster, _: str) -> Iterator[Finding]:
+def admission(cluster: Cluster, namespace: str) -> Iterator[Finding]:
     if server_version(cluster.get("/version")) < WITH_MUTATION:
         yield Finding(Level.WARNING, "Admission", "This Kubernetes has no MutatingAdmissionPolicy: the operator adds the finalizer before it sends, and a "
-                      "strategy that replaces the object may take it off again.", "Upgrade to Kubernetes 1.36, and apply manifests/admission/.")
+                      "strategy that replaces the object may take it off again. Nobody is stamped as an order's creator.",
+                      "Upgrade to Kubernetes 1.36, and apply manifests/admission/.")
         return
-    for resource in POLICIES:
+    for policy in (FINALIZER, CREATOR):
+        yield from _policy(cluster, namespace, policy)
+
+
+def policy_check(policy: Policy) -> Check:
+    """Return the check of one policy."""
+    return lambda cluster, namespace: _policy(cluster, namespace, policy)
+
+
+def _policy(cluster: Cluster, namespace: str, policy: Policy) -> Iterator[Finding]:
+    """Whether a policy is there, bound, and knows the operator where it asks who that is."""
+    user, named = operator_user(cluster, namespace), True
+    for resource in policy.resources:
         try:
-            cluster.one_everywhere(resource, POLICY)
+            found = cluster.one_everywhere(resource, policy.name)
         except NotFound:
-            yield Finding(Level.WARNING, "Admission", f"{resource.plural}/{POLICY} is not installed: an order's object may disappear while its order "
-                          "lives, where something takes the finalizer off.", "Apply manifests/admission/, or set policies.finalizer in the chart.")
+            if policy.optional:
+                yield Finding(Level.OK, policy.about, f"{policy.name} is not installed: {policy.lost}")
+            else:
+                yield Finding(Level.WARNING, policy.about, f"{resource.plural}/{policy.name} is not installed: {policy.lost}",
+                              f"Apply manifests/admission/, or set policies.{policy.value} in the chart.")
             return
-    yield Finding(Level.OK, "Admission", "The policy that keeps the finalizer on orders is in force.")
-
-
-def status_writers(cluster: Cluster, namespace: str) -> Iterator[Finding]:
-    missing = f"{STATUS_POLICY} is not installed: whoever may patch a status may end an order that is still open."
-    if (policy := _policy(cluster, STATUS_POLICY)) is None:
-        yield Finding(Level.WARNING, "Status writers", missing, "Apply manifests/admission/, or set policies.status in the chart.")
-    elif _names(policy, user := operator_user(cluster, namespace)):
-        yield Finding(Level.OK, "Status writers", f"A status is taken from {user} alone.")
+        if policy.unnamed and resource in (MUTATING[0], VALIDATING[0]):
+            expressions = " ".join(variable["expression"] for variable in found.get("spec", {}).get("variables", ()))
+            named = named and re.search(rf"""['"]{re.escape(user)}['"]""", expressions) is not None
+    if named:
+        yield Finding(Level.OK, policy.about, policy.holds.format(user=user))
     else:
-        yield Finding(Level.WARNING, "Status writers", f"No status is taken from {user}: if the operator runs as that, it can record nothing.",
-                      ADD_THE_OPERATOR)
-
-
-def group_members(cluster: Cluster, namespace: str) -> Iterator[Finding]:
-    missing = f"{MEMBER_POLICY} is not installed: whoever may create an OrderIntent may call it a group's member, and only the operator tells that it is none."
-    if (policy := _policy(cluster, MEMBER_POLICY)) is None:
-        yield Finding(Level.WARNING, "Group members", missing, "Apply manifests/admission/, or set policies.member in the chart.")
-    elif _names(policy, user := operator_user(cluster, namespace)):
-        yield Finding(Level.OK, "Group members", f"A group's member is taken from {user} alone.")
-    else:
-        yield Finding(Level.WARNING, "Group members", f"No member is taken from {user}: if the operator runs as that, no OrderGroup is placed.",
-                      ADD_THE_OPERATOR)
-
-
-def _policy(cluster: Cluster, name: str) -> Body | None:
-    """Return the policy, if it is there with its binding."""
-    try:
-        policy, _ = [cluster.one_everywhere(resource, name) for resource in VALIDATING_POLICIES]
-    except NotFound:
-        return None
-    return policy
-
-
-def _names(policy: Body, user: str) -> bool:
-    named = " ".join(variable["expression"] for variable in policy["spec"].get("variables", ()))
-    return re.search(rf"""['"]{re.escape(user)}['"]""", named) is not None
+        yield Finding(Level.WARNING, policy.about, policy.unnamed.format(user=user),
+                      "Add it to operatorUsers in the chart, or to the variable `operators` of the policy.")
 
 
 def operator(cluster: Cluster, namespace: str) -> Iterator[Finding]:
