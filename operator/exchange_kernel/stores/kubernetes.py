@@ -31,7 +31,7 @@ _UNWRITTEN = OrderIntentStatus().document()  # what the schema shows until someb
 def intent_record(raw: Body, *, require_stamp: bool = False) -> OrderRecord:
     """An OrderIntent as the API server sends it. Raises ValidationError if it does not fit this version's schema."""
     metadata = raw["metadata"]
-    annotations = metadata.get("annotations", {})
+    annotations = metadata.get("annotations") or {}
     return OrderRecord(
         uid=metadata["uid"],
         namespace=metadata["namespace"],
@@ -42,8 +42,8 @@ def intent_record(raw: Body, *, require_stamp: bool = False) -> OrderRecord:
         spec=OrderIntentSpec.model_validate(raw["spec"]),
         status=OrderIntentStatus.model_validate(raw.get("status") or {}),
         deleting="deletionTimestamp" in metadata,
-        finalizer=ORDER_FINALIZER in metadata.get("finalizers", ()),
-        restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
+        finalizer=ORDER_FINALIZER in (metadata.get("finalizers") or ()),
+        restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels") or ()),
         resolve=annotations.get(RESOLVE_ANNOTATION),
         resolved_by=annotations.get(RESOLVED_BY_ANNOTATION) or None,
         unstamped=require_stamp and RESOLVE_ANNOTATION in annotations and not annotations.get(RESOLVED_BY_ANNOTATION),
@@ -63,7 +63,7 @@ def account_record(raw: Body) -> AccountRecord:
         status=ExchangeAccountStatus.model_validate(raw.get("status") or {}),
         created_ms=ms_of(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
-        finalizer=ACCOUNT_FINALIZER in metadata.get("finalizers", ()),
+        finalizer=ACCOUNT_FINALIZER in (metadata.get("finalizers") or ()),
     )
 
 

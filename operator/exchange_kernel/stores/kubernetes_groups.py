@@ -27,10 +27,10 @@ def group_record(raw: Body) -> GroupRecord:
         spec=OrderGroupSpec.model_validate(raw["spec"]),
         status=OrderGroupStatus.model_validate(raw.get("status") or {}),
         deleting="deletionTimestamp" in metadata,
-        finalizer=GROUP_FINALIZER in metadata.get("finalizers", ()),
-        restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels", {})),
-        strategy=metadata.get("labels", {}).get(STRATEGY_LABEL),
-        creator=metadata.get("annotations", {}).get(CREATOR_ANNOTATION),
+        finalizer=GROUP_FINALIZER in (metadata.get("finalizers") or ()),
+        restored=not RESTORE_LABELS.isdisjoint(metadata.get("labels") or ()),
+        strategy=(metadata.get("labels") or {}).get(STRATEGY_LABEL),
+        creator=(metadata.get("annotations") or {}).get(CREATOR_ANNOTATION),
     )
 
 

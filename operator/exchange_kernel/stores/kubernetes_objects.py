@@ -97,7 +97,7 @@ class KubernetesObjects(Generic[R]):
             )
             return False
         unwritten = self._unwritten is not None and raw.get("status") == self._unwritten
-        return self._cache.put(record, version, finalizers=metadata.get("finalizers", ()), unwritten=unwritten, asked=asked)
+        return self._cache.put(record, version, finalizers=metadata.get("finalizers") or (), unwritten=unwritten, asked=asked)
 
     def _bring(self, raw: Body, asked: int) -> None:
         """Take in what a list or a read shows, and tell of it: the watch will not."""

@@ -9,7 +9,7 @@ import pytest
 from exchange_kernel.api import AccountStateStatus, OrderGroupStatus, OrderIntentStatus, OrderState
 from exchange_kernel.core.groups import GroupRecord
 from exchange_kernel.kube.client import Answer
-from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore, account_record
+from exchange_kernel.stores.kubernetes import ACCOUNT_FINALIZER, KubernetesAccountStore, KubernetesIntentStore, account_record, intent_record
 from exchange_kernel.stores.kubernetes_account_states import KubernetesAccountStateStore
 from exchange_kernel.stores.kubernetes_groups import group_record
 from exchange_kernel.stores.kubernetes_limits import KubernetesLimitStore
@@ -226,6 +226,15 @@ async def test_a_members_object_carries_its_groups_creator_as_admission_stamped_
            "spec": an_oco().document()}
     await KubernetesIntentStore(Making(), lambda reason: None).create_member(group_record(raw), "pair-take", a_spec(), owned=True)
     assert made[0]["metadata"].get("annotations") == member
+
+
+@pytest.mark.parametrize("emptied", ["annotations", "labels", "finalizers"])
+def test_an_object_from_which_the_last_one_was_applied_away_is_read_as_any_other(emptied):
+    """A server-side apply that drops the last entry of a map may leave it null."""
+    metadata = {"uid": "i-1", "namespace": "default", "name": "a", "resourceVersion": "1", "creationTimestamp": "2026-01-31T12:00:00Z", emptied: None}
+    assert intent_record({"metadata": metadata, "spec": a_spec().document()}).name == "a"
+    assert group_record({"metadata": metadata, "spec": an_oco().document()}).name == "a"
+    assert account_record({"metadata": metadata, "spec": an_account(1)["spec"]}).name == "a"
 
 
 class Serving:
