@@ -22,7 +22,7 @@ from exchange_kernel.api.exchange_account import (
     SendPolicy,
     TradingMode,
 )
-from exchange_kernel.api.market import ContractType, Market, MarketSpec
+from exchange_kernel.api.market import ContractType, Market, MarketPriceBand, MarketSpec
 from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal, SignedDecimal, plain
 from exchange_kernel.api.order_group import (
     FailurePolicy,
@@ -128,6 +128,7 @@ __all__ = [
     "Kind",
     "LookupAuthority",
     "Market",
+    "MarketPriceBand",
     "MarketSnapshot",
     "MarketSpec",
     "MarketType",

@@ -22,6 +22,7 @@ from exchange_kernel.api.base import (
     required,
 )
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
+from exchange_kernel.api.money import NonNegativeDecimal
 from exchange_kernel.api.order_terms import Symbol
 
 ExchangeId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[a-z0-9]+$")]
@@ -203,6 +204,7 @@ class AccountCapabilities(Status):
         "A list of so many open orders is taken for cut short; absent: the exchange lists all.", default=None, minimum=1, maximum=INT32_MAX)
     max_batch_create: StrictInt = field("Most orders it takes in one request; 0: one, or not documented. Not used.", default=0, minimum=0, maximum=INT32_MAX)
     max_batch_cancel: StrictInt = field("Most orders it cancels in one request; 0: one, or not documented. Not used.", default=0, minimum=0, maximum=INT32_MAX)
+    taker_fee: NonNegativeDecimal | None = field("The account's fee for what takes liquidity, as a share; absent: the exchange does not say.", default=None)
     dead_man_switch: StrictBool = field(
         "Whether it can be told to cancel all orders if nobody is heard of for a while. Not used: an operator that is gone leaves its orders.", default=False)
 

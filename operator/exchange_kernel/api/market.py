@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import StrictBool, StringConstraints
+from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
-from exchange_kernel.api.base import Asset, Column, Kind, Resource, Spec, field, immutable
+from exchange_kernel.api.base import INT32_MAX, Asset, Column, Kind, Resource, Spec, field, immutable
 from exchange_kernel.api.exchange_account import Environment, ExchangeId, MarketType, Word
 from exchange_kernel.api.money import NonNegativeDecimal
 from exchange_kernel.api.order_terms import Symbol
@@ -16,6 +16,13 @@ from exchange_kernel.api.order_terms import Symbol
 class ContractType(StrEnum):
     LINEAR = "Linear"
     INVERSE = "Inverse"
+
+
+class MarketPriceBand(Spec):
+    """How far from the market a limit price may be."""
+
+    lowest: NonNegativeDecimal = field("The lowest price, as a factor of the exchange's reference price: 0.2 is a fifth of it.")
+    highest: NonNegativeDecimal = field("The highest price, as a factor of it.")
 
 
 class MarketSpec(Spec):
@@ -42,7 +49,15 @@ class MarketSpec(Spec):
     max_price: NonNegativeDecimal | None = field("Highest price of an order.", default=None)
     min_notional: NonNegativeDecimal | None = field("Smallest quantity times price of an order, in the quote asset.", default=None)
 
-    order_types: list[Word] = field("Types of spec.type that the operator's adapter offers here.", max_items=32, unique=True)
+    order_types: list[Word] = field("Types of spec.type that the operator's adapter offers and this market has.", max_items=32, unique=True)
+    post_only: StrictBool | None = field("Whether it has orders with executionPolicy PostOnly; absent: the exchange does not say.", default=None)
+    native_groups: Annotated[list[Word], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})] | None = Field(
+        description="Modes of an OrderGroup that the exchange keeps itself on this market; absent: the exchange does not say.", default=None)
+    buy_price_band: MarketPriceBand | None = field("How far from the market a limit price to buy may be; absent: no limit is known.", default=None)
+    sell_price_band: MarketPriceBand | None = field("How far from the market a limit price to sell may be; absent: no limit is known.", default=None)
+    max_open_orders: StrictInt | None = field("Most open orders of one account on it; absent: no limit is known.", default=None, minimum=0, maximum=INT32_MAX)
+    max_trigger_orders: StrictInt | None = field(
+        "Most of them that may wait for a trigger; absent: no limit is known.", default=None, minimum=0, maximum=INT32_MAX)
 
     rules = immutable("exchange", "environment", "endpoint", "marketType", "symbol", instead="a Market is the operator's to write")
 

@@ -28,6 +28,8 @@ def simulate(
     api_key: Annotated[str, typer.Option(envvar="EXCHANGE_KERNEL_SIM_API_KEY", help="Key of the account.")] = "simulated-api-key",
     api_secret: Annotated[str, typer.Option(envvar="EXCHANGE_KERNEL_SIM_API_SECRET", help="Its secret.")] = "simulated-api-secret",
     balance: Annotated[list[str] | None, typer.Option(help="ASSET=AMOUNT of the account; may be given several times. What isn't named is ample.")] = None,
+    order_types: Annotated[list[str] | None, typer.Option(
+        help="BASE/QUOTE=TYPE,… in the exchange's words: the order types that a market has. What isn't named has all.")] = None,
     maker_fee: Annotated[str, typer.Option(help="Fee of resting orders, as a fraction of what they receive.")] = "0.001",
     taker_fee: Annotated[str, typer.Option(help="Fee of taking orders, likewise.")] = "0.001",
     market_maker: Annotated[bool, typer.Option(help="Quote and trade around a price that wanders.")] = True,
@@ -56,6 +58,7 @@ def simulate(
     settings = Settings(
         symbols=markets, contracts=perpetuals, seed=seed, api_key=api_key, api_secret=api_secret,
         balances=dict(_balance(one) for one in balance or ()), maker_fee=_decimal(maker_fee, "--maker-fee"), taker_fee=_decimal(taker_fee, "--taker-fee"),
+        order_types=dict(_types(one) for one in order_types or ()),
         market_maker=market_maker, visibility_delay_ms=visibility_delay_ms, weight_limit=weight_limit, order_limit=order_limit,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -91,6 +94,16 @@ def _markets(text: str, market: Callable[[str], object], option: str) -> list[st
     except ValueError as wrong:
         raise typer.BadParameter(str(wrong), param_hint=option) from None
     return names
+
+
+def _types(text: str) -> tuple[str, list[str]]:
+    from exchange_kernel.exchanges.simulated.orders import OrderType
+
+    market, separator, types = text.partition("=")
+    known = [kind.value for kind in OrderType]
+    if not separator or any(kind not in known for kind in types.split(",")):
+        raise typer.BadParameter(f"{text!r}: write BASE/QUOTE=TYPE,TYPE with types of {', '.join(known)}", param_hint="--order-types")
+    return market, types.split(",")
 
 
 def _balance(text: str) -> tuple[str, Decimal]:

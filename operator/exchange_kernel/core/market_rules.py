@@ -62,6 +62,8 @@ def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities
     """Why the market or its venue would refuse this request, as a sentence that says what to change; None if nothing is known against it."""
     if (problem := not_offered(request.type, venue.order_types)) is not None:
         return problem
+    if (problem := not_on_market(request, market)) is not None:
+        return problem
     if request.time_in_force is not None and request.time_in_force not in venue.times_in_force:
         return f"This exchange's adapter has no timeInForce {request.time_in_force}: use one of {', '.join(sorted(venue.times_in_force))}."
     if request.trigger_price_type is not None and request.trigger_price_type not in venue.trigger_prices:
@@ -99,6 +101,27 @@ def halted(market: MarketRules) -> str | None:
     return f"The market is not open for trading at the exchange{word}: the order is sent once it opens, if that is before its submit deadline."
 
 
+def not_on_market(request: OrderRequest, market: MarketRules) -> str | None:
+    """As `unacceptable`, of what this market lacks among what its venue has."""
+    if market.order_types is not None and request.type not in market.order_types:
+        return f"The market {market.symbol} has no orders of type {request.type}: use one of {', '.join(sorted(market.order_types))}."
+    if request.post_only and market.post_only is False:
+        return f"The market {market.symbol} has no post-only orders: set executionPolicy: Any."
+    return None
+
+
+def out_of_band(request: OrderRequest, market: MarketRules, reference: Decimal) -> str | None:
+    """Why a limit price is too far from the market, where the market is at `reference`."""
+    band = market.band(request.side)
+    if band is None or request.price is None:
+        return None
+    lowest, highest = multiply(reference, band.lowest), multiply(reference, band.highest)
+    if lowest <= request.price <= highest:
+        return None
+    where = f"between {plain(band.lowest)} and {plain(band.highest)} times the market's price"
+    return f"price is too far from the market, which takes prices of this side {where}: bring spec.price nearer."
+
+
 def breaks_rules(request: OrderRequest, market: MarketRules) -> str | None:
     """As `unacceptable`, of the market's steps and limits alone."""
     quantity, price = request.quantity, request.price
@@ -126,6 +149,8 @@ def group_unacceptable(request: GroupRequest, market: MarketRules, venue: Capabi
     """Why the venue can't keep these orders as one list, as a sentence; None if nothing is known against it. Its orders can still be sent one by one."""
     if request.mode not in venue.native_groups:
         return f"This exchange's adapter has no order lists of mode {request.mode}."
+    if market.native_groups is not None and request.mode not in market.native_groups:
+        return f"The market {market.symbol} has no order lists of mode {request.mode}."
     requests = [leg.request for leg in request.legs]
     for one in requests:
         if one.symbol != market.symbol:

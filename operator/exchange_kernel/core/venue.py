@@ -43,6 +43,7 @@ class Capabilities:
     max_open_orders_listed: int | None = None  # a listing of exactly so many is taken as truncated
     max_batch_create: int = 0  # orders in one request; 0: it can't, or it is not documented. Not used: one order is one request
     max_batch_cancel: int = 0
+    taker_fee: Decimal | None = None  # the account's, as a share of what an order brings; None: the venue does not say
     dead_man_switch: bool = False  # the venue cancels all if it isn't told for a while that we live. Not used
 
     @property
@@ -59,6 +60,14 @@ class Capabilities:
     def quiet_after_ms(self) -> int:
         """How long after the last possible stamp no request can become an order any more, nor an order stay hidden."""
         return self.accepts_ahead_ms + self.request_window_ms + self.lookup_delay_ms
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBand:
+    """How far from the market a limit price of one side may be, as factors of the venue's reference price."""
+
+    lowest: Decimal
+    highest: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +88,16 @@ class MarketRules:
     max_price: Decimal | None = None
     min_notional: Decimal | None = None  # quote units
     contract_size: Decimal | None = None  # of one contract: base units, or quote units if it is inverse; None on spot
+    order_types: frozenset[str] | None = None  # those of an OrderIntent that this market has; None: the venue does not say, or all of its own
+    post_only: bool | None = None  # whether this market has post-only orders; None: the venue does not say
+    native_groups: frozenset[str] | None = None  # modes of an OrderGroup that the venue keeps on this market; None: the venue does not say
+    buy_band: PriceBand | None = None  # of limit prices, by side
+    sell_band: PriceBand | None = None
+    max_open_orders: int | None = None  # of one account on this market
+    max_trigger_orders: int | None = None  # of them, those that wait for a trigger
+
+    def band(self, side: str) -> PriceBand | None:
+        return self.buy_band if side == "Buy" else self.sell_band
 
     @property
     def settle(self) -> str | None:

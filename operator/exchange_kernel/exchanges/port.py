@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -124,6 +125,10 @@ class Exchange(Protocol):
 
     def recall(self, market: MarketRules) -> None:
         """Name this market to the venue as its `venue_id` says, though it lists it no more: an order of ours may be there. It takes no new order."""
+        ...
+
+    async def last_price(self, symbol: str) -> Decimal | Unreachable:
+        """The price of the market's last trade, in the quote asset."""
         ...
 
     async def submit(self, request: OrderRequest, clearance: Clearance) -> SubmitOutcome: ...

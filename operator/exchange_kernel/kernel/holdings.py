@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange_kernel.api import AssetBalance, HeldPosition, HeldSide, MarketSpec, MarketType, OrderType, PositionSide
+from exchange_kernel.api import AssetBalance, HeldPosition, HeldSide, MarketPriceBand, MarketSpec, MarketType, OrderType, PositionSide
 from exchange_kernel.core.market_rules import breaks_rules, not_offered, request_for, unsent_parameters
-from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.core.venue import MarketRules, PriceBand
 from exchange_kernel.kernel.models import AccountState, AssetMetadata, Balance, Position
 from exchange_kernel.schema import StandardOrder, SymbolMetadata
 
@@ -34,8 +34,19 @@ def market_of(spec: MarketSpec) -> KnownMarket:
         max_price=spec.max_price,
         min_notional=spec.min_notional,
         contract_size=spec.contract_size,
+        order_types=frozenset(spec.order_types) or None,
+        post_only=spec.post_only,
+        native_groups=frozenset(spec.native_groups) if spec.native_groups is not None else None,
+        buy_band=_band(spec.buy_price_band),
+        sell_band=_band(spec.sell_price_band),
+        max_open_orders=spec.max_open_orders,
+        max_trigger_orders=spec.max_trigger_orders,
     )
     return KnownMarket(rules, spec.order_types)
+
+
+def _band(band: MarketPriceBand | None) -> PriceBand | None:
+    return PriceBand(band.lowest, band.highest) if band is not None else None
 
 
 def market_problem(order: StandardOrder, market: KnownMarket) -> str | None:

@@ -401,6 +401,7 @@ def _capabilities(venue: Capabilities) -> AccountCapabilities:
         max_open_orders_listed=venue.max_open_orders_listed,
         max_batch_create=venue.max_batch_create,
         max_batch_cancel=venue.max_batch_cancel,
+        taker_fee=venue.taker_fee,
         dead_man_switch=venue.dead_man_switch,
     )
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from exchange_kernel.api import ContractType, MarketSpec
-from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.api import ContractType, MarketPriceBand, MarketSpec
+from exchange_kernel.core.venue import MarketRules, PriceBand
 from exchange_kernel.stores.port import AccountRecord, MarketRecord, MarketStore, Unavailable
 
 if TYPE_CHECKING:
@@ -56,8 +56,18 @@ def market_spec(account: AccountRecord, market: MarketRules, order_types: Iterab
         min_price=market.min_price,
         max_price=market.max_price,
         min_notional=market.min_notional,
-        order_types=sorted(order_types),
+        order_types=sorted(frozenset(order_types) & market.order_types if market.order_types is not None else order_types),
+        post_only=market.post_only,
+        native_groups=sorted(market.native_groups) if market.native_groups is not None else None,
+        buy_price_band=_band(market.buy_band),
+        sell_price_band=_band(market.sell_band),
+        max_open_orders=market.max_open_orders,
+        max_trigger_orders=market.max_trigger_orders,
     )
+
+
+def _band(band: PriceBand | None) -> MarketPriceBand | None:
+    return MarketPriceBand(lowest=band.lowest, highest=band.highest) if band is not None else None
 
 
 class MarketPublisher:

@@ -8,6 +8,8 @@ from decimal import Decimal
 
 import pytest
 
+from exchange_kernel.core.venue import PriceBand
+from exchange_kernel.kernel.holdings import market_of
 from exchange_kernel.reconcile import markets
 from exchange_kernel.reconcile.markets import MarketPublisher, market_name, market_spec
 from exchange_kernel.stores.port import MarketRecord, Unavailable
@@ -138,3 +140,12 @@ def test_names_are_readable_and_differ_for_all_that_makes_another_market():
     names.add(market_name(market_spec(account, a_market(symbol="BTC/USDT:USDT"), TYPES)))
     assert len(names) == 6
     assert all(len(name) <= markets.MAX_SLUG + 9 for name in names)
+
+
+def test_a_market_object_has_what_the_adapter_offers_and_the_market_has():
+    band = PriceBand(Decimal("0.2"), Decimal(5))
+    rules = a_market(order_types=frozenset({"Limit", "StopLimit"}), post_only=False, native_groups=frozenset({"OneCancelsOther"}), sell_band=band, max_trigger_orders=5)
+    spec = market_spec(an_account_record(), rules, {"Limit", "Market"})
+    assert (spec.order_types, spec.post_only, spec.native_groups, spec.max_trigger_orders) == (["Limit"], False, ["OneCancelsOther"], 5)
+    known = market_of(spec).rules
+    assert (known.order_types, known.sell_band, known.buy_band, known.native_groups) == ({"Limit"}, band, None, {"OneCancelsOther"})

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from exchange_kernel.core.answers import Balance, ExchangeOrder, Fee, GroupFound, OrderStatus, Trade
-from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.core.venue import MarketRules, PriceBand
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Said, StreamEnded, StreamEvent
 from exchange_kernel.exchanges.ccxt.parsing import (
@@ -18,6 +18,7 @@ from exchange_kernel.exchanges.ccxt.parsing import (
     entries,
     identifier,
     integer,
+    number_of,
     positive,
     positive_or_none,
     record,
@@ -233,8 +234,58 @@ def read_market(document: Any, asset: Callable[[str], str]) -> Market:
         quantity_step=positive_or_none(lot, "stepSize"), min_quantity=positive_or_none(lot, "minQty"), max_quantity=positive_or_none(lot, "maxQty"),
         price_step=positive_or_none(price, "tickSize"), min_price=positive_or_none(price, "minPrice"), max_price=positive_or_none(price, "maxPrice"),
         min_notional=positive_or_none(notional, "minNotional"),
+        order_types=_order_types(source), post_only=_listed(source, "LIMIT_MAKER"), native_groups=_lists(source),
+        buy_band=_band(filters, "bid"), sell_band=_band(filters, "ask"),
+        max_open_orders=_most(filters, "MAX_NUM_ORDERS", "maxNumOrders"), max_trigger_orders=_most(filters, "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders"),
     )
     return Market(id=text(source, "symbol"), rules=rules, quote_step=_grid(source, "quoteAssetPrecision"))
+
+
+def _listed(source: Mapping[str, Any], name: str) -> bool | None:
+    return name in source["orderTypes"] if isinstance(source.get("orderTypes"), list) else None
+
+
+def _order_types(source: Mapping[str, Any]) -> frozenset[str] | None:
+    """Those of an OrderIntent; a TrailingStop is a stop with a distance. [rest-api.md, Exchange information, orderTypes and allowTrailingStop]"""
+    if not isinstance(source.get("orderTypes"), list):
+        return None
+    found = {TYPES[name] for name in entries(source["orderTypes"]) if name in TYPES}
+    return frozenset(found | {"TrailingStop"} if source.get("allowTrailingStop") is not False and "StopMarket" in found else found)
+
+
+def _lists(source: Mapping[str, Any]) -> frozenset[str] | None:
+    """Modes of an OrderGroup. [rest-api.md, Exchange information, ocoAllowed and otoAllowed]"""
+    if "ocoAllowed" not in source and "otoAllowed" not in source:
+        return None
+    two, chained = source.get("ocoAllowed") is not False, source.get("otoAllowed") is not False
+    has = {"OneCancelsOther": two, "OneTriggersOther": chained, "Bracket": two and chained}
+    return frozenset(mode for mode, there in has.items() if there)
+
+
+def _band(filters: Mapping[str, Mapping[str, Any]], side: str) -> PriceBand | None:
+    """[filters.md, PERCENT_PRICE_BY_SIDE and PERCENT_PRICE]"""
+    by_side, both = filters.get("PERCENT_PRICE_BY_SIDE"), filters.get("PERCENT_PRICE")
+    source, low, high = (by_side, f"{side}MultiplierDown", f"{side}MultiplierUp") if by_side is not None else (both, "multiplierDown", "multiplierUp")
+    return PriceBand(amount(source, low), amount(source, high)) if source is not None else None
+
+
+def _most(filters: Mapping[str, Mapping[str, Any]], name: str, key: str) -> int | None:
+    """[filters.md, MAX_NUM_ORDERS and MAX_NUM_ALGO_ORDERS]"""
+    return integer(filters[name], key) or None if name in filters else None
+
+
+def read_last_price(document: Any) -> Decimal:
+    """[rest-api.md, Symbol price ticker]"""
+    if (price := amount(record(document), "price")) <= 0:
+        raise Unreadable("the last price can't be read")
+    return price
+
+
+def read_taker_fee(document: Any) -> Decimal | None:
+    """None where it can't be told: an account is good without it. [rest-api.md, Account information, commissionRates]"""
+    rates = record(document).get("commissionRates")
+    share = number_of(rates["taker"]) if isinstance(rates, Mapping) and isinstance(rates.get("taker"), str) else None
+    return share if share is not None and 0 <= share < 1 else None
 
 
 def _grid(source: Mapping[str, Any], key: str) -> Decimal:

@@ -24,6 +24,11 @@ TYPES = {
 }
 
 
+def last_price(market: Market) -> Call:
+    """[rest-api.md, Symbol price ticker]"""
+    return Call("GET", "ticker/price", {"symbol": market.id}, weight=2, api=("public",), signed=False)
+
+
 def submit(request: OrderRequest, market: Market) -> Call:
     """[rest-api.md, New order]"""
     params: dict[str, Any] = {

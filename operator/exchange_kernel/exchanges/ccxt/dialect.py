@@ -217,6 +217,9 @@ class Dialect:
     read_clock: Callable[[Any], int]                           # the venue's time, ms
     read_account: Callable[[Any], str]                         # the account's fingerprint
     read_id: Callable[[str], str] = lambda theirs: theirs      # our client order id as we write it, from the venue's spelling
+    read_taker_fee: Callable[[Any], Decimal | None] = lambda document: None    # from the same answer: the account's, as a share
+    last_price: Callable[[Market], Call] | None = None         # None: not read
+    read_last_price: Callable[[Any], Decimal] | None = None
     read_hedge_mode: Callable[[Any], bool] | None = None       # from the same answer: whether the account has two positions per market
     read_markets: Callable[[Any], Iterable[Any]]               # the entries
     read_market: Callable[[Any, Callable[[str], str]], Market] # (entry, ccxt's name for an asset of the venue)

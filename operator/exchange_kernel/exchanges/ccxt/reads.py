@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from exchange_kernel.core.answers import (
@@ -20,6 +21,7 @@ from exchange_kernel.core.answers import (
     Unreachable,
     Unread,
 )
+from exchange_kernel.exchanges.ccxt.bounds import LOOKUP
 from exchange_kernel.exchanges.ccxt.budget import Priority
 from exchange_kernel.exchanges.ccxt.carried import inside
 from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Pages
@@ -27,6 +29,7 @@ from exchange_kernel.exchanges.ccxt.markets import VenueMarkets, parsed
 from exchange_kernel.exchanges.ccxt.outcomes import GARBAGE, Answered, account_refusal, group_lookup_outcome, lookup_outcome, unreachable
 from exchange_kernel.exchanges.ccxt.parsing import GoesOn, UnknownMarket, Unreadable, entries, strictly
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt
+from exchange_kernel.exchanges.ccxt.wire import WireCall
 from exchange_kernel.exchanges.port import OrderRef
 
 Item = TypeVar("Item", ExchangeOrder, Trade, Balance, Position)
@@ -132,6 +135,24 @@ class Reads(VenueMarkets):
             return Listing((), complete=True)  # there are none on spot
         return await self._listed(holdings.positions(market), holdings.read_position)
 
+    async def last_price(self, symbol: str) -> Decimal | Unreachable:
+        dialect = self._dialect
+        market = await self._market(symbol)
+        if isinstance(market, Unreachable):
+            return market
+        if dialect.last_price is None or dialect.read_last_price is None:
+            return Unreachable("this exchange's adapter reads no prices")
+        try:
+            answer = await self._ask(dialect.last_price(market), WireCall(None, cap=LOOKUP), Priority.LOOKUP)
+        except NotBuilt as problem:
+            return Unreachable(str(problem))
+        if not isinstance(answer, Answered):
+            return unreachable(answer)
+        try:
+            return strictly(dialect.read_last_price, answer.document)
+        except Unreadable:
+            return unreachable(answer)
+
     async def fingerprint(self) -> str | Refused | Unreachable:
         if self._dialect.markets is None and isinstance(loaded := await self.markets(), Unreachable):
             return loaded                      # ccxt's methods want to know the markets first
@@ -144,6 +165,7 @@ class Reads(VenueMarkets):
             return account_refusal(answer, self._dialect)
         try:
             fingerprint = strictly(self._dialect.read_account, answer.document)
+            self._set_taker_fee(strictly(self._dialect.read_taker_fee, answer.document))
             if self._dialect.read_hedge_mode is not None:
                 self._set_hedge_mode(strictly(self._dialect.read_hedge_mode, answer.document))
         except Unreadable:
@@ -153,6 +175,9 @@ class Reads(VenueMarkets):
     def _set_hedge_mode(self, on: bool) -> None:
         """A capability of the account, not of its venue: known once the account is read."""
         self._dialect = replace(self._dialect, capabilities=replace(self._dialect.capabilities, hedge_mode=on))
+
+    def _set_taker_fee(self, share: Decimal | None) -> None:
+        self._dialect = replace(self._dialect, capabilities=replace(self._dialect.capabilities, taker_fee=share))
 
     async def _listed(self, pages: Pages, read: Callable[[Any, Markets], Item]) -> Listing[Item] | Unreachable:
         """All pages of a listing. What can't be read makes it incomplete, and is handed on by its texts; the rest is kept (rule 12)."""

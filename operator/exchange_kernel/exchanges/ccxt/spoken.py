@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Position, Trade
@@ -59,7 +60,7 @@ class _Spoken:
             read_error=row.read_error, read_submitted=self.read_submitted, read_cancelled=self.read_cancelled, read_order=self.read_order,
             read_trade=self.read_trade, read_clock=said.read_clock, read_account=self.read_account,
             read_hedge_mode=self.read_hedge_mode if row.hedge_mode_in else None, read_id=row.id_read,
-            read_markets=self.read_markets, read_market=self.read_market,
+            read_markets=self.read_markets, read_market=self.read_market, last_price=self.last_price, read_last_price=self.read_last_price,
             read_limit=lambda _: None, read_used_weight=lambda _: None, words=row.words, stream=None, errors_in_200=row.errors_in_200,
             one_at_a_time=row.increasing_nonce, longest_ban=row.longest_ban,
             holdings=Holdings(
@@ -371,6 +372,14 @@ class _Spoken:
             raise Unreadable("the account's position mode can't be read")
         self.hedge_mode = on
         return on
+
+    def last_price(self, market: Market) -> Call:
+        return self.call("fetch_ticker", (market.rules.symbol,))
+
+    def read_last_price(self, document: Any) -> Decimal:
+        if not (price := said.amount(record(document), "last")):
+            raise Unreadable("the last price can't be read")
+        return price
 
     def read_markets(self, document: Any) -> list[Any]:
         row = self.row

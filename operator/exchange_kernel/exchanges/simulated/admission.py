@@ -24,6 +24,7 @@ from exchange_kernel.exchanges.simulated.orders import NewOrder, Order, OrderTyp
 def check(market: Market, new: NewOrder) -> None:
     """What has no price of its own is valued at its stop price, or else at the last price. [filters.md, NOTIONAL with avgPriceMins 0]"""
     symbol, at_market = new.symbol, new.type.at_market
+    symbol.check_type(new.type)
     if new.price is not None:
         symbol.check_price(new.price)
     if new.stop_price is not None:

@@ -198,6 +198,11 @@ def no_icebergs() -> VenueError:
     return VenueError(-2010, "Iceberg orders are not supported for this symbol.")
 
 
+def type_not_supported(order_type: str) -> VenueError:
+    """`order_type` in the venue's words: STOP_LOSS_LIMIT. [errors.md, Messages for -1010, -2010 and -2011]"""
+    return VenueError(-2010, f"{order_type.replace('_', ' ').capitalize()} orders are not supported for this symbol.")
+
+
 def prevention_not_allowed() -> VenueError:
     return VenueError(-1013, "This symbol does not allow the specified self-trade prevention mode.")     # faqs/stp_faq.md
 

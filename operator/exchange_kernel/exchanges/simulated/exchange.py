@@ -51,6 +51,7 @@ class Settings:
     order_limit: int = 10_000       # unfilled, in ten seconds, of an account; Binance's is 100
     daily_order_limit: int = 2_000_000
     self_trade_prevention: Mapping[str, SelfTradePrevention] = field(default_factory=dict)      # of orders that don't say, by market
+    order_types: Mapping[str, Sequence[str]] = field(default_factory=dict)      # by market, in the venue's words; a market that isn't named has all
 
 
 class SimulatedExchange:
@@ -58,7 +59,7 @@ class SimulatedExchange:
         self.settings = settings or Settings()
         prevention = self.settings.self_trade_prevention
         symbols = [
-            replace(symbol(unified), self_trade_prevention=prevention.get(unified, SelfTradePrevention.NONE))
+            replace(symbol(unified), self_trade_prevention=prevention.get(unified, SelfTradePrevention.NONE), order_types=self._types_of(unified))
             for unified in dict.fromkeys(self.settings.symbols)
         ]
         self.assets = sorted({asset for one in symbols for asset in (one.base, one.quote)})
@@ -81,6 +82,10 @@ class SimulatedExchange:
         if self.settings.market_maker:
             self.maker.start()
             self.perpetual.maker.start()
+
+    def _types_of(self, unified: str) -> frozenset[str] | None:
+        types = self.settings.order_types.get(unified)
+        return frozenset(types) if types is not None else None
 
     def open_account(self, api_key: str, api_secret: str, balances: Mapping[str, Decimal] | None = None) -> Account:
         """An account of its own for a key. The uid follows from the key, and so survives a restart."""

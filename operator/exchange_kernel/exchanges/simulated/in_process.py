@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
+from decimal import Decimal
 
 from exchange_kernel.api import AmendQuantity, DuplicateIdsRefused, ExpiryCheck, LookupAuthority, RefusalKind
 from exchange_kernel.core.answers import (
@@ -32,15 +34,16 @@ from exchange_kernel.core.answers import (
     SubmitOutcome,
     Trade,
     UnknownOrder,
+    Unreachable,
 )
-from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest
+from exchange_kernel.core.venue import Capabilities, GroupRequest, MarketRules, OrderRequest, PriceBand
 from exchange_kernel.exchanges.port import Clearance, ClockReading, Closed, Gap, OrderRef, OrderUpdate, StreamFact
 from exchange_kernel.exchanges.simulated.accounts import Account
 from exchange_kernel.exchanges.simulated.errors import VenueError, bad_symbol, duplicate_order, market_closed, unknown_order
 from exchange_kernel.exchanges.simulated.exchange import SimulatedExchange
 from exchange_kernel.exchanges.simulated.order_lists import ListReport
 from exchange_kernel.exchanges.simulated.orders import Execution, NewOrder, Order, OrderType, Rejection, Report, Side, Status, TimeInForce
-from exchange_kernel.exchanges.simulated.symbols import Symbol
+from exchange_kernel.exchanges.simulated.symbols import MOST_ABOVE, MOST_BELOW, Symbol
 from exchange_kernel.exchanges.simulated.virtual_time import LoopClock
 
 CAPABILITIES = Capabilities(
@@ -88,7 +91,7 @@ class InProcessExchange:
 
     @property
     def capabilities(self) -> Capabilities:
-        return CAPABILITIES
+        return replace(CAPABILITIES, taker_fee=max(self._engine.maker_fee, self._engine.taker_fee))
 
     @property
     def _symbols(self) -> Mapping[str, Symbol]:
@@ -105,6 +108,11 @@ class InProcessExchange:
         return {unified: _rules(symbol) for unified, symbol in self._symbols.items() if symbol.listed}
 
     def recall(self, market: MarketRules) -> None: ...
+
+    async def last_price(self, symbol: str) -> Decimal | Unreachable:
+        if (known := self._symbols.get(symbol)) is None:
+            return Unreachable("the venue has no such market")
+        return self._engine.markets[known.name].tape.last
 
     # ── What changes something ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,5 +258,12 @@ def _rules(symbol: Symbol) -> MarketRules:
         symbol=symbol.unified, base=symbol.base, quote=symbol.quote, active=symbol.takes_orders, status="" if symbol.takes_orders else symbol.status,
         venue_id=symbol.name, quantity_step=symbol.step, price_step=symbol.tick,
         min_quantity=symbol.min_quantity, max_quantity=symbol.max_quantity, min_price=symbol.tick, max_price=symbol.max_price,
-        min_notional=symbol.min_notional,
+        min_notional=symbol.min_notional, order_types=_types(symbol), post_only=symbol.order_types is None or OrderType.LIMIT_MAKER in symbol.order_types,
+        buy_band=PriceBand(MOST_BELOW, MOST_ABOVE), sell_band=PriceBand(MOST_BELOW, MOST_ABOVE), max_open_orders=symbol.max_orders,
+        max_trigger_orders=symbol.max_algo_orders,
     )
+
+
+def _types(symbol: Symbol) -> frozenset[str]:
+    types = {name for name, kind in TYPES.items() if symbol.order_types is None or kind in symbol.order_types}
+    return frozenset(types | {"TrailingStop"} if "StopMarket" in types else types)

@@ -204,7 +204,8 @@ def market(symbol: Symbol) -> Document:
     return {
         "symbol": symbol.name, "status": symbol.status.value, "baseAsset": symbol.base, "baseAssetPrecision": DECIMALS, "quoteAsset": symbol.quote,
         "quotePrecision": DECIMALS, "quoteAssetPrecision": DECIMALS, "baseCommissionPrecision": DECIMALS, "quoteCommissionPrecision": DECIMALS,
-        "orderTypes": [kind.value for kind in OrderType], "icebergAllowed": False, "ocoAllowed": True, "otoAllowed": True, "opoAllowed": False,
+        "orderTypes": [kind.value for kind in OrderType if symbol.order_types is None or kind.value in symbol.order_types],
+        "icebergAllowed": False, "ocoAllowed": True, "otoAllowed": True, "opoAllowed": False,
         "quoteOrderQtyMarketAllowed": True, "allowTrailingStop": True, "cancelReplaceAllowed": True, "amendAllowed": True,
         "pegInstructionsAllowed": False, "isSpotTradingAllowed": True, "isMarginTradingAllowed": False, "filters": symbol.filters(),
         "permissions": [], "permissionSets": [["SPOT"]], "defaultSelfTradePreventionMode": symbol.self_trade_prevention,

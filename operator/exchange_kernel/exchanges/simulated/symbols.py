@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from exchange_kernel.exchanges.simulated.errors import bad_symbol, filter_failure, invalid, market_closed
+from exchange_kernel.exchanges.simulated.errors import bad_symbol, filter_failure, invalid, market_closed, type_not_supported
 
 #: Digits after the point of every amount, and so of price steps × quantity steps: all sums and products are exact.
 DECIMALS = 8
@@ -77,6 +77,7 @@ class Symbol:
     max_lists: int = field(default=1000, compare=False)
     status: SymbolStatus = field(default=SymbolStatus.TRADING, compare=False)
     listed: bool = field(default=True, compare=False)      # whether exchangeInfo has it; what was placed there before is answered about all the same
+    order_types: frozenset[str] | None = field(default=None, compare=False)       # the venue's words for those that it has; None: all
 
     def __post_init__(self) -> None:
         if _decimals(self.tick) + _decimals(self.step) > DECIMALS:
@@ -100,6 +101,10 @@ class Symbol:
             raise bad_symbol()
         if self.status is not SymbolStatus.TRADING:
             raise market_closed()
+
+    def check_type(self, order_type: str) -> None:
+        if self.order_types is not None and order_type not in self.order_types:
+            raise type_not_supported(order_type)
 
     def check_price(self, price: Decimal) -> None:
         if price <= 0:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exchange_kernel.core.answers import OrderStatus
-from exchange_kernel.core.venue import MarketRules
+from exchange_kernel.core.venue import MarketRules, PriceBand
 from exchange_kernel.exchanges.ccxt import binance_answers as binance
 from exchange_kernel.exchanges.ccxt.budget import Limit
 from exchange_kernel.exchanges.ccxt.dialect import Market, Said, StreamEnded
@@ -140,3 +140,54 @@ def test_an_execution_without_its_fee_is_an_execution() -> None:
 ])
 def test_what_else_the_stream_says(document: Any, want: object) -> None:
     assert binance.read_stream(document, MARKETS) == want
+
+
+# ── What a market has ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def a_listed_market(**changes):
+    return {
+        "symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAsset": "USDT", "quoteAssetPrecision": 8,
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"],
+        "ocoAllowed": True, "otoAllowed": True, "allowTrailingStop": True,
+        "filters": [
+            {"filterType": "PERCENT_PRICE_BY_SIDE", "bidMultiplierUp": "5", "bidMultiplierDown": "0.2", "askMultiplierUp": "6", "askMultiplierDown": "0.3", "avgPriceMins": 5},
+            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200}, {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+        ], **changes,
+    }
+
+
+def rules_of(**changes):
+    return binance.read_market(a_listed_market(**changes), str).rules
+
+
+def test_a_markets_own_order_types_and_filters_are_read():
+    rules = rules_of()
+    assert rules.order_types == {"Market", "Limit", "StopMarket", "StopLimit", "TakeProfitMarket", "TakeProfitLimit", "TrailingStop"}
+    assert (rules.post_only, rules.native_groups) == (True, {"OneCancelsOther", "OneTriggersOther", "Bracket"})
+    assert (rules.buy_band, rules.sell_band) == (PriceBand(Decimal("0.2"), Decimal(5)), PriceBand(Decimal("0.3"), Decimal(6)))
+    assert (rules.max_open_orders, rules.max_trigger_orders) == (200, 5)
+
+
+def test_a_market_without_stops_has_none_and_no_lists():
+    rules = rules_of(orderTypes=["LIMIT", "MARKET"], ocoAllowed=False, filters=[{"filterType": "PERCENT_PRICE", "multiplierUp": "2", "multiplierDown": "0.5"}])
+    assert (rules.order_types, rules.post_only, rules.native_groups) == ({"Market", "Limit"}, False, {"OneTriggersOther"})
+    assert (rules.buy_band, rules.sell_band, rules.max_open_orders) == (PriceBand(Decimal("0.5"), Decimal(2)), PriceBand(Decimal("0.5"), Decimal(2)), None)
+
+
+def test_what_a_market_does_not_say_is_not_known():
+    silent = {name: value for name, value in a_listed_market(filters=[]).items() if name not in ("orderTypes", "ocoAllowed", "otoAllowed", "allowTrailingStop")}
+    rules = binance.read_market(silent, str).rules
+    assert (rules.order_types, rules.post_only, rules.native_groups, rules.sell_band, rules.max_trigger_orders) == (None,) * 5
+
+
+@pytest.mark.parametrize(("said", "fee"), [({"commissionRates": {"taker": "0.00100000"}}, Decimal("0.001")), ({}, None), ({"commissionRates": {"taker": "much"}}, None),
+                                           ({"commissionRates": []}, None), ({"commissionRates": {"taker": "3"}}, None)])
+def test_the_accounts_fee_is_read_where_it_can_be(said, fee):
+    assert binance.read_taker_fee(said) == fee
+
+
+def test_a_last_price_is_a_price_or_nothing():
+    assert binance.read_last_price({"symbol": "BTCUSDT", "price": "60000.00"}) == 60000
+    with pytest.raises(Unreadable):
+        binance.read_last_price({"symbol": "BTCUSDT", "price": "0.00"})
