@@ -11,7 +11,7 @@ import yaml
 MARK = "proves"
 FIELDS = {"title", "does", "not_applicable", "not_built", "pending"}
 SECTIONS = (
-    ("Rules", "What the operator promises.", [f"rule {number}" for number in range(1, 16)]),
+    ("Rules", "What the operator promises.", [f"rule {number}" for number in range(1, 17)]),
     ("Interleavings", "Crashes, changes of the holder, edits and late answers, in the worst order.", [f"H{number}" for number in range(1, 27)]),
     ("Submitting", "", [f"F{number}" for number in range(1, 9)]),
     ("Cancelling and replacing", "", [f"F{number}" for number in range(9, 19)]),

@@ -67,6 +67,7 @@ class ScriptedExchange:
         self.markets_reply: Callable[[], Awaitable[object]] | None = None   # what a reading made anew brings instead of the list
         self.market_reads, self.recalled = 0, []          # readings of the list made anew; markets named by their record
         self.keeps_markets, self.read_markets = False, None     # whether the list is read only once and on demand, as an adapter does
+        self.last: Decimal | None = Decimal(50000)        # the price of the market's last trade; None: it can't be read
         self.orders_by_id: dict[str, ExchangeOrder] = {}
         self.trades_of: dict[str, list[Trade]] = {}
         self.lists: dict[str, GroupFound] = {}            # order lists, by our ids for them
@@ -204,6 +205,10 @@ class ScriptedExchange:
         if request.price is not None and request.price % market.price_step:
             return Refused("-1013", "Filter failure: PRICE_FILTER", RefusalKind.MARKET_RULES)
         return None
+
+    async def last_price(self, symbol: str):
+        self.calls.append("last_price")
+        return self.last if self.reachable and self.last is not None else Unreachable("silent")
 
     async def cleared(self, clearance) -> int | Closed:
         """Rule 4: the budget, then the stamp, then the gate. The stamp, or why nothing may be sent."""

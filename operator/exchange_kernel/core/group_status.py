@@ -43,6 +43,8 @@ class Outlook:
     markets: Markets
     native: bool = False  # the exchange keeps its orders as one list
     denied: Waiting | None = None  # nothing of it is placed
+    waits: Waiting | None = None  # why nothing of it is placed yet
+    unfit: Waiting | None = None  # why a member that was not sent can't be sent as it stands
     trouble: Waiting | None = None  # why it can't go on by itself, or not now
 
     @property
@@ -149,7 +151,7 @@ def _table(outlook: Outlook, finished: bool) -> dict[str, tuple[str, str, str]]:
         table["Reconciling"] = (FALSE, "Finished", "")
         table["Stalled"] = (FALSE if end.succeeded else TRUE, end.reason, "" if end.succeeded else end.message)
     else:
-        trouble = outlook.trouble
+        trouble = outlook.trouble or outlook.waits or outlook.unfit
         held = next((want.held for want in outlook.wanted.values() if want.held is not None and want.exists), None)
         why = trouble or held
         working = why is None and all(member.live or member.finished or not member.made for member in outlook.members) and any(

@@ -33,7 +33,7 @@ from exchange_kernel.api import (
 from exchange_kernel.api.order_terms import IDENTITY, UNCHANGEABLE
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small, unsent_parameters
+from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
 from exchange_kernel.core.money import ZERO, add, quantise_quantity, share_of, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendStage
@@ -493,7 +493,8 @@ def not_listed(group: GroupRecord, members: Members, markets: Mapping[str, Marke
     market = markets.get(members[0].spec.symbol)
     if market is None:
         return "Its market is not known."
-    return group_unacceptable(list_request(group, members, markets, "", dict.fromkeys((member.name for member in members), "")), market, venue)
+    request = list_request(group, members, markets, "", dict.fromkeys((member.name for member in members), ""))
+    return group_unacceptable(request, replace(market, active=True), venue)  # one that is not open now is no reason to keep it otherwise
 
 
 def list_request(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], list_id: str, ids: Mapping[str, str]) -> GroupRequest:
@@ -506,24 +507,7 @@ def list_request(group: GroupRecord, members: Members, markets: Mapping[str, Mar
     return GroupRequest(list_id, group.spec.mode, tuple(legs))
 
 
-def denial(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> Waiting | None:
-    """Why the group can't be placed as it stands; asked only before anything of it is made."""
-    if any(member.made for member in members):
-        return None
-    for member in members:
-        if (unsent := unsent_parameters(member.spec)) is not None:
-            return Waiting("ExchangeParameters", f"Member {member.name}: {unsent}")
-    if group.generation == 1 and _exits_too_large(group):
-        return LARGER_EXITS
-    if goes_native(group, members, markets, venue):
-        return None
-    if group.spec.native_policy is NativePolicy.REQUIRE:
-        why = not_listed(group, members, markets, venue) or ""
-        return Waiting("NoNativeGroup", f"nativePolicy is Require, and the exchange can't keep the group as one list. {why} Or set Prefer or Never.")
-    return NEEDS_NATIVE if group.spec.native_policy is NativePolicy.PREFER and _locks_twice(group, markets) else None
-
-
-def _exits_too_large(group: GroupRecord) -> bool:
+def exits_too_large(group: GroupRecord) -> bool:
     """Whether the exits of one kind are larger together than the Entry, as the group was created; in a later edit they are kept at what it fills."""
     if (entry := group.entry) is None:
         return False
@@ -531,7 +515,7 @@ def _exits_too_large(group: GroupRecord) -> bool:
     return any(add(*quantities) > (entry.quantity or ZERO) for quantities in kinds)
 
 
-def _locks_twice(group: GroupRecord, markets: Mapping[str, MarketRules]) -> bool:
+def locks_twice(group: GroupRecord, markets: Mapping[str, MarketRules]) -> bool:
     """Whether several of its orders rest at once, and each locks on spot what only one of them can use."""
     if group.spec.mode not in (GroupMode.ONE_CANCELS_OTHER, GroupMode.BRACKET):
         return False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from exchange_kernel.api import AttemptStage
+from exchange_kernel.core.market_rules import TRIGGERED
 from exchange_kernel.core.money import ZERO, add, subtract
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.risk import REASON, Exposure, LimitRecord
@@ -71,6 +72,16 @@ class AccountRisk:
     def by_position(self) -> bool:
         """Whether a limit goes by what the account holds."""
         return any(limit.spec is not None and limit.spec.max_position for limit in self.limits() or ())
+
+    def orders_by_market(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The open orders of the account that are known, and those of them that wait for a trigger, by market."""
+        every, triggered = Counter[str](), Counter[str]()
+        for _, known in self._session.memory.of_account(self._session.account.uid):
+            for order in (known.order, *known.others.values()):
+                if order is not None and not order.status.ended:
+                    every[order.symbol] += 1
+                    triggered[order.symbol] += order.type in TRIGGERED
+        return every, triggered
 
     def holdings_read(self) -> None:
         """What waited for a reading of what the account holds can go on."""

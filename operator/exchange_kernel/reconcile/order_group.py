@@ -9,11 +9,12 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import structlog
 
 from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentSpec, OrderState
-from exchange_kernel.core import group_status, groups
+from exchange_kernel.core import group_checks, group_status, groups
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import GroupFound, Unreachable
 from exchange_kernel.core.facts import Facts
@@ -47,6 +48,9 @@ log = structlog.get_logger(__name__)
 MAX_STEPS = 64  # a group of twenty makes twenty objects in one call
 TROUBLE_RETRY_S = 5.0
 GATHER_S = 0.25  # what changes in so short a time, and nobody needs to know at once, is one write of the group's status
+PRICE_GOOD_MS = 2000  # a last price that is older is read again before anything is judged by it
+JUDGED_AGAIN_S = 2.0  # what waits for a price, or for room at the exchange
+UNFIT_AGAIN_S = 10.0  # what a person is to edit, if the market does not come back to it
 CANCELS_FIRST_S = 0.005  # what a fill makes us cancel is on its way by then; what is to be written of it comes after
 NAME_MAX = 253
 
@@ -83,6 +87,7 @@ class _Memory:
     trouble: Waiting | None = None
     failures: int = 0
     standing: StandingCancels | None = None
+    price: tuple[Decimal, int] | None = None  # of the market's last trade, and when it was read (our wall clock, ms)
     news_ms: int | None = None  # since when there has been something to write that may wait for more
 
 
@@ -125,6 +130,8 @@ class OrderGroupReconciler:
         member = next(member for member in members if member.name == ref.member)
         native, memory = self._native(group), self._memory.get(group.uid)
         want = groups.want_of(group, member, members, _markets(session), native=native)
+        if want.held is None and group_checks.nothing_sent(members):
+            want = replace(want, held=self._unfit(group, members, session))
         limit = groups.exempt(group, member, members, native=native)
         differs = groups.differs(member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
         return Membership(
@@ -172,6 +179,8 @@ class OrderGroupReconciler:
             session = await self._session_of(group)
             if session is None or not await self._missing_are_gone(group):
                 return
+            if not isinstance(session, Waiting):
+                await self._read_price(group, session)
             outlook = self._look(group, session)
             if outlook is None:
                 return  # the account is not ours, or not yet: its session wakes us
@@ -202,15 +211,61 @@ class OrderGroupReconciler:
         group = _unended(group, members)
         markets, venue = term.markets, term.exchange.capabilities
         native = memory.native if memory.native is not None else groups.goes_native(group, members, markets, venue)
+        wanted = groups.wants(group, members, markets, native=native)
+        new = not (group.finished or memory.made_before or memory.listed)  # else an order of it may be at the exchange
+        problem = group_checks.denial(group, members, self._known(group, session, term)) if new else None
+        unfit = self._unfit(group, members, session) if problem is None and any(member.made for member in members) else None
+        if unfit is not None and group_checks.nothing_sent(members):
+            wanted = {name: replace(want, held=want.held or unfit) for name, want in wanted.items()}
         return Outlook(
             group=group,
             members=members,
-            wanted=groups.wants(group, members, markets, native=native),
+            wanted=wanted,
             markets=markets,
             native=native,
-            denied=None if group.finished else groups.denial(group, members, markets, venue),
+            denied=problem.waiting if problem is not None and not problem.waits else None,
+            waits=problem.waiting if problem is not None and problem.waits else None,
+            unfit=unfit,
             trouble=memory.trouble,
         )
+
+    async def _read_price(self, group: GroupRecord, session: AccountSession) -> None:
+        """Read the market's last price where the exits of a group that is not sent are compared with it."""
+        term, memory = session.ours, self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
+        members = self._members(group, None) if term is not None and not group.finished else None
+        if term is None or members is None or (symbol := group_checks.price_wanted(group, members)) is None or symbol not in term.markets:
+            return
+        if memory.price is not None and self._wall_ms() - memory.price[1] < PRICE_GOOD_MS:
+            return
+        price = await term.exchange.last_price(symbol)
+        if isinstance(price, Unreachable):
+            self._wake_after(group.uid, JUDGED_AGAIN_S)
+            return
+        memory.price = (price, self._wall_ms())
+        for member in members:
+            if member.order is not None:
+                self._wake_intent(member.order.uid)  # it may have been waiting for this
+
+    def _known(self, group: GroupRecord, session: AccountSession, term: Term) -> group_checks.Known:
+        memory, now_ms = self._memory.get(group.uid), self._wall_ms()
+        fresh = memory is not None and memory.price is not None and now_ms - memory.price[1] < PRICE_GOOD_MS
+        entry = group.entry
+        open_orders, triggered = session.risk.orders_by_market()
+        return group_checks.Known(
+            markets=term.markets, venue=term.exchange.capabilities, symbols=session.account.spec.symbols, limits=session.risk.limits(),
+            prices={entry.symbol: memory.price[0]} if fresh and entry is not None and memory is not None and memory.price is not None else {},
+            open_orders=open_orders, trigger_orders=triggered, wall_ms=now_ms,
+        )
+
+    def _unfit(self, group: GroupRecord, members: tuple[Member, ...], session: AccountSession) -> Waiting | None:
+        """What is known against the members that were not sent, of a group that has some."""
+        term = session.ours
+        if term is None:
+            return None
+        known = self._known(group, session, term)
+        if not known.prices and group_checks.price_wanted(group, members) is not None:
+            self._wake_after(group.uid, 0)  # the price is read again first
+        return group_checks.unfit(group, members, known)
 
     async def _missing_are_gone(self, group: GroupRecord) -> bool:
         """Whether every member whose object this process does not have is provably gone: its watch may merely not have told of it yet."""
@@ -329,7 +384,7 @@ class OrderGroupReconciler:
         group, here = outlook.group, not isinstance(session, Waiting)
         if not group.deleting and not group.finalizer:
             return self._written(stored, await self._store.add_finalizer(stored))  # before any member is made
-        if here and not group.finished and outlook.denied is None:
+        if here and not group.finished and outlook.denied is None and outlook.waits is None:
             for member in outlook.members:
                 want = outlook.wanted[member.name]
                 if groups.to_be_made(group, member, want) and (step := await self._make(outlook, member, want)) is not None:
@@ -346,6 +401,10 @@ class OrderGroupReconciler:
                     return step
         if outlook.native and not isinstance(session, Waiting) and await self._send_list(outlook, session):
             return Step.NEXT
+        if outlook.waits is not None:
+            self._wake_after(group.uid, JUDGED_AGAIN_S)
+        elif outlook.unfit is not None and here and group_checks.price_wanted(group, outlook.members) is not None:
+            self._wake_after(group.uid, UNFIT_AGAIN_S)
         return await self._let_go(outlook)
 
     def _may_wait(self, group: GroupRecord, status: OrderGroupStatus) -> bool:
@@ -507,7 +566,7 @@ def _learned(outlook: Outlook) -> object:
         (member.name, member.order.resource_version if member.order is not None else None, member.facts.seen.orders if member.facts is not None else None)
         for member in outlook.members
     ]
-    return outlook.group.generation, outlook.group.deleting, members, outlook.native, outlook.denied, outlook.trouble
+    return outlook.group.generation, outlook.group.deleting, members, outlook.native, outlook.denied, outlook.waits, outlook.unfit, outlook.trouble
 
 
 def _left_behind(outlook: Outlook) -> list[OrderRecord]:

@@ -1,0 +1,419 @@
+"""Whether a group can be placed as a whole: each member is judged as it will be needed, before the first of them is sent (rule 16). Pure.
+
+A check yields what it finds. What is not known (`Known`) is not judged, and nothing is guessed in its place. How a group's members then grow and shrink is
+`core/groups.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TypeAlias
+
+from exchange_kernel.api import MemberRole, MemberStatus, NativePolicy, OrderGroupSpec, OrderGroupStatus, OrderState, OrderType, TimeInForce
+from exchange_kernel.core import groups, risk
+from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.groups import EXITS, GroupRecord, Member, Members, Want
+from exchange_kernel.core.market_rules import (
+    TRIGGERED,
+    breaks_rules,
+    not_on_market,
+    out_of_band,
+    request_for,
+    too_small,
+    unacceptable,
+    unsent_parameters,
+)
+from exchange_kernel.core.money import ZERO, add, multiply, plain, share_of, subtract
+from exchange_kernel.core.risk import Exposure, LimitRecord, Proposal
+from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
+
+SEEN_LATER = "The group waits for it, and is Denied at the Entry's submit deadline."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a group is judged by. What is None, or not in a mapping, is not known."""
+
+    markets: Mapping[str, MarketRules]
+    all_markets: bool = True  # a market that is not among them does not exist
+    venue: Capabilities | None = None
+    symbols: Sequence[str] = ()  # those of the account's spec; empty: all
+    limits: tuple[LimitRecord, ...] | None = None
+    prices: Mapping[str, Decimal] = field(default_factory=dict)  # of each market's last trade
+    open_orders: Mapping[str, int] = field(default_factory=dict)  # of the account, by market
+    trigger_orders: Mapping[str, int] = field(default_factory=dict)  # of them, those that wait for a trigger
+    wall_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a group can't be placed as it stands."""
+
+    reason: str
+    message: str
+    waits: bool = False  # it may be placed later as it stands
+
+    @property
+    def waiting(self) -> Waiting:
+        return Waiting(self.reason, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A member that is not made yet, with the order that it will be, in its full size."""
+
+    member: Member
+    market: MarketRules
+    request: OrderRequest
+
+    @property
+    def exit(self) -> bool:
+        return self.member.spec.role in EXITS
+
+    def problem(self, reason: str, sentence: str, *, waits: bool = False) -> Problem:
+        return Problem(reason, f"Member {self.member.name}: {sentence}", waits)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    group: GroupRecord
+    members: Members
+    known: Known
+
+    @property
+    def unmade(self) -> list[Member]:
+        """Members of which nothing was sent, and that are wanted."""
+        return [one for one in self.members if not (_sent_once(one) or one.cancelled or one.finished)]
+
+    @property
+    def sent(self) -> list[Sent]:
+        """The orders of `unmade`, as far as their markets are known."""
+        return [_sent(self, one, market) for one in self.unmade if (market := self.known.markets.get(one.spec.symbol)) is not None]
+
+    @property
+    def reference(self) -> Decimal | None:
+        """The price at which the Entry is expected to fill; None if nothing says."""
+        entry = self.group.entry
+        if entry is None or entry.type is OrderType.TRAILING_STOP:
+            return None
+        last = self.known.prices.get(entry.symbol)
+        if entry.type is OrderType.MARKET:
+            return last
+        if entry.type is not OrderType.LIMIT or entry.price is None or last is None:
+            return entry.trigger_price or entry.price
+        return min(entry.price, last) if entry.side == "Buy" else max(entry.price, last)  # it takes what is better at once
+
+
+Check: TypeAlias = Callable[[Case], Iterator[Problem]]
+
+
+def problems(group: GroupRecord, members: Members, known: Known) -> Iterator[Problem]:
+    """Yield what keeps the members that are not made yet from being placed, in the order of the checks."""
+    case = Case(group, members, known)
+    for check in CHECKS:
+        yield from check(case)
+
+
+def denial(group: GroupRecord, members: Members, known: Known) -> Problem | None:
+    """Return why the group can't be placed, or why it waits; None once anything of it is made: an order may be at the exchange."""
+    if group.unwanted or any(member.made for member in members):
+        return None
+    found = first(group, problems(group, members, known), known.wall_ms if not _stands_still(group) else None)
+    return None if found is not None and found.waits and _stands_still(group) else found
+
+
+def first(group: GroupRecord, found: Iterable[Problem], wall_ms: int | None) -> Problem | None:
+    """Return what can never pass, or else what waits. What waits longer than the Entry's submit deadline can't pass."""
+    waits = None
+    for problem in found:
+        if not problem.waits:
+            return problem
+        waits = waits or problem
+    if waits is not None and wall_ms is not None and _deadline_passed(group, wall_ms):
+        return Problem("SubmitDeadlineExceeded", f"The deadline for the first submission passed: create a new group. {waits.message}")
+    return waits
+
+
+def unfit(group: GroupRecord, members: Members, known: Known) -> Waiting | None:
+    """Return what is known against members that were not sent, of a group that has members: it was edited, its market changed, or it waited long.
+
+    Once an order was sent, prices of the market are no reason any more: they move, and what is open is protected as well as it can be.
+    """
+    if group.unwanted or group.finished:
+        return None
+    begun = nothing_sent(members) is False
+    found = first(group, problems(group, members, replace(known, prices={}) if begun else known), None)
+    if found is None or (found.waits and (begun or _stands_still(group))):
+        return None
+    return found.waiting if found.waits else Waiting(found.reason, f"{found.message} Edit the group, or cancel it.", person=True)
+
+
+def nothing_sent(members: Members) -> bool:
+    """Whether no member has ever been on its way to the exchange, as far as that is written."""
+    return not any(_sent_once(member) for member in members)
+
+
+def _sent_once(member: Member) -> bool:
+    return member.gone or (member.order is not None and bool(member.order.attempts))
+
+
+def price_wanted(group: GroupRecord, members: Members) -> str | None:
+    """Return the market whose last price the exits are compared with; None if none is."""
+    entry = group.entry
+    if entry is None or group.unwanted or _stands_still(group) or entry.type not in (OrderType.MARKET, OrderType.LIMIT) or not nothing_sent(members):
+        return None
+    return entry.symbol if any(_aim(one) is not None for one in members) else None
+
+
+def _stands_still(group: GroupRecord) -> bool:
+    """Whether nothing of it is sent until somebody says so: it is judged again then."""
+    return group.spec.suspend or group.restored
+
+
+def unplaced(spec: OrderGroupSpec, name: str) -> tuple[GroupRecord, Members]:
+    """Return a group as if it had just been created, for a judgement of its spec alone."""
+    group = GroupRecord(uid="unplaced", namespace="", name=name, generation=1, resource_version="", created_ms=0, spec=spec, status=OrderGroupStatus())
+    return group, [Member(spec=one, status=MemberStatus(name=one.name, intent_name=f"{name}-{one.name}", state=OrderState.PENDING)) for one in spec.members]
+
+
+def orders(group: GroupRecord, members: Members, known: Known) -> list[Sent]:
+    """Return the orders that the members will be, in their full size."""
+    return Case(group, members, known).sent
+
+
+def _deadline_passed(group: GroupRecord, wall_ms: int) -> bool:
+    first_sent = group.entry or group.spec.members[0]
+    if first_sent.submit_deadline_time is not None:
+        return wall_ms > first_sent.submit_deadline_time.timestamp() * 1000
+    seconds = first_sent.submit_deadline_seconds
+    return seconds > 0 and wall_ms > group.created_ms + seconds * 1000
+
+
+# ── How large and at what price ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _sent(case: Case, member: Member, market: MarketRules) -> Sent:
+    size = _needed(case, member)
+    spec = groups.intent_spec(case.group, member, Want(quantity=size), case.known.markets)
+    return Sent(member, market, request_for(spec, "", market, quantity=size))
+
+
+def _needed(case: Case, member: Member) -> Decimal | None:
+    """Its size once the Entry is filled whole: exits close what arrived, and those of one role share it."""
+    entry = case.group.entry
+    if entry is None or member.spec.role not in EXITS:
+        return member.spec.quantity
+    opened = _arrived(case, entry.quantity or ZERO)
+    whole = add(*(one.quantity for one in case.members if one.spec.role is member.spec.role))
+    return member.quantity if whole <= opened else share_of(opened, member.quantity, whole)
+
+
+def _arrived(case: Case, bought: Decimal) -> Decimal:
+    """What is left of a purchase on spot when the fee was taken from it."""
+    entry = case.group.entry
+    market = case.known.markets.get(entry.symbol) if entry is not None else None
+    fee = case.known.venue.taker_fee if case.known.venue is not None else None
+    if entry is None or market is None or market.contract_size is not None or entry.side != "Buy" or fee is None:
+        return bought
+    return subtract(bought, multiply(bought, fee))
+
+
+def _aim(member: Member) -> Decimal | None:
+    """The price at which an exit acts; None if it follows the market, or is no exit."""
+    spec = member.spec
+    if spec.role not in EXITS or spec.type is OrderType.TRAILING_STOP:
+        return None
+    return spec.trigger_price or spec.price
+
+
+# ── The checks ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def parameters_are_sent(case: Case) -> Iterator[Problem]:
+    for member in case.unmade:
+        if (unsent := unsent_parameters(member.spec)) is not None:
+            yield Problem("ExchangeParameters", f"Member {member.name}: {unsent}")
+
+
+def markets_exist(case: Case) -> Iterator[Problem]:
+    for member in case.unmade:
+        symbol = member.spec.symbol
+        if case.known.symbols and symbol not in case.known.symbols:
+            sentence = "the account's spec.symbols does not list this symbol: add it there, or use another account."
+            yield Problem("SymbolNotAllowed", f"Member {member.name}: {sentence}")
+        elif case.known.all_markets and symbol not in case.known.markets:
+            yield Problem("UnknownSymbol", f"Member {member.name}: the exchange has no market {symbol}: write it as ccxt does, for example BTC/USDT.")
+
+
+def exits_fit_the_entry(case: Case) -> Iterator[Problem]:
+    """Exits that are larger than the Entry would open a position the other way. In a later edit they are kept at what it fills."""
+    if case.group.generation == 1 and groups.exits_too_large(case.group):
+        yield Problem(groups.LARGER_EXITS.reason, groups.LARGER_EXITS.message)
+
+
+def position_is_the_entrys(case: Case) -> Iterator[Problem]:
+    """In hedge mode an order says which position it acts on, and an exit acts on the one that the Entry opened."""
+    entry, venue = case.group.entry, case.known.venue
+    for one in case.sent:
+        side = one.request.position_side
+        if side is None and venue is not None and venue.hedge_mode and one.market.contract_size is not None:
+            yield one.problem("PositionSide", "this account has two positions per market: set spec.positionSide.")
+        elif one.exit and entry is not None and side != entry.position_side:
+            yield one.problem("PositionSide", "it acts on another position than the one that the Entry opens: give it the Entry's positionSide.")
+        elif side is not None and one.request.reduce_only and (one.request.side == "Buy") == (side == "Long"):
+            sentence = f"a {one.request.side} order adds to the {side} position, and can't be reduce-only: correct side or positionSide."
+            yield one.problem("PositionSide", sentence)
+
+
+def large_enough_to_protect(case: Case) -> Iterator[Problem]:
+    """An exit must be an order that the market takes, at its own price and in the size that arrives."""
+    for one in case.sent:
+        if not one.exit or case.group.entry is None or one.request.quantity is None:
+            continue
+        quantity, price = one.request.quantity, one.request.price or one.request.trigger_price or case.reference
+        cheap = price is not None and one.market.min_notional is not None and multiply(quantity, price) < one.market.min_notional
+        if not (cheap or too_small(one.member.spec, quantity, one.market)):
+            continue
+        least = f"{plain(one.market.min_notional)} {one.market.quote}" if cheap and one.market.min_notional is not None else (
+            f"{plain(max(one.market.min_quantity or ZERO, one.market.quantity_step or ZERO))} {one.market.base}")
+        worth = f", worth {plain(multiply(quantity, price))} {one.market.quote} at its price," if cheap and price is not None else ""
+        yield one.problem(
+            "TooSmallToProtect",
+            f"filled whole, the Entry leaves it {plain(quantity)} {one.market.base}{worth} and the market's smallest order is {least}: "
+            "make the Entry larger, or bring this price nearer.",
+        )
+
+
+def exits_are_on_their_sides(case: Case) -> Iterator[Problem]:
+    """A long position's stop is below its entry and its take above; a short one's the other way round."""
+    entry, reference = case.group.entry, case.reference
+    pairs: list[tuple[Sent, Decimal, str]] = []
+    aims = [(one, aim) for one in case.sent if (aim := _aim(one.member)) is not None]
+    if entry is not None and reference is not None:
+        at = "the market's last price" if reference == case.known.prices.get(entry.symbol) and reference != entry.price else "the Entry's price"
+        pairs += [(one, subtract(aim, reference), at) for one, aim in aims if one.request.side != entry.side]
+    elif entry is None:
+        stops = [(one, aim) for one, aim in aims if one.member.spec.role is MemberRole.STOP_LOSS]
+        takes = [(one, aim) for one, aim in aims if one.member.spec.role is MemberRole.TAKE_PROFIT]
+        pairs += [
+            (stop, subtract(aim, level), f"the price of member {take.member.name}")
+            for stop, aim in stops for take, level in takes
+            if (stop.request.symbol, stop.request.side) == (take.request.symbol, take.request.side)
+        ]
+    for one, above, what in pairs:
+        stop = one.member.spec.role is MemberRole.STOP_LOSS
+        wanted_above = stop == (one.request.side == "Buy")
+        if above == 0 or (above > 0) != wanted_above:
+            yield one.problem(
+                "WrongSide",
+                f"a {one.member.spec.role} that {'buys' if one.request.side == 'Buy' else 'sells'} is {'above' if wanted_above else 'below'} {what}, "
+                f"and this one would act at once: correct its {'triggerPrice' if one.request.trigger_price is not None else 'price'}.",
+            )
+
+
+def price_is_known(case: Case) -> Iterator[Problem]:
+    """A Market entry says no price: its exits are compared with the market's last one."""
+    entry = case.group.entry
+    if entry is None or entry.type is not OrderType.MARKET or case.reference is not None:
+        return
+    if any(_aim(one) is not None for one in case.unmade):
+        yield Problem("PriceUnknown", f"The last price of {entry.symbol}, with which the exits are compared, could not be read. {SEEN_LATER}", waits=True)
+
+
+def market_takes_it(case: Case) -> Iterator[Problem]:
+    """Type, time in force, trigger, sizes and prices. A market that is not open is no reason: its orders wait for it."""
+    for one in case.sent:
+        market = replace(one.market, active=True)
+        sentence = (
+            unacceptable(one.request, market, case.known.venue) if case.known.venue is not None
+            else not_on_market(one.request, market) or breaks_rules(one.request, market)
+        )
+        if sentence is not None:
+            yield one.problem("MarketRules", sentence)
+
+
+def price_is_in_band(case: Case) -> Iterator[Problem]:
+    """An exit is sent when the market is where the Entry filled; any other order, where the market is now."""
+    for one in case.sent:
+        reference = case.reference if one.exit and case.group.entry is not None else case.known.prices.get(one.request.symbol)
+        if reference is not None and (sentence := out_of_band(one.request, one.market, reference)) is not None:
+            yield one.problem("PriceOutOfBand", sentence)
+
+
+def expires_later(case: Case) -> Iterator[Problem]:
+    for one in case.sent:
+        if case.known.wall_ms is not None and one.request.expire_time_ms is not None and one.request.expire_time_ms <= case.known.wall_ms:
+            yield one.problem("ExpireTimePassed", "its expireTime has passed: set a later one.")
+
+
+def risk_limits_allow_it(case: Case) -> Iterator[Problem]:
+    """What a RiskLimit would refuse later whatever happens. What may pass by then is judged then."""
+    for one in case.sent if case.known.limits else ():
+        proposal = Proposal(request=one.request, exit=groups.closes(case.group, one.member))
+        refusal = risk.refused(proposal, Exposure(limits=case.known.limits), one.market)
+        if refusal is not None and not refusal.waits:
+            yield one.problem(risk.REASON, refusal.message)
+    for limit in case.known.limits or () if any(one.exit for one in case.sent) else ():
+        most = limit.spec.max_open_orders if limit.spec is not None else None
+        if most is not None and most < (needed := len(_at_once(case, case.sent))):
+            yield Problem(risk.REASON, f"RiskLimit {limit.name}: maxOpenOrders is {most}, and the group has {needed} orders open at once: raise it.")
+
+
+def orders_fit_the_market(case: Case) -> Iterator[Problem]:
+    """A market takes so many orders of one account, and fewer that wait for a trigger."""
+    for symbol in dict.fromkeys(one.request.symbol for one in case.sent):
+        at_once = _at_once(case, [one for one in case.sent if one.request.symbol == symbol])
+        if not at_once:
+            continue
+        market, triggered = at_once[0].market, sum(one.request.type in TRIGGERED for one in at_once)
+        for most, needed, open_now, what in (
+            (market.max_open_orders, len(at_once), case.known.open_orders.get(symbol, 0), "open orders"),
+            (market.max_trigger_orders, triggered, case.known.trigger_orders.get(symbol, 0), "orders that wait for a trigger"),
+        ):
+            if most is None or needed == 0 or open_now + needed <= most:
+                continue
+            if needed > most:
+                yield Problem("TooManyOrders", f"The market {symbol} takes {most} {what} of one account, and the group has {needed}: make it smaller.")
+            else:
+                why = f"The market {symbol} takes {most} {what} of one account, and too many are open for the group's {needed}: cancel some."
+                yield Problem("TooManyOrders", f"{why} {SEEN_LATER}", waits=True)
+
+
+def _at_once(case: Case, sent: Sequence[Sent]) -> list[Sent]:
+    """The orders that may be open together: all that can rest."""
+    instant = (TimeInForce.IOC, TimeInForce.FOK)
+    return [one for one in sent if one.member.spec.type is not OrderType.MARKET and one.member.spec.time_in_force not in instant]
+
+
+def kept_as_one_list(case: Case) -> Iterator[Problem]:
+    """Require needs the exchange's list; Prefer needs it where two orders of one position would lock its balance twice."""
+    group, members, venue = case.group, case.members, case.known.venue
+    if venue is None or any(member.made for member in members):
+        return
+    markets = case.known.markets
+    if groups.goes_native(group, members, markets, venue):
+        return
+    if group.spec.native_policy is NativePolicy.REQUIRE:
+        why = groups.not_listed(group, members, markets, venue) or ""
+        yield Problem("NoNativeGroup", f"nativePolicy is Require, and the exchange can't keep the group as one list. {why} Or set Prefer or Never.")
+    elif group.spec.native_policy is NativePolicy.PREFER and groups.locks_twice(group, markets):
+        yield Problem(groups.NEEDS_NATIVE.reason, groups.NEEDS_NATIVE.message)
+
+
+CHECKS: tuple[Check, ...] = (
+    parameters_are_sent,
+    markets_exist,
+    exits_fit_the_entry,
+    position_is_the_entrys,
+    large_enough_to_protect,
+    exits_are_on_their_sides,
+    market_takes_it,
+    price_is_in_band,
+    expires_later,
+    risk_limits_allow_it,
+    kept_as_one_list,
+    orders_fit_the_market,
+    price_is_known,
+)
