@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from exchange_kernel.core.group_checks import Known
 from exchange_kernel.kernel import EventFilter, LocalKernel, NotFoundError
 from exchange_kernel.kernel.subscriptions import Subscriptions
 from tests.conformance.bench import an_exchange, local_bench
@@ -89,6 +90,9 @@ class ReconcilesNothing(LocalKernel):
 class ChecksNoMarket(LocalKernel):
     async def _market_problems(self, order):
         return []
+
+    async def _known(self, symbols, price_of):
+        return Known(markets={}, all_markets=False)
 
 
 class TellsOldHoldings(LocalKernel):

@@ -172,9 +172,10 @@ def _stands_still(group: GroupRecord) -> bool:
     return group.spec.suspend or group.restored
 
 
-def unplaced(spec: OrderGroupSpec, name: str) -> tuple[GroupRecord, Members]:
+def unplaced(spec: OrderGroupSpec, name: str, *, created_ms: int = 0) -> tuple[GroupRecord, Members]:
     """Return a group as if it had just been created, for a judgement of its spec alone."""
-    group = GroupRecord(uid="unplaced", namespace="", name=name, generation=1, resource_version="", created_ms=0, spec=spec, status=OrderGroupStatus())
+    group = GroupRecord(uid="unplaced", namespace="", name=name, generation=1, resource_version="", created_ms=created_ms, spec=spec,
+                        status=OrderGroupStatus())
     return group, [Member(spec=one, status=MemberStatus(name=one.name, intent_name=f"{name}-{one.name}", state=OrderState.PENDING)) for one in spec.members]
 
 
@@ -319,7 +320,7 @@ def price_is_known(case: Case) -> Iterator[Problem]:
     if entry is None or entry.type is not OrderType.MARKET or case.reference is not None:
         return
     if any(_aim(one) is not None for one in case.unmade):
-        yield Problem("PriceUnknown", f"The last price of {entry.symbol}, with which the exits are compared, could not be read. {SEEN_LATER}", waits=True)
+        yield Problem("PriceUnknown", f"The last price of {entry.symbol}, with which the exits are compared, is not known. {SEEN_LATER}", waits=True)
 
 
 def market_takes_it(case: Case) -> Iterator[Problem]:

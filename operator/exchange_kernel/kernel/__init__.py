@@ -1,6 +1,7 @@
 """The Python contract: what a strategy can ask for, in one abstract class, and its implementations on Kubernetes and in process."""
 
 from exchange_kernel.kernel.base import ExchangeKernel
+from exchange_kernel.kernel.checking import Check, CheckedOrder
 from exchange_kernel.kernel.errors import ExchangeError, KernelError, NotFoundError, ValidationError
 from exchange_kernel.kernel.events import (
     BaseEvent,
@@ -35,6 +36,8 @@ __all__ = [
     "AssetMetadata",
     "Balance",
     "BaseEvent",
+    "Check",
+    "CheckedOrder",
     "Event",
     "EventCallback",
     "EventFilter",

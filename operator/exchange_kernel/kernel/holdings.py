@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from exchange_kernel.api import AssetBalance, HeldPosition, HeldSide, MarketPriceBand, MarketSpec, MarketType, OrderType, PositionSide
+from exchange_kernel.api import AccountCapabilities, AssetBalance, HeldPosition, HeldSide, MarketPriceBand, MarketSpec, MarketType, OrderType, PositionSide
 from exchange_kernel.core.market_rules import breaks_rules, not_offered, request_for, unsent_parameters
-from exchange_kernel.core.venue import MarketRules, PriceBand
+from exchange_kernel.core.venue import Capabilities, MarketRules, PriceBand
 from exchange_kernel.kernel.models import AccountState, AssetMetadata, Balance, Position
 from exchange_kernel.schema import StandardOrder, SymbolMetadata
 
@@ -43,6 +43,33 @@ def market_of(spec: MarketSpec) -> KnownMarket:
         max_trigger_orders=spec.max_trigger_orders,
     )
     return KnownMarket(rules, spec.order_types)
+
+
+def venue_of(known: AccountCapabilities) -> Capabilities:
+    """From what the operator wrote of an account."""
+    return Capabilities(
+        client_order_id_codec=known.client_order_id_codec,
+        client_order_id_max_length=known.client_order_id_max_length,
+        duplicate_ids_refused=known.duplicate_ids_refused,
+        lookup=known.lookup,
+        lookup_delay_ms=known.lookup_delay_milliseconds,
+        request_window_ms=known.request_window_milliseconds,
+        accepts_ahead_ms=known.accepts_ahead_milliseconds,
+        expiry_check=known.expiry_check,
+        retention_ms=known.retention_seconds * 1000,
+        amend=known.amend,
+        replace=known.replace,
+        cancel_by_client_id=known.cancel_by_client_id,
+        order_types=frozenset(known.order_types),
+        times_in_force=frozenset(known.times_in_force),
+        post_only=known.post_only,
+        reduce_only=known.reduce_only,
+        trigger_prices=frozenset(known.trigger_price_types),
+        trailing_units=frozenset(known.trailing_units),
+        hedge_mode=known.hedge_mode,
+        native_groups=frozenset(known.native_groups),
+        taker_fee=known.taker_fee,
+    )
 
 
 def _band(band: MarketPriceBand | None) -> PriceBand | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from exchange_kernel.api import RECONCILE_ANNOTATION, ReconciliationMetrics
+from exchange_kernel.core.group_checks import Known
 from exchange_kernel.kernel import holdings
 from exchange_kernel.kernel.account import AccountKernel
 from exchange_kernel.kernel.errors import ExchangeError
@@ -85,6 +87,11 @@ class KubernetesKernel(AccountKernel):
         market = await self._snapshots.market_if_known(order.symbol_id)
         problem = holdings.market_problem(order, market) if market is not None else None
         return [problem] if problem is not None else []
+
+    async def _known(self, symbols: Collection[str], price_of: str | None) -> Known:
+        """The markets that the operator told of. What its exchange can do, its limits and prices are for the operator to judge by."""
+        told = {symbol: await self._snapshots.market_if_known(symbol) for symbol in symbols}
+        return Known(markets={symbol: market.rules for symbol, market in told.items() if market is not None}, all_markets=False)
 
     async def get_account_state(self) -> AccountState:
         """The operator's last reading that differed from the one before it: of an account that does not change it gets old, and stays right.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from exchange_kernel.api import ExchangeAccountSpec, ReconciliationMetrics, RiskLimitSpec, TradingMode
 from exchange_kernel.core.answers import Unreachable
+from exchange_kernel.core.group_checks import Known
 from exchange_kernel.core.market_rules import request_for, unacceptable, unsent_parameters
 from exchange_kernel.core.risk import LimitRecord
 from exchange_kernel.exchanges.port import Credentials, Exchange
@@ -129,6 +130,16 @@ class LocalKernel(AccountKernel):
         request = request_for(order, "", market, quantity=order.quantity)
         problem = unsent_parameters(order) or unacceptable(request, market, term.exchange.capabilities)
         return [problem] if problem is not None else []
+
+    async def _known(self, symbols: Collection[str], price_of: str | None) -> Known:
+        session = self._desk.session if self._desk is not None else None
+        if session is None or (term := session.term) is None:
+            return await super()._known(symbols, price_of)
+        price = await term.exchange.last_price(price_of) if price_of is not None and price_of in term.markets else None
+        return Known(
+            markets=term.markets, venue=term.exchange.capabilities, limits=session.risk.limits(), wall_ms=self._clock.wall_ms(),
+            prices={price_of: price} if price_of is not None and price is not None and not isinstance(price, Unreachable) else {},
+        )
 
     async def _market(self, symbol_id: str) -> holdings.KnownMarket | None:
         _, term = self._connected()

@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from exchange_kernel.api import DesiredState
+from exchange_kernel.api import DesiredState, OrderGroupSpec, OrderIntentSpec
+from exchange_kernel.core.group_checks import Known, price_wanted, unplaced
 from exchange_kernel.kernel import verdicts
 from exchange_kernel.kernel.base import ExchangeKernel
+from exchange_kernel.kernel.checking import Check, check_group, check_order
 from exchange_kernel.kernel.errors import ExchangeError, NotFoundError, ValidationError
 from exchange_kernel.kernel.events import EventCallback, EventFilter
 from exchange_kernel.kernel.following import ObjectApi, monotonic, wall_ms
@@ -76,6 +78,10 @@ class ObjectsKernel(ExchangeKernel):
     async def _market_problems(self, order: StandardOrder) -> list[str]:
         """What is known against the order by the rules of its market, in sentences, before it is placed."""
         return []
+
+    async def _known(self, symbols: Collection[str], price_of: str | None) -> Known:
+        """What groups are judged by before they are placed, as far as it is known here. `price_of`: the market whose last price is compared."""
+        return Known(markets={}, all_markets=False)
 
     # ── Life ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,10 +169,7 @@ class ObjectsKernel(ExchangeKernel):
         name = self._names.new()
         wanted = group_manifest(name, group, metadata, account=self._account, strategy=self._strategy)
         _ = self._api
-        problems = problems_of_group(wanted)
-        for member in group.members:
-            problems += [f"{member.name}: {problem}" for problem in await self._market_problems(member.order)]
-        if problems:
+        if problems := problems_of_group(wanted) or list((await self._checked_group(name, wanted)).refusals):
             raise ValidationError(problems)
         await self._group_objects.create(name, wanted, lambda: False)
         if self._acknowledge_timeout > 0:
@@ -177,6 +180,27 @@ class ObjectsKernel(ExchangeKernel):
                 # Its own watch may be behind the group's.
                 await self._mirror.until(made, lambda known: known is not None and verdicts.has_verdict(known.intent), deadline - monotonic())
         return [f"{name}-{member.name}" for member in group.members]
+
+    async def check(self, order: StandardOrder | StandardOrderGroup) -> Check:
+        """Judge an order or a group, and send nothing: what `place_order` and `place_order_group` would refuse, and what would be sent.
+
+        What is not known here is not judged, and said so. Raises ValidationError as `place_order_group` does for what can't be a group.
+        """
+        _ = self._api
+        if isinstance(order, StandardOrderGroup):
+            wanted = group_manifest("checked", order, None, account=self._account, strategy=self._strategy)
+            if problems := problems_of_group(wanted):
+                return Check(refusals=tuple(problems))
+            return await self._checked_group("checked", wanted)
+        if problems := order.problems():
+            return Check(refusals=tuple(problems))
+        spec = OrderIntentSpec.model_validate(manifest("checked", order, None, account=self._account, strategy=self._strategy)["spec"])
+        return check_order(spec, await self._known([order.symbol_id], None))
+
+    async def _checked_group(self, name: str, wanted: Body) -> Check:
+        spec = OrderGroupSpec.model_validate(wanted["spec"])
+        price_of = price_wanted(*unplaced(spec, name))
+        return check_group(spec, name, await self._known({member.symbol for member in spec.members}, price_of))
 
     async def _wait(self, name: str, enough: Callable[[IntentObject], bool], within: float | None = None) -> IntentObject | None:
         """The intent once it is `enough`, or as it is at the acknowledge timeout or after so long; None: it was deleted before it was."""

@@ -135,7 +135,7 @@ async def test_a_price_that_never_comes_ends_the_wait_at_the_deadline():
         world.exchange.last = None
         await world.start()
         world.place(a_long(a_stop(), entry={"type": "Market", "price": None, "submitDeadlineSeconds": 30}))
-        await denied_whole(world, "SubmitDeadlineExceeded", "could not be read")
+        await denied_whole(world, "SubmitDeadlineExceeded", "is not known")
 
 
 @pytest.mark.proves("rule 16")

@@ -11,7 +11,7 @@ import sys
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]  # typer calls it only where it installs completion itself
 
-from exchange_kernel.cli.plugin import cancel, cancel_all, capabilities, describe, doctor, orders, report, resolve, top, trading_mode, tree
+from exchange_kernel.cli.plugin import cancel, cancel_all, capabilities, check, describe, doctor, orders, report, resolve, top, trading_mode, tree
 
 COMPLETE = "_KUBECTL_EXCHANGE_COMPLETE"
 OR_FILES, NO_FILES = 0, 4  # cobra's ShellCompDirectives
@@ -29,6 +29,7 @@ app.command("cancel-all")(cancel_all.cancel_all)
 app.command("pause")(trading_mode.pause)
 app.command("resume")(trading_mode.resume)
 app.command("resolve")(resolve.resolve)
+app.command("check")(check.check)
 app.command("capabilities")(capabilities.capabilities)
 app.command("top")(top.top)
 app.command("report")(report.report)
