@@ -18,7 +18,7 @@ from exchange_kernel.schema import GroupMember, GroupMode, MemberRole, NativePol
 from tests.cluster.desks import report_failure
 from tests.cluster.groups import Group
 from tests.cluster.operating import Exchange, Trading, operator_arguments
-from tests.support import aeventually, eventually
+from tests.support import aeventually, condition, eventually
 
 PRICE = 60000                      # where BTC/USDT stands, and nothing moves it
 WITHOUT_STOPS = "LTC/USDT"
@@ -63,7 +63,8 @@ def denied_whole(trading: Trading, name: str, reason: str, says: str, *members, 
     before, orders = sends(trading), len(trading.exchange.orders())
     group = Group(trading, name).place(mode, *members, **spec)
     group.wait("Finished")
-    conditions = {one["type"]: one for one in group.status()["conditions"]}
+    found = group.get()
+    conditions = {kind: condition(found, kind) for kind in ("Finished", "Succeeded", "Ready", "Stalled")}
     assert {kind: conditions[kind]["status"] for kind in ("Finished", "Succeeded", "Ready", "Stalled")} == {
         "Finished": "True", "Succeeded": "False", "Ready": "False", "Stalled": "True"}
     assert {conditions[kind]["reason"] for kind in ("Finished", "Succeeded", "Ready", "Stalled")} == {reason}

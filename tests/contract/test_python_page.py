@@ -15,6 +15,7 @@ from exchange_kernel.kernel import State
 from tests.cluster.operating import Exchange
 from tests.conformance.bench import local_bench
 from tests.conformance.checks import MARKET
+from tests.unit.kernel.test_check import a_group
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -42,6 +43,21 @@ async def test_groups(tmp_path):
         exchange.stop()
 
 
+async def test_a_group_that_can_not_be_protected_is_not_placed(tmp_path, capsys):
+    exchange = Exchange(tmp_path)
+    bench = local_bench(exchange, tmp_path)
+    try:
+        kernel = await bench.kernel()
+        place = room_of(2)["place_if_it_fits"]
+        assert await place(kernel, a_group(trigger="65000", price="64900")) == []
+        assert "Member stop: a StopLoss that sells is below the Entry's price" in capsys.readouterr().out
+        assert len(await place(kernel, a_group(entry="40000", trigger="35000", price="34900"))) == 2
+        assert "stop Sell StopLimit 0.00999 34900 35000 once the entry fills" in capsys.readouterr().out
+    finally:
+        await bench.close()
+        exchange.stop()
+
+
 async def test_what_is_held(tmp_path):
     exchange = Exchange(tmp_path)
     bench = local_bench(exchange, tmp_path)
@@ -49,7 +65,7 @@ async def test_what_is_held(tmp_path):
         kernel = await bench.kernel()
         bought = await kernel.place_order(MARKET)
         await bench.until(kernel, bought, "Filled")
-        total = await room_of(3)["held"](kernel, "BTC/USDT", [bought])
+        total = await room_of(4)["held"](kernel, "BTC/USDT", [bought])
         assert Decimal("100.01") < total <= Decimal("100.02"), "the fill counts once, and its fee was paid of it"
     finally:
         await bench.close()
@@ -57,7 +73,7 @@ async def test_what_is_held(tmp_path):
 
 
 async def test_without_a_cluster(tmp_path, capsys):
-    await room_of(2)["main"](str(tmp_path / "orders.db"))
+    await room_of(3)["main"](str(tmp_path / "orders.db"))
     assert "Filled: 0.05 BTC" in capsys.readouterr().out
 
 

@@ -271,20 +271,28 @@ def position_is_the_entrys(case: Case) -> Iterator[Problem]:
 def large_enough_to_protect(case: Case) -> Iterator[Problem]:
     """An exit must be an order that the market takes, at its own price and in the size that arrives."""
     for one in case.sent:
-        if not one.exit or case.group.entry is None or one.request.quantity is None:
-            continue
-        quantity, price = one.request.quantity, one.request.price or one.request.trigger_price or case.reference
-        cheap = price is not None and one.market.min_notional is not None and multiply(quantity, price) < one.market.min_notional
-        if not (cheap or too_small(one.member.spec, quantity, one.market)):
-            continue
-        least = f"{plain(one.market.min_notional)} {one.market.quote}" if cheap and one.market.min_notional is not None else (
-            f"{plain(max(one.market.min_quantity or ZERO, one.market.quantity_step or ZERO))} {one.market.base}")
-        worth = f", worth {plain(multiply(quantity, price))} {one.market.quote} at its price," if cheap and price is not None else ""
-        yield one.problem(
-            "TooSmallToProtect",
-            f"filled whole, the Entry leaves it {plain(quantity)} {one.market.base}{worth} and the market's smallest order is {least}: "
-            "make the Entry larger, or bring this price nearer.",
-        )
+        if (sentence := _too_small(case, one)) is not None:
+            yield one.problem("TooSmallToProtect", sentence)
+
+
+def _too_small(case: Case, one: Sent) -> str | None:
+    quantity, market = one.request.quantity, one.market
+    if not one.exit or case.group.entry is None or quantity is None:
+        return None
+    price = one.request.price or one.request.trigger_price or case.reference
+    if price is not None and market.min_notional is not None and multiply(quantity, price) < market.min_notional and quantity > 0:
+        left = f"{plain(quantity)} {market.base}, worth {plain(multiply(quantity, price))} {market.quote} at its price,"
+        least, more = f"{plain(market.min_notional)} {market.quote}", "make the Entry larger, or bring this price nearer."
+    elif too_small(one.member.spec, quantity, market):
+        left, least = f"{plain(quantity)} {_unit(market)}", f"{plain(max(market.min_quantity or ZERO, market.quantity_step or ZERO))} {_unit(market)}"
+        more = "make the Entry larger."
+    else:
+        return None
+    return f"filled whole, the Entry leaves it {left} and the market's smallest order is {least}: {more}"
+
+
+def _unit(market: MarketRules) -> str:
+    return market.base if market.contract_size is None else "contracts"
 
 
 def exits_are_on_their_sides(case: Case) -> Iterator[Problem]:
@@ -326,6 +334,8 @@ def price_is_known(case: Case) -> Iterator[Problem]:
 def market_takes_it(case: Case) -> Iterator[Problem]:
     """Type, time in force, trigger, sizes and prices. A market that is not open is no reason: its orders wait for it."""
     for one in case.sent:
+        if _too_small(case, one) is not None:
+            continue  # that is said already
         market = replace(one.market, active=True)
         sentence = (
             unacceptable(one.request, market, case.known.venue) if case.known.venue is not None
