@@ -90,12 +90,12 @@ class GroupMaker:
         return {**body, "spec": {**body["spec"], "members": members}}
 
     def _take(self, symbol: str, side: str, quantity: Decimal) -> Body:
-        """Near the middle now and then, where the market fills it."""
-        return {**self._limit("take", symbol, side, quantity, self.random.choice([self._away(0.001, 0.003), self._away(0.01, 0.04)])), "role": "TakeProfit"}
+        """Near the middle now and then, where the market fills it, and always beyond the entry: a group whose exits would act at once is Denied."""
+        return {**self._limit("take", symbol, side, quantity, self.random.choice([self._away(0.0025, 0.004), self._away(0.01, 0.04)])), "role": "TakeProfit"}
 
     def _stop(self, symbol: str, side: str, quantity: Decimal) -> Body:
         """Where the market goes if it goes against the position; with a little more for the price than for the trigger."""
-        away = self.random.choice([self._away(0.001, 0.003), self._away(0.01, 0.04)])
+        away = self.random.choice([self._away(0.0025, 0.004), self._away(0.01, 0.04)])
         return {"name": "stop", "role": "StopLoss", "symbol": symbol, "side": side, "type": "StopLimit", "quantity": str(quantity),
                 "triggerPrice": self._price(symbol, side, -away), "price": self._price(symbol, side, -away - Decimal("0.002"))}
 
