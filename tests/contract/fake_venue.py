@@ -107,7 +107,8 @@ EXCHANGE_INFO = {
     "symbols": [
         {
             "symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "baseAssetPrecision": 8, "quoteAsset": "USDT", "quoteAssetPrecision": 8,
-            "quotePrecision": 8, "isSpotTradingAllowed": True, "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"], "permissions": [],
+            "quotePrecision": 8, "isSpotTradingAllowed": True,
+            "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"], "permissions": [],
             "filters": [
                 {"filterType": "PRICE_FILTER", "minPrice": "0.01000000", "maxPrice": "1000000.00000000", "tickSize": "0.01000000"},
                 {"filterType": "LOT_SIZE", "minQty": "0.00001000", "maxQty": "9000.00000000", "stepSize": "0.00001000"},

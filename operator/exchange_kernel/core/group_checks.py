@@ -151,12 +151,15 @@ def unfit(group: GroupRecord, members: Members, known: Known) -> Waiting | None:
 
 
 def nothing_sent(members: Members) -> bool:
-    """Whether no member has ever been on its way to the exchange, as far as that is written."""
+    """Whether provably no member has ever been an order. One that may have been sent by an earlier process is none of those, until it is looked for."""
     return not any(_sent_once(member) for member in members)
 
 
 def _sent_once(member: Member) -> bool:
-    return member.gone or (member.order is not None and bool(member.order.attempts))
+    if member.gone or member.order is None or not member.order.attempts:
+        return member.gone
+    facts = member.facts
+    return facts is None or facts.numbers != [1] or not facts.nothing_at_exchange(1) or facts.refused(1)
 
 
 def price_wanted(group: GroupRecord, members: Members) -> str | None:

@@ -132,6 +132,8 @@ class OrderGroupReconciler:
         want = groups.want_of(group, member, members, _markets(session), native=native)
         if want.held is None and group_checks.nothing_sent(members):
             want = replace(want, held=self._unfit(group, members, session))
+            if want.held is not None and not want.held.person:
+                self._wake_after(group.uid, 0)  # a price may have grown old: the group reads it, and wakes this member
         limit = groups.exempt(group, member, members, native=native)
         differs = groups.differs(member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
         return Membership(
@@ -213,7 +215,7 @@ class OrderGroupReconciler:
         native = memory.native if memory.native is not None else groups.goes_native(group, members, markets, venue)
         wanted = groups.wants(group, members, markets, native=native)
         new = not (group.finished or memory.made_before or memory.listed)  # else an order of it may be at the exchange
-        problem = group_checks.denial(group, members, self._known(group, session, term)) if new else None
+        problem = group_checks.denial(group, members, self._known(group, members, session, term)) if new else None
         unfit = self._unfit(group, members, session) if problem is None and any(member.made for member in members) else None
         if unfit is not None and group_checks.nothing_sent(members):
             wanted = {name: replace(want, held=want.held or unfit) for name, want in wanted.items()}
@@ -232,7 +234,7 @@ class OrderGroupReconciler:
     async def _read_price(self, group: GroupRecord, session: AccountSession) -> None:
         """Read the market's last price where the exits of a group that is not sent are compared with it."""
         term, memory = session.ours, self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
-        members = self._members(group, None) if term is not None and not group.finished else None
+        members = self._members(group, session) if term is not None and not group.finished else None
         if term is None or members is None or (symbol := group_checks.price_wanted(group, members)) is None or symbol not in term.markets:
             return
         if memory.price is not None and self._wall_ms() - memory.price[1] < PRICE_GOOD_MS:
@@ -246,10 +248,11 @@ class OrderGroupReconciler:
             if member.order is not None:
                 self._wake_intent(member.order.uid)  # it may have been waiting for this
 
-    def _known(self, group: GroupRecord, session: AccountSession, term: Term) -> group_checks.Known:
-        memory, now_ms = self._memory.get(group.uid), self._wall_ms()
-        fresh = memory is not None and memory.price is not None and now_ms - memory.price[1] < PRICE_GOOD_MS
-        entry = group.entry
+    def _known(self, group: GroupRecord, members: tuple[Member, ...], session: AccountSession, term: Term) -> group_checks.Known:
+        """What is known now. A price that grew old counts once a first order is written down: it was compared with a fresh one before."""
+        memory, now_ms, entry = self._memory.get(group.uid), self._wall_ms(), group.entry
+        written = any(member.order is not None and member.order.attempts for member in members)
+        fresh = memory is not None and memory.price is not None and (written or now_ms - memory.price[1] < PRICE_GOOD_MS)
         open_orders, triggered = session.risk.orders_by_market()
         return group_checks.Known(
             markets=term.markets, venue=term.exchange.capabilities, symbols=session.account.spec.symbols, limits=session.risk.limits(),
@@ -262,10 +265,7 @@ class OrderGroupReconciler:
         term = session.ours
         if term is None:
             return None
-        known = self._known(group, session, term)
-        if not known.prices and group_checks.price_wanted(group, members) is not None:
-            self._wake_after(group.uid, 0)  # the price is read again first
-        return group_checks.unfit(group, members, known)
+        return group_checks.unfit(group, members, self._known(group, members, session, term))
 
     async def _missing_are_gone(self, group: GroupRecord) -> bool:
         """Whether every member whose object this process does not have is provably gone: its watch may merely not have told of it yet."""

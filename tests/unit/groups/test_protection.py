@@ -282,3 +282,59 @@ async def test_a_group_without_exits_that_are_compared_asks_for_none():
         world.place(a_group("Basket", a_member("one"), a_member("two")))
         await world.settle(one="Open", two="Open")
         assert world.exchange.calls.count("last_price") == 0
+
+
+@pytest.mark.proves("rule 16", "rule 3")
+@pytest.mark.parametrize("entry", [{}, {"type": "Market", "price": None}], ids=["Limit", "Market"])
+@scenario
+async def test_a_group_made_while_no_operator_ran_opens_nothing_either(entry):
+    """An earlier process may have sent it and lost its status: it is looked for, held and told, and not called Denied."""
+    async with a_group_world() as world:
+        on_spot(world)
+        world.place(a_long(a_stop(triggerPrice="65000", price="64900"), entry=entry))
+        await asyncio.sleep(30)
+        await world.start()
+        await until(lambda: world.condition("Stalled") == ("True", "WrongSide"))
+        await asyncio.sleep(60)
+        assert world.exchange.calls.count("submit") == 0
+        assert not world.group().finished
+        world.groups.edit("pair", a_long(a_stop(), entry=entry))
+        await until(lambda: world.exchange.calls.count("submit") == 1)
+
+
+@pytest.mark.proves("rule 16")
+@scenario
+async def test_a_list_made_while_no_operator_ran_is_not_sent_either():
+    async with a_group_world() as world:
+        on_spot(world)
+        world.place(a_long(a_stop(triggerPrice="65000", price="64900"), a_take(), nativePolicy="Require", onPartialFill="Cancel"))
+        await asyncio.sleep(30)
+        await world.start()
+        await asyncio.sleep(60)
+        assert not any(world.exchange.calls.count(one) for one in SENDS)
+        assert world.condition("Stalled") == ("True", "WrongSide")
+
+
+@pytest.mark.proves("rule 16")
+@scenario
+async def test_a_market_entry_whose_price_grew_old_before_it_was_written_is_compared_again(monkeypatch):
+    """The API server was slow: the market may have moved since the group was judged."""
+    async with a_group_world() as world:
+        on_spot(world)
+        await world.start()
+        create = world.store.create_member
+
+        async def slowly(*arguments, **named):
+            await asyncio.sleep(10)
+            world.exchange.last = Decimal(44000)
+            return await create(*arguments, **named)
+
+        monkeypatch.setattr(world.store, "create_member", slowly)
+        world.place(a_long(a_stop(), entry={"type": "Market", "price": None}))
+        await until(lambda: world.condition("Stalled") == ("True", "WrongSide"))
+        assert world.exchange.calls.count("submit") == 0
+        asked = world.exchange.calls.count("last_price")
+        await asyncio.sleep(60)
+        assert world.exchange.calls.count("last_price") - asked < 20
+        world.exchange.last = Decimal(50000)
+        await until(lambda: world.exchange.calls.count("submit") == 1)
