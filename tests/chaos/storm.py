@@ -62,8 +62,8 @@ class Storm:
             kubeconfig = plane.kubeconfig_for(OPERATOR_USER, ["system:serviceaccounts"], self.dir / "operator.kubeconfig")
             self.exchange = Exchange(self.dir, symbols=",".join(MARKETS), seed=self.seed)
             stack.callback(self.exchange.stop)
-            extra = ("--test-without-recovery",) if self.without_recovery else ()
-            self.villain = Villain(plane, self.exchange, kubeconfig, NAMESPACE, self.dir, Random(f"villain {self.seed}"), extra)
+            broken = "--without-recovery" if self.without_recovery else None
+            self.villain = Villain(plane, self.exchange, kubeconfig, NAMESPACE, self.dir, Random(f"villain {self.seed}"), broken)
             stack.callback(self.villain.stop_operators)
             trading = Trading(plane.kubectl, NAMESPACE, self.exchange)
             trading.open_account(resyncSeconds=10)

@@ -15,7 +15,7 @@ from typing import Any
 from exchange_kernel.cli.children import Child, ChildError
 from exchange_kernel.cli.controlplane import ControlPlane
 from tests.cluster.desks import AS_OPERATOR
-from tests.cluster.operating import Exchange, operator_arguments
+from tests.cluster.operating import Exchange, operator_arguments, operator_program
 
 SEND = {"method": "POST", "path": "/api/v3/order"}
 CANCEL = {"method": "DELETE", "path": "/api/v3/order"}
@@ -42,7 +42,7 @@ class Villain:
     namespace: str
     dir: Path
     random: Random
-    extra: tuple[str, ...] = ()
+    broken: str | None = None
     operators: list[Child] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -52,8 +52,8 @@ class Villain:
 
     def start_operator(self) -> Child:
         self._started += 1
-        arguments = operator_arguments(self.kubeconfig, self.namespace, extra=("--owner", OWNER, *self.extra))
-        operator = Child(f"operator-{self._started}", arguments, self.dir)
+        arguments = operator_arguments(self.kubeconfig, self.namespace, extra=("--owner", OWNER))
+        operator = Child(f"operator-{self._started}", arguments, self.dir, program=operator_program(self.broken))
         self.operators.append(operator)
         return operator
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exchange_kernel.cli.children import Child
-from tests.cluster.operating import Exchange, Trading, operator_arguments
+from tests.cluster.operating import Exchange, Trading, operator_arguments, operator_program
 
 OPERATOR_USER = "system:serviceaccount:exchange-kernel-system:exchange-kernel"
 #: For kubectl, to write a status in the operator's name: the API server takes it from nobody else. The group, since kubectl reads before it patches.
@@ -78,9 +78,9 @@ class Desk:
     dir: Path
     operators: list[Child] = field(default_factory=list)
 
-    def start(self, *extra: str) -> Child:
+    def start(self, *extra: str, broken: str | None = None) -> Child:
         arguments = operator_arguments(self.kubeconfig, self.trading.namespace, extra=extra)
-        operator = Child(f"operator-{len(self.operators) + 1}", arguments, self.dir)
+        operator = Child(f"operator-{len(self.operators) + 1}", arguments, self.dir, program=operator_program(broken))
         self.operators.append(operator)
         return operator
 

@@ -164,6 +164,11 @@ def operator_arguments(kubeconfig: Path, *namespaces: str, lease_seconds: float 
             "--lease-seconds", str(lease_seconds), *extra]
 
 
+def operator_program(broken: str | None = None) -> tuple[str, ...]:
+    """What Python runs as the operator: the product's command, or that command with a part broken on purpose."""
+    return ("-m", "exchange_kernel.cli.main") if broken is None else (str(Path(__file__).parents[1] / "broken_operator.py"), broken)
+
+
 def status_writes(audit_log: Path, namespace: str, name: str | None = None, *, resource: str = "orderintents") -> int:
     """How often the status of an OrderIntent, or of another kind's object, was written, by the API server's own audit log."""
     return sum(what in (f"patch {resource}/status", f"update {resource}/status") and name in (None, of) for what, of in writes(audit_log, namespace))

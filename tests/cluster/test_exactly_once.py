@@ -89,7 +89,7 @@ def test_h3_an_operator_that_was_frozen_while_another_took_over_sends_nothing_wh
 
 @pytest.mark.proves("rule 12")
 def test_the_timer_alone_brings_an_order_to_filled(desk):
-    desk.start("--test-drop-events")
+    desk.start(broken="--drop-events")
     desk.trading.await_account()
     desk.trading.place("unheard")
     desk.trading.wait("unheard", "Succeeded", within=60)
@@ -97,7 +97,7 @@ def test_the_timer_alone_brings_an_order_to_filled(desk):
 
 
 def test_the_handlers_alone_bring_an_order_to_filled(desk):
-    desk.start("--test-no-timer")
+    desk.start(broken="--no-timer")
     desk.trading.await_account()
     desk.trading.place("heard")
     desk.trading.wait("heard", "Succeeded", within=20)
@@ -107,14 +107,14 @@ def test_the_handlers_alone_bring_an_order_to_filled(desk):
 def test_without_recovery_the_same_crash_makes_two_orders(desk):
     """The proof that the tests above see what they claim to see: rules 3 and 5 switched off, the same crash doubles the order."""
     trading, exchange = desk.trading, desk.exchange
-    operator = desk.start("--test-without-recovery")
+    operator = desk.start(broken="--without-recovery")
     trading.await_account()
     exchange.fault(match=ORDER, do="delay-reply", ms=60_000, count=1)
     trading.place("doubled")
     eventually(lambda: exchange.orders(), within=10, what="the exchange accepted the order")
     operator.kill()
     exchange.heal()
-    desk.start("--test-without-recovery")
+    desk.start(broken="--without-recovery")
     eventually(lambda: len(exchange.orders()) == 2, within=40, what="a second order appears")
 
 

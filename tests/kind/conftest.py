@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,23 @@ class Release:
         settings = ["--set", "image.tag=dev", "--set", "simulatedExchange.enabled=true", *(part for value in values for part in ("--set", value))]
         self.helm("upgrade", "--install", RELEASE, str(ROOT / "charts" / "exchange-kernel"), "--create-namespace", *settings, "--wait", "--timeout", "180s")
 
+    @contextmanager
+    def broken_operator(self, how: str) -> Iterator[None]:
+        """The image's own operator, with a part of it broken by a script that is mounted beside it. The chart's Deployment is back at the end."""
+        deployment, script = f"deployment/{RELEASE}", ROOT / "tests" / "broken_operator.py"
+        mounted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"}, "data": {script.name: script.read_text()}}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(mounted))
+        operator = {"name": "operator", "command": ["/opt/exchange-kernel/bin/python", f"/broken/{script.name}", how],
+                    "volumeMounts": [{"name": "broken", "mountPath": "/broken"}]}
+        pod = {"containers": [operator], "volumes": [{"name": "broken", "configMap": {"name": "broken"}}]}
+        self.kubectl("patch", deployment, "--type=strategic", "-p", json.dumps({"spec": {"template": {"spec": pod}}}))
+        try:
+            self.kubectl("rollout", "status", deployment, "--timeout=150s")
+            yield
+        finally:
+            self.kubectl("rollout", "undo", deployment)     # an upgrade of the release would leave what the chart does not name
+            self.kubectl("rollout", "status", deployment, "--timeout=150s")
+
     def control(self, method: str, path: str, body: object = None) -> Any:
         """The exchange's control endpoint, through the API server's proxy."""
         url = f"/api/v1/namespaces/{SYSTEM}/services/exchange-kernel-simulated:control/proxy/control{path}"
@@ -71,7 +90,7 @@ class Release:
         """SIGKILL from the node, as the kernel's out-of-memory killer would; the kubelet starts the container again."""
         before = self._restarts()
         node = f"{os.environ.get('EXCHANGE_KERNEL_CLUSTER', 'exchange-kernel')}-control-plane"
-        subprocess.run(["docker", "exec", node, "pkill", "-9", "-f", "exchange-kernel run"], check=True, timeout=60)
+        subprocess.run(["docker", "exec", node, "pkill", "-9", "-f", "(exchange-kernel|broken_operator.py [^ ]+) run"], check=True, timeout=60)
         eventually(lambda: self._restarts() > before, within=60, every=0.2, what="the kubelet started the operator again")
 
     def _restarts(self) -> int:

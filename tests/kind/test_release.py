@@ -90,10 +90,10 @@ def test_rule_3_the_operators_pod_is_killed_while_an_order_is_in_flight(release)
 
 
 def test_the_killed_pod_case_fails_with_recovery_switched_off(release):
-    release.upgrade("extraArgs[0]=--test-without-recovery")
-    release.await_account()
-    with pytest.raises(AssertionError, match="2 orders for one intent"):
-        killed_pod_case(release, "killed-without-recovery")
+    with release.broken_operator("--without-recovery"):
+        release.await_account()
+        with pytest.raises(AssertionError, match="2 orders for one intent"):
+            killed_pod_case(release, "killed-without-recovery")
 
 
 def test_helm_upgrade_leaves_kinds_and_intents(release):

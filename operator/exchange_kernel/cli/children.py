@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,13 +24,15 @@ class ChildError(Exception):
 class Child:
     """One `exchange-kernel …` process. Its log is in `dir`; what it announced once it was ready is `ready`."""
 
-    def __init__(self, name: str, arguments: list[str], dir: Path, *, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], dir: Path, *, environ: dict[str, str] | None = None, program: Sequence[str] = ("-m", "exchange_kernel.cli.main")
+    ) -> None:
         self.name, self.log = name, dir / f"{name}.log"
         ready_file = dir / f"{name}.ready.json"
         ready_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "exchange_kernel.cli.main", *arguments, "--ready-file", str(ready_file)],
+                [sys.executable, *program, *arguments, "--ready-file", str(ready_file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

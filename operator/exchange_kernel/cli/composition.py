@@ -47,15 +47,6 @@ LAST_EVENTS_S = 1.0
 DRAIN_S = 12.0  # what a clean stop may take, answers on their way included; the pod's grace must be longer
 
 
-@dataclass(frozen=True, slots=True)
-class TestHooks:
-    """Ways to break the operator on purpose, so that a test can see what it is for. Never set in production; each is logged at start."""
-
-    drop_events: bool = False  # intents' watch events are thrown away: the timer alone must do
-    no_timer: bool = False  # the timers are off: the events alone must do
-    without_recovery: bool = False  # every intent counts as unsent: what exactly-once would look like without rules 3 and 5
-
-
 @dataclass(slots=True)
 class Operator:
     """One process of the operator, put together."""
@@ -70,7 +61,6 @@ class Operator:
     lease_seconds: float
     journal: int  # a descriptor to append to
     require_resolve_stamp: bool
-    hooks: TestHooks
     allowed_endpoints: tuple[Allowed, ...] = ()  # hosts beside the venues' own and those of simulated exchanges
 
     async def run(self) -> int:
@@ -86,8 +76,6 @@ class Operator:
     async def _serve(self, api: ApiClient, leases: ApiClient, owner: str, clock: ServerClock) -> int:
         stop, stop_watching, watching = asyncio.Event(), asyncio.Event(), asyncio.Event()
         rooms = _Rooms(self, api, leases, owner, stop, clock)
-        if self.hooks != TestHooks():
-            log.warning("test hooks are set: this operator is broken on purpose", hooks=str(self.hooks))
         runner, port = await server.serve(self.host, self.port, rooms.not_ready)
         if self.ready_file is not None:
             self.ready_file.write_text(json.dumps({"pid": os.getpid(), "port": port}))
@@ -137,13 +125,11 @@ class Operator:
 
     def _registry(self, rooms: _Rooms) -> kopf.OperatorRegistry:
         registry, those = kopf.OperatorRegistry(), rooms.reconcilers
-        if not self.hooks.drop_events:
-            order_intents.register(registry, rooms.observe_intent, those.wake_intent)
-            order_groups.register(registry, rooms.groups.observe, those.group_wakeups.wake)
+        order_intents.register(registry, rooms.observe_intent, those.wake_intent)
+        order_groups.register(registry, rooms.groups.observe, those.group_wakeups.wake)
         risk_limits.register(registry, rooms.limits.observe, those.wake_namespace)
         account_states.register(registry, rooms.observe_state)
-        sweep = those.account_reconciler.sweep
-        exchange_accounts.register(registry, rooms.accounts.observe, those.account_wakeups.wake, sweep, timer=not self.hooks.no_timer)
+        exchange_accounts.register(registry, rooms.accounts.observe, those.account_wakeups.wake, those.account_reconciler.sweep)
         settings.register_login(registry, self.cluster)
         return registry
 
@@ -209,7 +195,6 @@ class _Rooms:
             wake_group=self.reconcilers.group_wakeups.wake,
             rested=lambda: self.reconcilers.rested(account),
             rereads=True,
-            without_recovery=self._operator.hooks.without_recovery,
         )
 
     def observe_state(self, kind: str | None, raw: Body) -> None:

@@ -36,16 +36,13 @@ def run(
     ] = False,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     log_format: Annotated[str, typer.Option(help="json, or text for people.")] = "json",
-    test_drop_events: Annotated[bool, typer.Option("--test-drop-events", hidden=True)] = False,
-    test_no_timer: Annotated[bool, typer.Option("--test-no-timer", hidden=True)] = False,
-    test_without_recovery: Annotated[bool, typer.Option("--test-without-recovery", hidden=True)] = False,
 ) -> None:
     """Run the operator: reconcile OrderIntents with their exchanges until SIGTERM."""
     if all_namespaces == bool(namespace):
         raise typer.BadParameter("say what to watch: --all-namespaces, or --namespace NAME (several times if need be)")
     import uvloop
 
-    from exchange_kernel.cli.composition import Operator, TestHooks
+    from exchange_kernel.cli.composition import Operator
     from exchange_kernel.core.endpoints import allowed
     from exchange_kernel.kube.config import NoCluster, access, pod_namespace
     from exchange_kernel.telemetry import logs
@@ -72,7 +69,6 @@ def run(
         lease_seconds=lease_seconds,
         journal=lines,
         require_resolve_stamp=require_resolve_stamp,
-        hooks=TestHooks(test_drop_events, test_no_timer, test_without_recovery),
         allowed_endpoints=endpoints,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -15,8 +15,6 @@ def register(
     observe: Callable[[str | None, dict[str, Any]], str | None],
     wake: Callable[[str], None],
     sweep: Callable[[str], Awaitable[None]],
-    *,
-    timer: bool = True,
 ) -> None:
     kind = (EXCHANGE_ACCOUNTS.group, EXCHANGE_ACCOUNTS.version, EXCHANGE_ACCOUNTS.plural)
 
@@ -25,9 +23,7 @@ def register(
         if (uid := observe(event["type"], dict(event["object"]))) is not None:
             wake(uid)
 
-    if timer:
-
-        @kopf.timer(*kind, interval=1.0, initial_delay=1.0, registry=registry)
-        async def exchange_account_timer(uid: str, **_: Any) -> None:
-            # Whether a sweep is due, with its jitter, is the session's to know; this only ticks.
-            await sweep(uid)
+    @kopf.timer(*kind, interval=1.0, initial_delay=1.0, registry=registry)
+    async def exchange_account_timer(uid: str, **_: Any) -> None:
+        # Whether a sweep is due, with its jitter, is the session's to know; this only ticks.
+        await sweep(uid)

@@ -129,7 +129,6 @@ class AccountSession:
         wake_group: Callable[[str], None] = lambda uid: None,
         rested: Callable[[], Awaitable[None]] | None = None,
         rereads: bool = False,
-        without_recovery: bool = False,
     ) -> None:
         self.account, self.store, self.clock, self.owner, self.wake = account, store, clock, owner, wake
         self._memory = memory
@@ -151,7 +150,6 @@ class AccountSession:
         self.clock_offset_s = 0.0  # the venue's clock against the API server's, where they differ by more than requests could explain
         self._under_way: set[asyncio.Task[Any]] = set()
         self._looking, self._looks = asyncio.Lock(), 0
-        self._without_recovery = without_recovery  # a test hook: see cli/composition.py
 
     @property
     def holder(self) -> str:
@@ -270,7 +268,7 @@ class AccountSession:
             if (found := self.memory.peek(client_order_id)) is not None:
                 known[number] = found
         created = self.store.created_version(record.uid)
-        new = (created is not None and created > term.fence) or self._without_recovery or stranger
+        new = (created is not None and created > term.fence) or stranger
         last = known.get(max((attempt.number for attempt in record.attempts), default=1))
         sent_now = last is not None and last.send is not None and (last.send.tried_ms or 0) >= term.started_ms
         return Seen(
