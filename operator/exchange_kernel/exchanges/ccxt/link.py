@@ -16,14 +16,18 @@ from exchange_kernel.exchanges.ccxt.aside import aside
 from exchange_kernel.exchanges.ccxt.bounds import LIST, LOOKUP, SLICE
 from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect
-from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, Answered, Reply, Silence, VenueError, reply, unreachable
+from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, TOO_LARGE, Answered, Reply, Silence, VenueError, reply, unreachable
 from exchange_kernel.exchanges.ccxt.parsing import Unreadable, strictly
+from exchange_kernel.exchanges.ccxt.share import Share
 from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, WireCall, copied
 from exchange_kernel.exchanges.port import ClockReading, Closed
 
 log = logging.getLogger(__name__)
 
 TOLD_A_MINUTE = 20
+
+#: How long a list waits for the account's share; beyond, its caller asks again in its own time.
+PATIENCE_S = 5.0
 
 CLOSED = "the connection to the exchange is closed"
 
@@ -62,10 +66,12 @@ class Link:
         self._ccxt = ccxt
         self._http = ccxt.http = http
         self._budget = budget
+        self._share = Share()
         self._time = VenueTime()
         self._in_turn = asyncio.Lock()                   # where requests are numbered
         self._under_way: set[WireCall] = set()
         self._closed = False
+        self._slowed_told = -60.0
         self._told_since, self._told = -60.0, 0          # entries that were logged in this minute
         self.unreadable_entries = 0                      # entries of answers that could not be read, since this adapter was opened
 
@@ -99,6 +105,9 @@ class Link:
 
     async def _ask(self, call: Call, wire: WireCall, priority: Priority) -> Reply:
         """One request: its turn in the budget, then the wire. Whatever happens is a Reply; only the caller's cancellation is raised."""
+        wire.share = self._share
+        if priority is Priority.LISTING and not await self._share_is_left():
+            return Silence(False, TOO_LARGE)
         turn = await self._budget.turn(call.weight, priority)
         if self._closed:
             return Silence(False, CLOSED)
@@ -113,6 +122,17 @@ class Link:
         finally:
             if not wire.written:
                 self._budget.give_back(call.weight)
+
+    async def _share_is_left(self) -> bool:
+        """Whether a list may be asked for, after a short wait if need be: what the last ones took is not to be seen in others' orders (rule 14)."""
+        if (wait := self._share.used_up_s) > PATIENCE_S:
+            if (now := time.monotonic()) >= self._slowed_told + 60:
+                self._slowed_told = now
+                log.warning("lists of %s are not read for %.0f s: %s", self._dialect.exchange_id, wait, TOO_LARGE)
+            return False
+        if wait:
+            await asyncio.sleep(wait)
+        return True
 
     async def _written(self, call: Call, wire: WireCall) -> Reply:
         token = CALL.set(wire)
@@ -134,7 +154,7 @@ class Link:
             return said
         try:
             if wire.read > SLICE:
-                return Answered(await aside(strictly, call.extract, wire.answer))
+                return Answered(await aside(self._share, strictly, call.extract, wire.answer))
             return Answered(strictly(call.extract, wire.answer))
         except Unreadable as problem:
             self._count_unreadable("an answer", problem)

@@ -13,13 +13,14 @@ import aiohttp
 
 from exchange_kernel.core.answers import Unreachable
 from exchange_kernel.core.venue import MarketRules
-from exchange_kernel.exchanges.ccxt.aside import apart
+from exchange_kernel.exchanges.ccxt.aside import apart, aside
 from exchange_kernel.exchanges.ccxt.bounds import MARKETS
 from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
 from exchange_kernel.exchanges.ccxt.dialect import Dialect, Market
 from exchange_kernel.exchanges.ccxt.link import CLOSED, Link
-from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, Answered, unreachable
+from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, TOO_LARGE, Answered, unreachable
 from exchange_kernel.exchanges.ccxt.parsing import Unreadable, entries, strictly
+from exchange_kernel.exchanges.ccxt.share import Share
 from exchange_kernel.exchanges.ccxt.wire import CALL, WireCall
 
 log = logging.getLogger(__name__)
@@ -36,10 +37,10 @@ MAX_MARKETS = 10_000
 #: How long ccxt's own requests for the markets may take together.
 LOAD_S = 60.0
 
-#: Entries that are read in one step of the loop: half a millisecond. Others' orders wait for a step of each list that is being read.
-AT_ONCE = 10
+#: Entries that are read in one step of the loop: a fifth of a millisecond. Each step of others' orders waits for one of each list that is being read.
+AT_ONCE = 4
 
-#: Entries of the longest page that a venue documents. What comes after them takes a third of the loop's time at most.
+#: Entries of the longest page that a venue documents. What comes after them takes a fifth of the loop's time at most.
 LONG, REST_S = 1000, 0.001
 
 Read = TypeVar("Read")
@@ -90,25 +91,27 @@ class VenueMarkets(Link):
             return unreachable(answer)
         if len(found) > MAX_MARKETS:
             return Unreachable(GARBAGE, answered=True)
-        markets, problems = await parsed(taken(found), self._dialect.read_market, self._ccxt.safe_currency_code)
+        markets, problems = await parsed(taken(found), self._dialect.read_market, self._ccxt.safe_currency_code, self._share)
         for _, problem in problems:
             self._count_unreadable("the markets", problem)
         if not markets:
             return Unreachable(GARBAGE)
         if limit is not None:
             self._budget.resize(limit)
-        self._take_over(markets, whole=not problems)
+        await self._take_over(markets, whole=not problems)
         return None
 
     async def _load_by_ccxt(self) -> Unreachable | None:
         """By ccxt's own public requests, of which some venues need several."""
+        if not await self._share_is_left():
+            return Unreachable(TOO_LARGE)
         turn = await self._budget.turn(1, Priority.LISTING)
         if self._closed or not isinstance(turn, Granted):
             return Unreachable(CLOSED if self._closed else BUSY)
-        token = CALL.set(WireCall(None, many=True))
+        token = CALL.set(WireCall(None, many=True, share=self._share))
         try:
             async with asyncio.timeout(LOAD_S):
-                listed = await apart(self._fetched)
+                listed = await apart(self._share, self._fetched)
         except Exception as error:                                 # its text may hold an address
             log.warning("the markets of %s can't be loaded: %s", self._dialect.exchange_id, type(error).__name__)
             return Unreachable("the markets can't be loaded")
@@ -118,19 +121,19 @@ class VenueMarkets(Link):
             found = strictly(self._dialect.read_markets, listed)
         except Unreadable:
             return Unreachable(GARBAGE, answered=True)
-        markets, problems = await parsed(found, self._dialect.read_market, self._ccxt.safe_currency_code)
+        markets, problems = await parsed(found, self._dialect.read_market, self._ccxt.safe_currency_code, self._share)
         for _, problem in problems:
             self._count_unreadable("the markets", problem)
         if not markets:
             return Unreachable(GARBAGE)
-        self._take_over(markets, whole=not problems)
+        await self._take_over(markets, whole=not problems)
         return None
 
-    def _take_over(self, markets: list[Market], *, whole: bool) -> None:
+    async def _take_over(self, markets: list[Market], *, whole: bool) -> None:
         """Go by a newer list. A market that a list lacks in which something could not be read stays as it was."""
+        named = await aside(self._share, self._named, markets) if len(markets) > LONG else self._named(markets)
         ids = {market.id for market in markets}
         lacking = {symbol: market for symbol, market in self._by_symbol.items() if market.id not in ids}
-        named = self._named(markets)
         if not whole:
             named = {**lacking, **named}
         former = {symbol: market for symbol, market in {**self._former, **lacking}.items() if market.id not in ids and symbol not in named}
@@ -157,8 +160,8 @@ class VenueMarkets(Link):
             self._ccxt.set_markets([*former[: MAX_MARKETS - len(listed)], *listed])  # what is there is named by them
         return listed
 
-    def _named(self, markets: list[Market]) -> Mapping[str, Market]:
-        """By our names. One name of two open markets is nobody's: an order may not go to the other one."""
+    def _named(self, markets: list[Market]) -> tuple[Mapping[str, Market], Mapping[str, Market]]:
+        """By the venue's ids and by our names. One name of two open markets is nobody's: an order may not go to the other one."""
         by_symbol: dict[str, list[Market]] = {}
         for market in markets:
             by_symbol.setdefault(market.rules.symbol, []).append(market)
@@ -169,7 +172,7 @@ class VenueMarkets(Link):
                 named[symbol] = candidates[0]
             else:
                 log.error("%s has several markets that ccxt calls %s: none of them is traded here", self._dialect.exchange_id, symbol)
-        return named
+        return {market.id: market for market in markets}, named
 
     async def _market(self, symbol: str, *, listed: bool = False) -> Market | Unreachable:
         """The market, for whatever is there already also one that the venue does not list any more. `listed`: for a new order, which needs one that it does."""
@@ -187,15 +190,28 @@ def taken(entries: list[Any]) -> Iterator[Any]:
         yield entries.pop()
 
 
-async def parsed(page: Iterable[Any], read: Callable[[Any, Context], Read], context: Context) -> tuple[list[Read], list[tuple[Any, Unreadable]]]:
+async def let_go(page: list[Any]) -> None:
+    """Free a long page step by step, as `taken` does."""
+    while len(page) > LONG:
+        del page[-LONG // 4:]
+        await asyncio.sleep(0)
+
+
+async def parsed(
+    page: Iterable[Any], read: Callable[[Any, Context], Read], context: Context, share: Share,
+) -> tuple[list[Read], list[tuple[Any, Unreadable]]]:
     """Entry by entry, and each that can't be read with its problem. Others keep their turn: a page may have thousands."""
     items: list[Read] = []
     problems: list[tuple[Any, Unreadable]] = []
+    began = time.thread_time()
     for number, entry in enumerate(page):
         if number % AT_ONCE == AT_ONCE - 1:
+            share.take(time.thread_time() - began)
             await asyncio.sleep(0 if number < LONG else REST_S)
+            began = time.thread_time()
         try:
             items.append(strictly(read, entry, context))
         except Unreadable as problem:
             problems.append((entry, problem))
+    share.take(time.thread_time() - began)
     return items, problems

@@ -48,6 +48,7 @@ MAX_CODE = 64
 
 GARBAGE = "the venue's answer can't be read"
 ECHO = "the venue answered about another order"
+TOO_LARGE = "the exchange's answers are too large to be read as often as they are asked for"
 BUSY = "the venue asked this account to stay away for a while"
 
 

@@ -25,7 +25,7 @@ from exchange_kernel.exchanges.ccxt.bounds import LOOKUP
 from exchange_kernel.exchanges.ccxt.budget import Priority
 from exchange_kernel.exchanges.ccxt.carried import inside
 from exchange_kernel.exchanges.ccxt.dialect import Market, Markets, Pages
-from exchange_kernel.exchanges.ccxt.markets import VenueMarkets, parsed
+from exchange_kernel.exchanges.ccxt.markets import VenueMarkets, let_go, parsed
 from exchange_kernel.exchanges.ccxt.outcomes import GARBAGE, Answered, account_refusal, group_lookup_outcome, lookup_outcome, unreachable
 from exchange_kernel.exchanges.ccxt.parsing import GoesOn, UnknownMarket, Unreadable, entries, strictly
 from exchange_kernel.exchanges.ccxt.unified import NotBuilt
@@ -196,7 +196,10 @@ class Reads(VenueMarkets):
                 unread += not_read
                 if len(items) + len(unread) > MAX_ENTRIES:
                     break
-                call = pages.send(page)
+                try:
+                    call = pages.send(page)
+                finally:
+                    await let_go(page)
             lack = CUT
         except StopIteration:
             pass
@@ -215,9 +218,9 @@ class Reads(VenueMarkets):
 
     async def _entries(self, page: list[Any], read: Callable[[Any, Markets], Item]) -> tuple[list[Item], list[Unread]]:
         """What a page's entries say, and those that can't be read. A market that the list lacks is looked for in a new list once."""
-        items, problems = await parsed(page, read, self._by_id)
+        items, problems = await parsed(page, read, self._by_id, self._share)
         if _unknown(problems) - self._not_there and await self._reloaded():
-            items, problems = await parsed(page, read, self._by_id)
+            items, problems = await parsed(page, read, self._by_id, self._share)
             self._not_there = (self._not_there if len(self._not_there) < MAX_NAMES else frozenset()) | _unknown(problems)
         for _, problem in problems:
             if not isinstance(problem, UnknownMarket):

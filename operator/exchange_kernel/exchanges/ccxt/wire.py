@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -27,7 +27,8 @@ from aiohttp.helpers import set_exception
 from yarl import URL
 
 from exchange_kernel.exchanges.ccxt.aside import aside, at_home
-from exchange_kernel.exchanges.ccxt.bounds import EVENT, MARKETS, MAX_RATIO, ORDER, RATIO_FROM, SLICE, Cap, OverBounds, is_large, read_json
+from exchange_kernel.exchanges.ccxt.bounds import EVENT, MARKETS, MAX_RATIO, ORDER, RATIO_FROM, SLICE, Cap, OverBounds, read_json
+from exchange_kernel.exchanges.ccxt.share import Share
 from exchange_kernel.exchanges.port import Clearance, Closed
 
 TIMEOUT_S = 10.0      # as long as Binance waits for its own engine (rest-api.md, "General API Information")
@@ -65,6 +66,7 @@ class WireCall:
     stamped: Callable[[], Any] | None = None              # the request's parameters as of the stamp, where they hold a time
     headers: Callable[[int], Mapping[str, str]] | None = None    # unsigned headers that hold the stamp
     cap: Cap = ORDER                                      # what is read of its answer at most
+    share: Share = field(default_factory=Share)           # the account's, of which a large answer takes
     many: bool = False                                    # several public requests, each a call of its own
     requests: int = 0                                     # those made of them, and the bytes that they brought
     read: int = 0
@@ -90,6 +92,11 @@ class WireCall:
         finally:
             STAMP.reset(token)
         return signed if self.headers is None else {**signed, "headers": {**(signed["headers"] or {}), **self.headers(stamp)}}
+
+    @property
+    def bound(self) -> Cap:
+        """What is read of the answer now: nothing large once the account's share is used up."""
+        return self.cap if not self.share.used_up_s else replace(self.cap, size=min(self.cap.size, SLICE))
 
     def pass_gate(self) -> None:
         """The last statement before the first byte."""
@@ -175,7 +182,28 @@ def _public_trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())     # a slim image has no CAs of its own
 
 
-async def _body(response: aiohttp.ClientResponse, cap: Cap) -> bytes:
+class _Body:
+    """What was read so far, in pieces of a slice: a growing whole would be copied again and again, for ten milliseconds in the end."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._last = bytearray()
+        self.size = 0
+
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self._last += chunk
+        if len(self._last) >= SLICE:
+            self._pieces.append(bytes(self._last))
+            self._last.clear()
+
+    def joined(self) -> bytes:
+        """The whole, and the pieces are let go. Other threads run meanwhile if it is large."""
+        pieces, self._pieces = [*self._pieces, bytes(self._last)], []
+        return b"".join(pieces)
+
+
+async def _body(response: aiohttp.ClientResponse, cap: Cap) -> _Body:
     """The body, inflated. Raises OverBounds once it is larger than it may be, or packed in a way that we did not ask for."""
     packed = response.headers.get("Content-Encoding", "identity").strip().lower()
     if packed == "identity":
@@ -185,40 +213,45 @@ async def _body(response: aiohttp.ClientResponse, cap: Cap) -> bytes:
     return await _inflated(response, cap)
 
 
-async def _read(response: aiohttp.ClientResponse, cap: Cap) -> bytes:
-    content = bytearray()
+async def _read(response: aiohttp.ClientResponse, cap: Cap) -> _Body:
+    body = _Body()
     async for chunk in response.content.iter_any():
-        content += chunk
-        if len(content) > cap.size:
+        body.add(chunk)
+        if body.size > cap.size:
             raise OverBounds("the answer is too large")
-    return bytes(content)
+    return body
 
 
-async def _inflated(response: aiohttp.ClientResponse, cap: Cap) -> bytes:
+async def _inflated(response: aiohttp.ClientResponse, cap: Cap) -> _Body:
     """In steps of a slice: others get their turn between two of them, and no more is held than the bound."""
-    inflate, content, received = zlib.decompressobj(wbits=31), bytearray(), 0
+    inflate, body, received = zlib.decompressobj(wbits=31), _Body(), 0
     try:
         async for chunk in response.content.iter_any():
             received += len(chunk)
             while chunk and not inflate.eof:
-                content += inflate.decompress(chunk, SLICE)
+                body.add(inflate.decompress(chunk, SLICE))
                 chunk = inflate.unconsumed_tail
-                if len(content) > cap.size or len(content) > max(RATIO_FROM, received * MAX_RATIO):
+                if body.size > cap.size or body.size > max(RATIO_FROM, received * MAX_RATIO):
                     raise OverBounds("the answer is too large")
                 await asyncio.sleep(0)
             if inflate.unused_data or (chunk and inflate.eof):
                 raise OverBounds("something follows the packed answer")
-        content += inflate.flush()
+        body.add(inflate.flush())
     except zlib.error:
         raise OverBounds("the answer can't be unpacked") from None
-    if not inflate.eof or len(content) > cap.size:
+    if not inflate.eof or body.size > cap.size:
         raise OverBounds("the answer can't be unpacked")
-    return bytes(content)
+    return body
 
 
-async def document_in(content: bytes, cap: Cap) -> Any:
-    """Objects and lists only: a bare string or number is no venue's answer. Raises OverBounds."""
-    return await aside(read_json, content, cap) if is_large(content) else read_json(content, cap)
+async def document_in(body: _Body, cap: Cap, share: Share) -> tuple[bytes, Any]:
+    """The head of a body, and its document: objects and lists only, for a bare string or number is no venue's answer. Raises OverBounds."""
+    return await aside(share, _document_in, body, cap) if body.size > SLICE else _document_in(body, cap)
+
+
+def _document_in(body: _Body, cap: Cap) -> tuple[bytes, Any]:
+    content = body.joined()
+    return content[:ERROR_TEXT], read_json(content, cap)
 
 
 def json_or_none(content: bytes | str) -> Any:
@@ -317,7 +350,7 @@ def wired(ccxt_id: str) -> Any:
             load.requests += 1
             if load.requests > MAX_REQUESTS:
                 raise OverBounds("the list of markets has no end")
-            one = WireCall(None, cap=Cap(MARKETS.size - load.read, MARKETS.values))
+            one = WireCall(None, cap=Cap(MARKETS.size - load.read, MARKETS.values), share=load.share)
             token = CALL.set(one)
             try:
                 return await self.fetch2(path, api, method, params)
@@ -341,20 +374,20 @@ def wired(ccxt_id: str) -> Any:
             data = None if body is None else body.encode()
             # A redirect is an answer: its next hop would be a second request, and its refusal would look like "never sent".
             async with self.http.request(method, URL(url, encoded=True), headers=_with_values(headers), data=data, allow_redirects=False) as response:
-                call.answer, content = Answer(response.status, None, response.headers), b""
+                call.answer = Answer(response.status, None, response.headers)
                 try:
-                    content = await _body(response, call.cap)
+                    found = await _body(response, call.bound)
                 except OverBounds:
                     response.close()           # nothing more of it is read
                     raise
                 except BaseException:
                     call.answer = None         # cut short: there is no answer
                     raise
-            call.read = len(content)
-            document = await document_in(content, call.cap)
+            call.read = found.size
+            head, document = await document_in(found, call.cap, call.share)
             call.answer = Answer(response.status, document, response.headers)
             address, reason = url.partition("?")[0], response.reason or ""
-            text = content[:ERROR_TEXT].decode("utf-8", "replace")
+            text = head.decode("utf-8", "replace")
             self.handle_errors(response.status, reason, address, method, response.headers, text, document, headers, body)
             self.handle_http_status_code(response.status, reason, address, method, text)
             return document
