@@ -49,8 +49,9 @@ MAX_DIGITS = 64
 #: What is parsed at once: a millisecond. No text in it is longer than `MAX_STRING`.
 SLICE = 64 * KIB
 
-#: The pause between two slices.
-REST_S = 0.0005
+#: What of a large document is parsed in one step, and the pause after it: others' orders wait for a step.
+PIECE = 16 * KIB
+REST_S = 0.001
 
 #: A gzip stream may inflate to so many times its size, once it is larger than `RATIO_FROM`. JSON of a venue shrinks to a twentieth at best.
 MAX_RATIO = 100
@@ -205,7 +206,7 @@ def _sliced(content: bytes, cap: Cap) -> Any:
                 spines[-1].cut = position + 1
             else:
                 document = spine.value
-        elif spines and len(spines) == len(opened) and position - spines[-1].cut > SLICE // 2:
+        elif spines and len(spines) == len(opened) and position - spines[-1].cut > PIECE:
             spines[-1].take(content, position + 1, MAX_DEPTH - len(opened))
         elif not opened:
             document = orjson.loads(content[:position + 1])
