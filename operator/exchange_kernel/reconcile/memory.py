@@ -90,6 +90,7 @@ class AccountMemory:
     def __init__(self) -> None:
         self._orders: dict[str, OrderMemory] = {}
         self._uid_of: dict[str, str] = {}  # client order id → intent
+        self._ids_of: dict[str, tuple[str, ...]] = {}  # and the other way
         self._account_of: dict[str, str] = {}  # client order id → ExchangeAccount
         self._own: dict[str, tuple[str, str | None]] = {}  # client order id → the symbol and the exchange order id that it has with its intent
         self._client_id_of: dict[OrderKey, str] = {}  # the order at the exchange → client order id
@@ -119,6 +120,9 @@ class AccountMemory:
         `own`: the symbol, and the exchange order id where it is recorded, of an id that is this intent's alone. None for an order that is only looked for
         by its key: whatever has the id is told, and is the intent's if it agrees.
         """
+        if (before := self._uid_of.get(client_order_id)) != uid:
+            self._unbind(client_order_id, before)
+            self._ids_of[uid] = (*self._ids_of.get(uid, ()), client_order_id)
         self._uid_of[client_order_id], self._account_of[client_order_id] = uid, account
         self.let_go.take_back(client_order_id)
         if own is None:
@@ -128,6 +132,15 @@ class AccountMemory:
         known = self._orders.get(client_order_id)
         if known is not None and known.order is not None and self._of_another_market(known.order):
             known.forget_reports()
+
+    def _unbind(self, client_order_id: str, uid: str | None) -> None:
+        """Take the id from the intent that followed it, if one did."""
+        if uid is None:
+            return
+        if others := tuple(one for one in self._ids_of[uid] if one != client_order_id):
+            self._ids_of[uid] = others
+        else:
+            del self._ids_of[uid]
 
     def _of_another_market(self, order: ExchangeOrder) -> bool:
         """Whether an order is not the one that its id is bound to. The exchange may have renamed a market: its own id for the order stays."""
@@ -150,19 +163,19 @@ class AccountMemory:
 
     def sent_for(self, uid: str) -> bool:
         """Whether anything was ever handed to an adapter for this intent, or seen of it at the exchange, and has not been forgotten."""
-        known = (self._orders.get(client_order_id) for client_order_id, bound in self._uid_of.items() if bound == uid)
+        known = (self._orders.get(client_order_id) for client_order_id in self._ids_of.get(uid, ()))
         return any(one is not None and (one.send is not None or one.order is not None) for one in known)
 
     def forget_intent(self, record: OrderRecord) -> None:
         """All of one intent that is let go. What its status does not tell of its fills, and what fills from now on, is unattributed (H20)."""
         self._beyond.pop(record.uid, None)
-        for client_order_id in [bound for bound, intent in self._uid_of.items() if intent == record.uid]:
+        for client_order_id in self._ids_of.get(record.uid, ()):
             self.leave(client_order_id, told_of(record, client_order_id))
 
     def leave(self, client_order_id: str, told: Decimal | None) -> None:
         """One id that no intent's status tells of from now on. `told`: how much of its fills was told; None: all of them."""
         account = self._account_of.pop(client_order_id)
-        self._uid_of.pop(client_order_id)
+        self._unbind(client_order_id, self._uid_of.pop(client_order_id))
         self._own.pop(client_order_id, None)
         known, left = self._orders.pop(client_order_id, None), told
         if known is None or known.order is None:
