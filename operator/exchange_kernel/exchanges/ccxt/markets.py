@@ -160,19 +160,19 @@ class VenueMarkets(Link):
             self._ccxt.set_markets([*former[: MAX_MARKETS - len(listed)], *listed])  # what is there is named by them
         return listed
 
-    def _named(self, markets: list[Market]) -> tuple[Mapping[str, Market], Mapping[str, Market]]:
-        """By the venue's ids and by our names. One name of two open markets is nobody's: an order may not go to the other one."""
+    def _named(self, markets: list[Market]) -> dict[str, Market]:
+        """By our names. One name of two open markets is nobody's: an order may not go to the other one."""
         by_symbol: dict[str, list[Market]] = {}
         for market in markets:
             by_symbol.setdefault(market.rules.symbol, []).append(market)
-        named = {}
+        named: dict[str, Market] = {}
         for symbol, same in by_symbol.items():
             candidates = [market for market in same if market.rules.active] or same
             if len(candidates) == 1:
                 named[symbol] = candidates[0]
             else:
                 log.error("%s has several markets that ccxt calls %s: none of them is traded here", self._dialect.exchange_id, symbol)
-        return {market.id: market for market in markets}, named
+        return named
 
     async def _market(self, symbol: str, *, listed: bool = False) -> Market | Unreachable:
         """The market, for whatever is there already also one that the venue does not list any more. `listed`: for a new order, which needs one that it does."""
