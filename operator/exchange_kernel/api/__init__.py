@@ -37,6 +37,7 @@ from exchange_kernel.api.order_group import (
     OrderGroupSpec,
     OrderGroupStatus,
     PartialFillPolicy,
+    TriggerPassedPolicy,
 )
 from exchange_kernel.api.order_intent import (
     AccountRef,
@@ -173,6 +174,7 @@ __all__ = [
     "TradingMode",
     "Trailing",
     "TrailingUnit",
+    "TriggerPassedPolicy",
     "TriggerPriceType",
     "plain",
     "reconcile_asked",

@@ -64,6 +64,12 @@ class PartialFillPolicy(StrEnum):
     REDUCE = "Reduce"
 
 
+class TriggerPassedPolicy(StrEnum):
+    MARKET = "Market"
+    WAIT = "Wait"
+    REPORT = "Report"
+
+
 class FailurePolicy(StrEnum):
     CANCEL_ALL = "CancelAll"
     CONTINUE = "Continue"
@@ -84,9 +90,15 @@ class GroupMember(OrderTerms, Named):
     position_effect: PositionEffect | None = field(  # type: ignore[assignment]  # absent means something else here than Any
         "ReduceOnly: the order may make a position smaller, never larger or reversed. Absent: ReduceOnly for StopLoss and TakeProfit on derivatives, else Any.",
         default=None)
+    on_trigger_passed: TriggerPassedPolicy | None = field(
+        "What follows where the market is past triggerPrice already, so that the exchange refuses an exit of an open position. Market: a Market order of the "
+        "same size, whatever types a RiskLimit allows. Wait: it is sent again until the market is back. Report: it ends as Rejected. "
+        "Absent: Market for StopLoss, Report for TakeProfit.", default=None)
 
     rules = (
         *OrderTerms.rules,
+        forbidden("self.role in ['StopLoss', 'TakeProfit'] || !has(self.onTriggerPassed)",
+                  "onTriggerPassed is for StopLoss and TakeProfit: remove it, or correct role", at="onTriggerPassed"),
         forbidden("self.role != 'StopLoss' || self.type in ['StopMarket', 'StopLimit', 'TrailingStop']",
                   "a StopLoss waits for its price: use type: StopMarket, StopLimit or TrailingStop", at="type"),
         forbidden("self.role != 'TakeProfit' || self.type in ['Limit', 'TakeProfitMarket', 'TakeProfitLimit']",

@@ -29,7 +29,7 @@ from exchange_kernel.api.base import (
 )
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
 from exchange_kernel.api.money import NonNegativeDecimal, SignedDecimal
-from exchange_kernel.api.order_terms import OrderTerms, fixed_terms
+from exchange_kernel.api.order_terms import OrderTerms, OrderType, fixed_terms
 from exchange_kernel.api.reconcile_token import ReconcileToken
 
 MAX_FILLS = 20
@@ -127,6 +127,8 @@ class RefusalKind(StrEnum):
 
     MARKET_RULES = "MarketRules"
     MARKET_CLOSED = "MarketClosed"
+    TRIGGER_PASSED = "TriggerPassed"
+    BALANCE = "Balance"
 
 
 class AttemptOutcome(StrEnum):
@@ -200,7 +202,10 @@ class Attempt(Brief):
     reason: Message | None = field("Why it was refused, in the exchange's words.", default=None)
     refusal: RefusalKind | None = field(
         "What a refusal was about, where another attempt may follow it. MarketRules: the market's steps, limits or name, which are read anew. MarketClosed: "
-        "the market was not open for trading.", default=None)
+        "the market was not open for trading. TriggerPassed: its trigger would have fired at once. Balance: it was for more than the account has free.",
+        default=None)
+    type: OrderType | None = field(
+        "What it was sent as, where that is not spec.type: Market, in place of an exit whose trigger had been passed.", default=None)
 
 
 class AmendTarget(Status):

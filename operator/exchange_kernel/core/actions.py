@@ -116,4 +116,5 @@ class Decision:
     waiting: Waiting | None = None
     operation: str | None = None  # Amending | Replacing | Canceling while one is under way
     markets: bool = False  # what it waits for shows in a new reading of the markets
+    holdings: bool = False  # and here in one of what the account holds
     again_ms: int | None = None  # decide again after so long, even if nothing wakes us

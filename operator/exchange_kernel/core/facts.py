@@ -7,14 +7,24 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 
-from exchange_kernel.api import Attempt, AttemptStage, DeletionPolicy, DesiredState, LookupAuthority, RefusalKind
+from exchange_kernel.api import (
+    Attempt,
+    AttemptStage,
+    DeletionPolicy,
+    DesiredState,
+    LookupAuthority,
+    OrderIntentSpec,
+    OrderType,
+    RefusalKind,
+    TriggerPassedPolicy,
+)
 from exchange_kernel.api.order_intent import MAX_BUSTED
 from exchange_kernel.core import absence, fills, resolution
 from exchange_kernel.core.answers import OrderStatus, Trade
 from exchange_kernel.core.deadline import submit_deadline_passed
 from exchange_kernel.core.market_rules import TRIGGERED, request_for, unacceptable
-from exchange_kernel.core.money import ZERO, add, multiply, subtract
-from exchange_kernel.core.order import Now, OrderRecord, Seen
+from exchange_kernel.core.money import ZERO, add, multiply, quantise_quantity, subtract
+from exchange_kernel.core.order import Closing, Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import CONTRADICTED, SENT_AGAIN, UNSTAMPED, Resolution, Unusable, is_told
 from exchange_kernel.core.risk import Proposal, Refusal, refused
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
@@ -23,6 +33,8 @@ from exchange_kernel.core.venue import MarketRules, OrderRequest
 FORGOTTEN_AFTER_MS = 5_000  # apart are two answers by which the exchange does not know a live order any more
 MARKETS_WITHIN_MS = 20_000  # so long a refusal by the market's rules waits for a new reading of them
 NEVER_LISTED_AFTER_MS = 600_000  # after its end an execution that no reading lists is not waited for any more
+OF_THE_MARKET = (RefusalKind.MARKET_RULES, RefusalKind.MARKET_CLOSED)  # refusals after which the markets are read again
+AT_MARKET = {"type": OrderType.MARKET} | dict.fromkeys(("price", "trigger_price", "trigger_price_type", "trailing", "time_in_force", "expire_time"))
 REFUSALS_OF_A_REPLACEMENT = 4  # how often a replacement is offered: the funds of the order it replaces may be locked for a moment longer
 
 
@@ -321,7 +333,9 @@ class Facts:
     def offered_again(self, number: int) -> bool:
         """10: whether a replacement that was refused is sent once more: the venue may free the funds of the order it replaces only after a moment."""
         send = self.send(number)
-        if number == 1 or self.submits_first or send is None or send.stage is not SendStage.REFUSED or send.refusal is not None:
+        if number == 1 or self.submits_first or self.closing is not None or send is None or send.stage is not SendStage.REFUSED:
+            return False
+        if send.refusal in OF_THE_MARKET:
             return False
         return send.refusals < REFUSALS_OF_A_REPLACEMENT
 
@@ -356,20 +370,56 @@ class Facts:
         return self.seen.account.markets_ms < send.refused_ms and self.now.venue_ms < send.refused_ms + MARKETS_WITHIN_MS
 
     def goes_on(self, number: int) -> bool:
-        """Whether a refused attempt is to be followed by another: its market was closed, or its rules have changed so that the order is another one now."""
+        """Whether a refused attempt is to be followed by another: its market was closed, or its rules have changed so that the order is another one now.
+
+        16: of an exit whose Entry has filled, for whatever reason it was refused.
+        """
         kind, market = self.refusal(number), self.seen.market
+        if self.closing is not None:
+            return self.refused(number) and not (kind is RefusalKind.TRIGGER_PASSED and self.closing.trigger_passed is TriggerPassedPolicy.REPORT)
         if kind is RefusalKind.MARKET_CLOSED:
             return True
-        if kind is None or (self.seen.group is not None and self.seen.group.native):
+        if kind not in OF_THE_MARKET or (self.seen.group is not None and self.seen.group.native):
             return False  # of a list's orders one may be rounded otherwise by now, and another not
         if self.markets_unread(number):
             return True
         if market is None or (self.submits_first and submit_deadline_passed(self.order, self.now.wall_ms)):
             return False
-        request = request_for(self.spec, self.seen.ids[number], market, quantity=self.remaining())
+        return self.asks_for_other(number) and unacceptable(self.request(number, market), market, self.seen.account.capabilities) is None
+
+    def asks_for_other(self, number: int) -> bool:
+        """Whether what would be sent now is another order than this refused attempt was."""
         send = self.send(number)
         before = send.terms if send is not None else self.recorded_terms(number)
-        return Terms.of(request) != before and unacceptable(request, market, self.seen.account.capabilities) is None
+        return self.seen.market is not None and Terms.of(self.request(number, self.seen.market)) != before
+
+    @property
+    def closing(self) -> Closing | None:
+        """16: what its group says of an exit whose Entry has filled, where the operator keeps the group."""
+        group = self.seen.group
+        return group.closing if group is not None and not group.native else None
+
+    def request(self, number: int, market: MarketRules) -> OrderRequest:
+        """What attempt `number` asks for, if it is sent now."""
+        return request_for(self._spec_of(number), self.seen.ids[number], market, quantity=self.remaining())
+
+    def _spec_of(self, number: int) -> OrderIntentSpec:
+        return self.spec.model_copy(update=AT_MARKET) if self.at_market(number) else self.spec
+
+    def at_market(self, number: int) -> bool:
+        """16: whether this attempt is a Market order, in place of an exit whose trigger was passed before it could be placed."""
+        recorded, before = self.recorded(number), self.recorded(number - 1)
+        if recorded is not None:
+            return recorded.type is not None and not (recorded.stage is AttemptStage.PREPARED and self._repriced)
+        if self.closing is None or self.closing.trigger_passed is not TriggerPassedPolicy.MARKET or self._repriced:
+            return False
+        return self.refusal(number - 1) is RefusalKind.TRIGGER_PASSED or (before is not None and before.type is not None)
+
+    @property
+    def _repriced(self) -> bool:
+        """Whether spec has another price or trigger than the exchange was last asked for."""
+        asked = self.order.status.asked_terms
+        return asked is not None and (asked.price, asked.trigger_price) != (self.spec.price, self.spec.trigger_price)
 
     def end_of(self, number: int) -> OrderStatus | None:
         """The venue's word of how this attempt's order ended; None while it lives or if there is none."""
@@ -510,9 +560,42 @@ class Facts:
         earlier = self.order.status.earlier_attempts
         return add(earlier.filled_quantity if earlier is not None else ZERO, *(self.filled(number).quantity for number in self.numbers))
 
+    @cached_property
+    def target(self) -> Decimal | None:
+        """How much is to be had in all; None for an order sized in quote.
+
+        16: of an exit no more than its group wants now, whatever its spec still says, and no more than there was to give once it was refused for that.
+        """
+        if self.spec.quantity is None or self.closing is None:
+            return self.spec.quantity
+        limits = (self.spec.quantity, self.closing.most or None, self._given)
+        return min(limit for limit in limits if limit is not None)
+
+    @property
+    def _given(self) -> Decimal | None:
+        """How large an exit is in all that was refused for the account's balance: as large as there is to give; None where that is not its limit."""
+        if not self.numbers:
+            return None
+        last = self.numbers[-1]
+        if self.refusal(last) is RefusalKind.BALANCE:
+            free = self.free_since(last)
+            return add(self.filled_total(), free) if free else None
+        asked = self.order.status.asked_terms
+        if self.refusal(last - 1) is not RefusalKind.BALANCE or asked is None or Terms.of(asked) != Terms.of(self.spec):
+            return None
+        quantity = self.quantity_of(last)
+        return add(self.filled_total(), subtract(quantity, self.filled(last).quantity)) if quantity is not None else None
+
+    def free_since(self, number: int) -> Decimal | None:
+        """How much there is to give, read since this attempt was refused, in the market's steps; None while it is not read."""
+        free, send, market = self.seen.free, self.send(number), self.seen.market
+        if free is None or market is None or send is None or send.refused_ms is None or free.asked_ms < send.refused_ms:
+            return None
+        return quantise_quantity(free.quantity, market.quantity_step)
+
     def remaining(self) -> Decimal | None:
         """What is still to be had of the target; None for an order sized in quote."""
-        return None if self.spec.quantity is None else subtract(self.spec.quantity, self.filled_total())
+        return None if self.target is None else subtract(self.target, self.filled_total())
 
     def final(self, number: int) -> bool:
         """Whether this attempt's quantity can't change any more (rules 10, 11): ended, and read again lookupDelay later with trades that add up."""
@@ -574,7 +657,7 @@ class Facts:
         amended = changes is not None and request.client_order_id == self.seen.ids[changes]
         proposal = Proposal(
             request=request, filled=self.filled(changes).quantity if amended and changes is not None else ZERO, replaces=changes is not None,
-            exit=self._closes(request, amended=changes if amended else None),
+            exit=self._closes(request, amended=changes if amended else None), instead=request.type != self.spec.type,
         )
         return refused(proposal, self.seen.exposure, self.seen.market)
 
@@ -597,10 +680,10 @@ class Facts:
         return self._want(number, self.seen.market)
 
     def _want(self, number: int, market: MarketRules | None) -> OrderRequest | None:
-        if market is None or self.spec.quantity is None:
+        if market is None or self.target is None:
             return None
         earlier = subtract(self.filled_total(), self.filled(number).quantity)
-        return request_for(self.spec, self.seen.ids[number], market, quantity=subtract(self.spec.quantity, earlier))
+        return request_for(self._spec_of(number), self.seen.ids[number], market, quantity=subtract(self.target, earlier))
 
     @cached_property
     def grid(self) -> MarketRules | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from exchange_kernel.api import Condition, GroupMode, MemberCounts, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentStatus, OrderState
+from exchange_kernel.api import Condition, DesiredState, GroupMode, MemberCounts, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentStatus, OrderState
 from exchange_kernel.core.actions import Waiting
-from exchange_kernel.core.groups import EXITS, GroupRecord, Member, Members, Want, settled
+from exchange_kernel.core.groups import EXITS, NOT_RECORDED, GroupRecord, Member, Members, Want, settled
 from exchange_kernel.core.lifecycle import ENDED
 from exchange_kernel.core.market_rules import too_small
 from exchange_kernel.core.money import ZERO, add, share_of, subtract
@@ -22,6 +22,9 @@ OTHER_SIZE = ("StopResizing", "StopSmaller", "StopLarger")
 
 CAPPED = "An exit asks for more than the Entry: it is kept at what the Entry filled and no exit closed. Make it smaller, or the Entry larger."
 
+#: What holds back the stop of an open position that a person put there, and only a person takes away.
+HELD_BACK = ("Suspended", "TradingModeCancelOnly", "TradingModeReduceOnly", "RiskLimit")
+
 Wanted = Mapping[str, Want]
 Markets = Mapping[str, MarketRules]
 
@@ -31,6 +34,16 @@ class Verdict:
     succeeded: bool
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What Protected says. `person`: there is a position without a stop, and nothing under way that would change that."""
+
+    status: str
+    reason: str
+    message: str = ""
+    person: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,14 +164,14 @@ def _table(outlook: Outlook, finished: bool) -> dict[str, tuple[str, str, str]]:
         table["Reconciling"] = (FALSE, "Finished", "")
         table["Stalled"] = (FALSE if end.succeeded else TRUE, end.reason, "" if end.succeeded else end.message)
     else:
-        trouble = outlook.trouble or outlook.waits or outlook.unfit
+        trouble = _trouble(outlook, protection)
         held = next((want.held for want in outlook.wanted.values() if want.held is not None and want.exists), None)
         why = trouble or held
         working = why is None and all(member.live or member.finished or not member.made for member in outlook.members) and any(
             member.made for member in outlook.members)
         reason, message = (why.reason, why.message) if why is not None else ("Working" if working else "Placing", "")
-        if working and protection is not None and protection[0] == FALSE:
-            working, reason, message = False, protection[1], protection[2]  # 16: a position without its stop is never Ready
+        if why is None and protection is not None and protection.status == FALSE:
+            working, reason, message = False, protection.reason, protection.message  # 16: a position without its stop is never Ready
         elif working and _capped(outlook.group):
             reason, message = "ExitsCapped", CAPPED
         person = trouble is not None and trouble.person
@@ -168,8 +181,46 @@ def _table(outlook: Outlook, finished: bool) -> dict[str, tuple[str, str, str]]:
         table["Reconciling"] = (FALSE if person or working else TRUE, reason, "")
         table["Stalled"] = (TRUE if person else FALSE, reason if person else "Progressing", message if person else "")
     if protection is not None:
-        table["Protected"] = protection
+        table["Protected"] = (protection.status, protection.reason, protection.message)
     return table
+
+
+def _trouble(outlook: Outlook, protection: Protection | None) -> Waiting | None:
+    """Why the group can't go on by itself: 16, a position without a stop of which nothing is under way, or a member that will not be."""
+    if outlook.trouble is not None and outlook.trouble.person:
+        return outlook.trouble
+    if protection is not None and protection.person:
+        return Waiting(protection.reason, protection.message, person=True)
+    return outlook.trouble or outlook.waits or outlook.unfit or _lost(outlook)
+
+
+def _lost(outlook: Outlook) -> Waiting | None:
+    """The member that is not and will not be as spec says, where the others go on without it."""
+    if any(outlook.wanted[member.name].unwanted and not member.finished for member in outlook.members):
+        return None  # they are being cancelled for it
+    for member in outlook.members:
+        if member.failed:
+            why = _said(member)
+            said = f"Member {member.name} was refused and is not sent again: {why.message if why is not None else member.state}"
+            return Waiting("MemberRefused", said, person=True)
+        stop = outlook.group.entry is None and member.spec.role is MemberRole.STOP_LOSS and not outlook.group.unwanted
+        if stop and member.finished and member.filled == 0 and member.spec.desired_state is not DesiredState.CANCELED:
+            return Waiting("StopGone", STOP_GONE, person=True)
+    return None
+
+
+STOP_GONE = "The stop was cancelled and is not sent again: protect the position by another order, or close it."
+
+
+def _said(member: Member) -> Waiting | None:
+    """What the member's own intent says that keeps it from working; None where it says nothing."""
+    told = {condition.type: condition for condition in member.order.status.conditions} if member.order is not None else {}
+    ready, stalled = told.get("Ready"), told.get("Stalled")
+    if ready is not None and ready.status == FALSE and ready.message:
+        return Waiting(ready.reason, ready.message, person=stalled is not None and stalled.status == TRUE)
+    if member.order is None and member.status.reason is not None and member.status.message is not None:
+        return Waiting(member.status.reason, member.status.message)
+    return None
 
 
 def _capped(group: GroupRecord) -> bool:
@@ -203,7 +254,7 @@ def _closed(outlook: Outlook) -> Decimal:
     return add(*(member.filled for member in outlook.members if member.spec.role in EXITS))
 
 
-def _protection(outlook: Outlook) -> tuple[str, str, str] | None:
+def _protection(outlook: Outlook) -> Protection | None:
     """Whether a stop works for all of the position and no more; None for a group that has no Entry and stop of its own."""
     stops = [member for member in outlook.members if member.spec.role is MemberRole.STOP_LOSS]
     entry = next((member for member in outlook.members if member.spec.role is MemberRole.ENTRY), None)
@@ -212,26 +263,28 @@ def _protection(outlook: Outlook) -> tuple[str, str, str] | None:
     position = max(ZERO, subtract(_opened(outlook), _closed(outlook)))
     if outlook.native and not entry.finished:
         if position <= 0:
-            return TRUE, "NoPosition", ""  # its exits wait in their list
+            return Protection(TRUE, "NoPosition")  # its exits wait in their list
         if any(stop.live for stop in stops):
-            return FALSE, "StopPending", "There is a position, and the exchange's list places its stop once the Entry is filled whole."
+            return Protection(FALSE, "StopPending", "There is a position, and the exchange's list places its stop once the Entry is filled whole.")
     working = add(*(stop.working for stop in stops))
     if working > 0:
         return _by_size(outlook, stops, subtract(working, position))
-    return _without_stop(outlook, stops, position) if position > 0 else (TRUE, "NoPosition", "")
+    return _without_stop(outlook, entry, stops, position) if position > 0 else Protection(TRUE, "NoPosition")
 
 
-def _by_size(outlook: Outlook, stops: Members, excess: Decimal) -> tuple[str, str, str]:
+def _by_size(outlook: Outlook, stops: Members, excess: Decimal) -> Protection:
     """Of stops that work: whether they are as large as the position, to the market's step."""
     market = outlook.markets.get(stops[0].spec.symbol)
     step = (market.quantity_step if market is not None else None) or ZERO
     if excess == 0 or -step < excess < 0:
-        return TRUE, "StopWorking", ""
+        return Protection(TRUE, "StopWorking")
     if any(_being_resized(outlook, stop) for stop in stops):
-        return FALSE, "StopResizing", "The stop is not as large as the position, and is being made so."
+        return Protection(FALSE, "StopResizing", "The stop is not as large as the position, and is being made so.")
     if excess < 0:
-        return FALSE, "StopSmaller", "The stop is smaller than the position: raise its quantity or see status.members, or protect the rest by another order."
-    return FALSE, "StopLarger", "The stop is larger than the position and could open one the other way: see status.members, or cancel it at the exchange."
+        why = "The stop is smaller than the position: raise its quantity or see status.members, or protect the rest by another order."
+        return Protection(FALSE, "StopSmaller", why)
+    why = "The stop is larger than the position and could open one the other way: see status.members, or cancel it at the exchange."
+    return Protection(FALSE, "StopLarger", why)
 
 
 def _being_resized(outlook: Outlook, stop: Member) -> bool:
@@ -249,17 +302,38 @@ def _entry_goes(outlook: Outlook) -> bool:
     return _closed(outlook) >= _opened(outlook) and outlook.wanted[entry.name].unwanted and not entry.finished
 
 
-def _without_stop(outlook: Outlook, stops: Members, position: Decimal) -> tuple[str, str, str]:
+def _without_stop(outlook: Outlook, entry: Member, stops: Members, position: Decimal) -> Protection:
     market = outlook.markets.get(stops[0].spec.symbol)
     small = market is not None and all(too_small(stop.spec, position, market) for stop in stops)
     if any(stop.unknown for stop in stops):
-        return FALSE, "StopUnknown", "There is a position, and what became of its stop is being found out: look at the exchange if it takes long."
+        return Protection(FALSE, "StopUnknown", "There is a position, and what became of its stop is being found out: look at the exchange if it takes long.")
     ended = [stop for stop in stops if stop.finished]
     if small and (len(ended) == len(stops) or not any(stop.made for stop in stops)):
-        return FALSE, "BelowMinimum", "There is a position, and it is below the market's smallest order: it can't be protected."
+        why = "There is a position, and it is below the market's smallest order: it can't be protected."
+        return Protection(FALSE, "BelowMinimum", why, person=entry.finished)
     if len(ended) == len(stops):
-        return FALSE, f"Stop{ended[0].state}", "There is a position, and its stop has ended: close the position, or protect it by another order."
-    return FALSE, "StopPending", "There is a position, and its stop is being placed."
+        return _ended_stop(ended[0])
+    waits = next((waits for stop in stops if (waits := _waits(outlook, stop)) is not None), None)
+    if waits is None:
+        return Protection(FALSE, "StopPending", "There is a position, and its stop is being placed.")
+    return Protection(FALSE, waits.reason, f"There is a position without its stop. {waits.message}", person=waits.person or waits.reason in HELD_BACK)
+
+
+def _ended_stop(stop: Member) -> Protection:
+    if stop.gone or stop.state in (OrderState.CANCELED, OrderState.EXPIRED):
+        return Protection(FALSE, "StopGone", f"There is a position. {STOP_GONE}", person=True)
+    said = _said(stop)
+    why = f" {said.message}" if said is not None else ""
+    message = f"There is a position, and its stop has ended: close the position, or protect it by another order.{why}"
+    return Protection(FALSE, f"Stop{stop.state}", message, person=True)
+
+
+def _waits(outlook: Outlook, stop: Member) -> Waiting | None:
+    """What a stop waits for that is not at the exchange; None while it is simply on its way."""
+    held = outlook.wanted[stop.name].held
+    if held is not None and held is not NOT_RECORDED:
+        return held
+    return _said(stop) if stop.made else outlook.trouble
 
 
 # ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -29,13 +29,15 @@ from exchange_kernel.api import (
     OrderTerms,
     PartialFillPolicy,
     PositionEffect,
+    RefusalKind,
+    TriggerPassedPolicy,
 )
 from exchange_kernel.api.order_terms import IDENTITY, UNCHANGEABLE
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
 from exchange_kernel.core.money import ZERO, add, quantise_quantity, share_of, subtract
-from exchange_kernel.core.order import OrderRecord
+from exchange_kernel.core.order import Closing, OrderRecord
 from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.venue import Capabilities, GroupLeg, GroupRequest, MarketRules
 
@@ -55,6 +57,7 @@ NO_MEMBER = Waiting(
 DIFFERS = Waiting(
     "MemberDiffers", "spec is not what the OrderGroup wants of it now: nothing is sent before the group has put that right. Edit the OrderGroup to change it."
 )
+NOTHING_OPEN = Waiting("NothingOpen", "Exits have closed what the Entry filled so far: this one is sent if the Entry fills more.")
 BELOW_MINIMUM = "What the Entry filled is below the market's smallest order."
 NEEDS_NATIVE = Waiting(
     "NeedsNativeGroup",
@@ -160,6 +163,14 @@ class Member:
     def failed(self) -> bool:
         """Refused by the exchange, the operator, or the API server."""
         return self.finished and self.state in (OrderState.REJECTED, OrderState.DENIED)
+
+    @property
+    def refused(self) -> bool:
+        """16: whether the exchange refused the last attempt of an exit, for what may not pass, and nothing of it works."""
+        if self.facts is None or self.finished or self.live or not self.facts.numbers:
+            return False
+        last = self.facts.numbers[-1]
+        return self.facts.refused(last) and self.facts.refusal(last) in (None, RefusalKind.BALANCE)
 
     @property
     def filled(self) -> Decimal:
@@ -385,6 +396,22 @@ def closes(group: GroupRecord, member: Member) -> bool:
     )
 
 
+def closing(group: GroupRecord, member: Member, members: Members, want: Want) -> Closing | None:
+    """16: what an exit whose Entry has filled goes by when it is refused; None for every other member."""
+    entry = next((one for one in members if one.spec.role is MemberRole.ENTRY), None)
+    if not closes(group, member) or entry is None or entry.filled <= 0:
+        return None
+    default = TriggerPassedPolicy.MARKET if member.spec.role is MemberRole.STOP_LOSS else TriggerPassedPolicy.REPORT
+    return Closing(most=want.quantity, trigger_passed=member.spec.on_trigger_passed or default)
+
+
+def nothing_open(group: GroupRecord, member: Member, members: Members) -> bool:
+    """Whether exits have closed all that the Entry has filled so far: an exit that is not at the exchange is not sent then."""
+    exits = [one for one in members if one.spec.role in EXITS]
+    opened = add(*(one.filled for one in members if one.spec.role is MemberRole.ENTRY))
+    return closes(group, member) and not member.live and add(*(one.filled for one in exits)) >= opened > 0
+
+
 def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, markets: Mapping[str, MarketRules]) -> Want:
     """One exit, as large as what is open allows. Between the Entry's last fill and its end nothing is taken away for good: it may still fill."""
     allowed = _on_grid(_allowed(member, entry.filled, exits), member.spec, markets)
@@ -462,7 +489,7 @@ def _on_grid(quantity: Decimal, terms: OrderTerms, markets: Mapping[str, MarketR
 
 def _gave_up(group: GroupRecord, members: Members) -> bool:
     """44: one was refused, and the others are not wanted without it."""
-    return group.spec.failure_policy is FailurePolicy.CANCEL_ALL and any(member.failed for member in members)
+    return group.spec.failure_policy is FailurePolicy.CANCEL_ALL and any(member.failed or (member.spec.role in EXITS and member.refused) for member in members)
 
 
 def _stays(group: GroupRecord, member: Member) -> bool:

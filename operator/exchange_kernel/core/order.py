@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from exchange_kernel.api import Attempt, AttemptStage, OrderIntentSpec, OrderIntentStatus, TradingMode
+from exchange_kernel.api import Attempt, AttemptStage, OrderIntentSpec, OrderIntentStatus, TradingMode, TriggerPassedPolicy
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import ExchangeOrder, Trade
@@ -64,6 +64,22 @@ class OrderRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Closing:
+    """An exit of a group whose Entry has filled: a refusal closes its attempt, and not the intent (16)."""
+
+    most: Decimal | None  # how large it may be in all: what the Entry filled and no other exit closed; None: it can't be said now
+    trigger_passed: TriggerPassedPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """How much of what an order gives the account had free, by one reading: base units on spot, contracts of the position that it closes on derivatives."""
+
+    quantity: Decimal
+    asked_ms: int  # venue time at which the reading began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
     """What an order's group wants of it now (`core/groups.py`)."""
 
@@ -73,6 +89,7 @@ class Membership:
     recorded: bool = False  # the group's status tells its end: the object may go
     exit: Decimal | None = None  # it closes what the group's entry opened, and may be so large in all; None: it is no exit
     stranger: bool = False  # the group did not make it, and it was never sent: the ids of its place are another's
+    closing: Closing | None = None  # it closes what the group's entry has filled
     made_before: bool = False  # an earlier object may have had its place, and sent its orders: its group's status does not tell
 
 
@@ -129,6 +146,7 @@ class Seen:
     reading: frozenset[int] = frozenset()  # whose reading is under way; its end wakes the order
     reads_in_vain: Mapping[int, int] = field(default_factory=dict)  # readings in a row that explained nothing new
     group: Membership | None = None  # None: no member of a group, or of one that is gone
+    free: Free | None = None  # what a member of a group can give, as it was last read
     exposure: Exposure = field(default_factory=Exposure)  # what RiskLimits are held against
     holder: Holder | None = None  # another intent that has the order which this one names
 

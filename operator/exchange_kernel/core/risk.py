@@ -53,12 +53,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What is to be sent. `replaces`: a change of an order that is at the exchange. `exit`: it closes what its group's entry opened."""
+    """What is to be sent. `replaces`: a change of an order that is at the exchange. `exit`: it closes what its group's entry opened.
+
+    `instead`: a Market order in place of an exit whose trigger was passed; that its type is allowed was judged by the exit's own.
+    """
 
     request: OrderRequest
     filled: Decimal = ZERO  # of request.quantity, where that is the total of a live order
     replaces: bool = False
     exit: bool = False
+    instead: bool = False
 
 
 Check: TypeAlias = Callable[[LimitRecord, RiskLimitSpec, Proposal, Exposure, MarketRules], Refusal | None]
@@ -80,7 +84,7 @@ def refused(proposal: Proposal, exposure: Exposure, market: MarketRules) -> Refu
 
 
 def _type(limit: LimitRecord, spec: RiskLimitSpec, proposal: Proposal, exposure: Exposure, market: MarketRules) -> Refusal | None:
-    if not spec.allowed_types or proposal.request.type in spec.allowed_types:
+    if not spec.allowed_types or proposal.instead or proposal.request.type in spec.allowed_types:
         return None
     allowed = ", ".join(sorted(spec.allowed_types))
     return Refusal(f"RiskLimit {limit.name}: its allowedTypes are {allowed}, and the order is of type {proposal.request.type}.", waits=False)

@@ -19,6 +19,7 @@ from exchange_kernel.api import (
     Operation,
     OrderIntentStatus,
     OrderState,
+    OrderType,
 )
 from exchange_kernel.api.order_intent import MAX_BUSTED
 from exchange_kernel.core import fees, fills
@@ -159,6 +160,7 @@ def _attempt(facts: Facts, number: int, now: Now, ahead: WriteAhead | None, amen
         ),
         reason=reason or None,
         refusal=facts.refusal(number) if stage is AttemptStage.REFUSED else None,
+        type=OrderType.MARKET if facts.at_market(number) else None,
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from exchange_kernel.api import MarketType
 from exchange_kernel.core.answers import Balance, Listing, Position, Unreachable
-from exchange_kernel.core.money import add, multiply
+from exchange_kernel.core.money import ZERO, add, multiply
+from exchange_kernel.core.order import Free
 from exchange_kernel.core.venue import MarketRules
 
 if TYPE_CHECKING:
@@ -58,6 +59,20 @@ class Holdings:
         self._read_at = -math.inf
         self.published = False  # whether there are readers besides RiskLimits
         self.last: Held | None = None
+        self._waiting: set[str] = set()  # the UIDs of intents for which a reading tells how much there is to give
+
+    def ask(self, uid: str) -> None:
+        """Ask for a reading soon; the intent of this UID is woken after it."""
+        self._waiting.add(uid)
+
+    def free(self, market: MarketRules | None, side: str, position_side: str | None) -> Free | None:
+        """How much an order of this side can give by the last reading; None where that is not read, or is an amount of money."""
+        if self.last is None or market is None or (market.contract_size is None and side != "Sell"):
+            return None
+        if market.contract_size is None:
+            return Free(add(*(balance.free for balance in self.last.balances if balance.asset == market.base)), self.last.asked_ms)
+        held = self.last.quantity_of(market, "Buy" if side == "Sell" else "Sell", position_side)
+        return Free(max(ZERO, held), self.last.asked_ms)
 
     async def keep(self, term: Term) -> None:
         """Read for as long as the term lasts: at once, soon after what fills, and every resyncSeconds."""
@@ -70,8 +85,11 @@ class Holdings:
             quiet, stale = self._known[0][1] == filled, self.last is None or self.last.filled != filled
             since = session.clock.monotonic() - self._read_at
             due = since >= session.account.spec.resync_seconds or (stale and since >= (AFTER_FILLS_S if quiet else WHILE_FILLING_S))
-            if due and (self.published or session.risk.by_position):
+            if (due and (self.published or session.risk.by_position)) or self._waiting:
                 await self.read(term)
+                waiting, self._waiting = self._waiting, set()
+                for uid in waiting:
+                    session.wake(uid)
             await asyncio.sleep(LOOK_S)
 
     def _note_fills(self, term: Term) -> int:

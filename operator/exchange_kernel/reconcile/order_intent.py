@@ -136,6 +136,8 @@ class OrderIntentReconciler:
             case None:
                 if decision.markets:
                     session.market_readings.ask(record.uid)
+                if decision.holdings:
+                    session.holdings.ask(record.uid)
                 step = await self._write(facts, decision)
                 if step is not Step.NEXT or decision.verdict is not None:
                     return step  # a written end still lets the object go
@@ -143,6 +145,8 @@ class OrderIntentReconciler:
                 return Step.REST
             case actions.Submit(number=number, request=request):
                 await submitter.submit(session, seen.ids[number], request, self.unchanged(record, session, request, first=facts.submits_first))
+                if facts.closing is not None:
+                    _count_refusal(session, seen.ids[number])
             case actions.Replace(number=number, request=request):
                 await submitter.replace(session, record, seen.ids[number], request, self.unchanged(record, session, request, first=False, changes=number))
             case actions.Amend(number=number, request=request):
@@ -367,6 +371,13 @@ class OrderIntentReconciler:
         current = self._store.get(uid)
         (self._unknown.add if current is not None and current.status.state is OrderState.UNKNOWN else self._unknown.discard)(uid)
         metrics.UNKNOWN_ORDERS.set(len(self._unknown))
+
+
+def _count_refusal(session: AccountSession, client_order_id: str) -> None:
+    """16: of an exit of an open position."""
+    known = session.memory.peek(client_order_id)
+    if known is not None and known.send is not None and known.send.stage is SendStage.REFUSED:
+        metrics.REFUSED_EXITS.labels(account=session.label, kind=str(known.send.refusal or "Other")).inc()
 
 
 def _learned(facts: Facts) -> object:

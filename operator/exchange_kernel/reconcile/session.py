@@ -294,6 +294,7 @@ class AccountSession:
             reading=frozenset(number for number, client_order_id in ids.items() if client_order_id in self.readings.under_way),
             reads_in_vain={number: found.reads_in_vain for number, found in known.items() if found.reads_in_vain},
             group=group,
+            free=self.holdings.free(term.markets.get(record.spec.symbol), record.spec.side, record.spec.position_side) if group is not None else None,
             exposure=self.risk.exposure(record, term.markets.get(record.spec.symbol)),
             holder=holder,
         )

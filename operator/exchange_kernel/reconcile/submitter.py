@@ -24,6 +24,7 @@ from exchange_kernel.core.answers import (
     Unknown,
     UnknownOrder,
 )
+from exchange_kernel.core.facts import OF_THE_MARKET
 from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
 from exchange_kernel.core.venue import GroupRequest, OrderRequest
@@ -109,7 +110,7 @@ def _remember_send(session: AccountSession, send: SendRecord, outcome: SubmitOut
         case Refused(code=code, reason=reason, kind=kind):
             send.stage, send.code, send.reason, send.refusals = SendStage.REFUSED, code, reason, send.refusals + 1
             send.refusal, send.refused_ms = kind, session.venue_ms()
-            if kind is not None:
+            if kind in OF_THE_MARKET:
                 session.market_readings.ask(refused=True)
             send.version = session.version_of(send.client_order_id)
         case Duplicate(code=code):

@@ -9,6 +9,7 @@ STATUS_CONFLICTS = Counter("exchange_kernel_status_conflicts", "Writes that were
 WRITES_HELD_BACK = Counter("exchange_kernel_writes_held_back", "Objects of which ten status writes in a minute told nothing new: a bug; more wait.", ["kind"])
 SUBMITS = Counter("exchange_kernel_submits", "Orders handed to an exchange, by outcome.", ["account", "outcome"])
 MARKET_READINGS = Counter("exchange_kernel_market_readings", "Readings of an exchange's list of markets after the first, by outcome.", ["account", "outcome"])
+REFUSED_EXITS = Counter("exchange_kernel_refused_exits", "Exits of open positions that an exchange refused, by what it was about.", ["account", "kind"])
 CANCELS = Counter("exchange_kernel_cancels", "Cancels handed to an exchange, by outcome.", ["account", "outcome"])
 AMENDS = Counter("exchange_kernel_amends", "Amends handed to an exchange, by outcome.", ["account", "outcome"])
 SUBMIT_SECONDS = Histogram(

@@ -256,7 +256,8 @@ async def test_a_stop_that_the_exchange_cancels_is_said():
         await world.settle(take=OPEN, stop=OPEN)
         world.exchange._cancel(world.order("stop").exchange_order_id)
         await world.settle(stop=CANCELED)
-        await until(lambda: world.condition("Protected") == ("False", "StopCanceled"))
+        await until(lambda: world.condition("Protected") == ("False", "StopGone"))
+        assert (world.condition("Ready"), world.condition("Stalled")) == (("False", "StopGone"), ("True", "StopGone"))
         assert world.live() == {"take"}
 
 

@@ -9,6 +9,7 @@ CANCEL_RETRY_MS = 2_000  # between repeated cancels of one order: after some tri
 CANCELS_IN_STEP = 4  # so many cancels are asked CANCEL_RETRY_MS apart
 BACKED_OFF_MS = 16_000  # between questions about one order that were in vain for long
 CLOSED_MS, LONG_CLOSED_MS = 5_000, 60_000  # before an order is sent again whose market was closed though the list calls it open: doubled each time
+EXIT_MS, LONG_EXIT_MS = 1_000, 60_000  # before an exit of an open position is sent again that was refused: doubled each time
 FUNDS_FREE_MS = 500  # before a replacement is offered again, doubled each time
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from exchange_kernel.api import AttemptStage, OrderState, RefusalKind, TradingMode
+from exchange_kernel.api import AttemptStage, OrderState, RefusalKind, TradingMode, TriggerPassedPolicy
 from exchange_kernel.core import risk
 from exchange_kernel.core.actions import AddFinalizer, Decision, Submit, Verdict, Waiting, WriteAhead
-from exchange_kernel.core.checks.pace import CLOSED_MS, FUNDS_FREE_MS, LONG_CLOSED_MS, RETRY_MS, due
+from exchange_kernel.core.checks.pace import BACKED_OFF_MS, CLOSED_MS, EXIT_MS, FUNDS_FREE_MS, LONG_CLOSED_MS, LONG_EXIT_MS, RETRY_MS, due
 from exchange_kernel.core.deadline import ms_to_submit_deadline, submit_deadline_passed
 from exchange_kernel.core.facts import MARKETS_WITHIN_MS, Facts
 from exchange_kernel.core.groups import DIFFERS
-from exchange_kernel.core.market_rules import halted, request_for, unacceptable, unsent_parameters
+from exchange_kernel.core.market_rules import halted, unacceptable, unsent_parameters
 from exchange_kernel.core.sending import SendStage, Terms
 
 REST_UNSENT = Waiting(
@@ -18,6 +18,8 @@ REST_UNSENT = Waiting(
 )
 SENT_AS_LIST = Waiting("SentAsList", "It is sent with the other members of its group, as one list of the exchange's.")
 CLOSED = "The exchange refused the order, for its market is not open for trading: it is sent again once the market opens."
+EXIT_REFUSED = "The exchange refused an exit of an open position:"
+EXIT_AGAIN = "It is sent again, at last once a minute: put right what the exchange says, close the position, or protect it by another order."
 NOT_SENT = "It could not be sent yet: no connection to the exchange."
 
 
@@ -54,28 +56,37 @@ def deny_unsent(facts: Facts) -> Decision | None:
     if (missed := _deadline_passed(facts)) is not None:
         return Decision(verdict=missed)
     if facts.spec.expire_time is not None and facts.now.venue_ms >= facts.spec.expire_time.timestamp() * 1000:
-        return _denied("ExpireTimePassed", "spec.expireTime passed before the order could be sent: create a new intent.")
+        return Decision(verdict=Verdict(OrderState.DENIED, "ExpireTimePassed", "spec.expireTime passed before the order could be sent: create a new intent."))
     if facts.spec.group_ref is None and (unsent := unsent_parameters(facts.spec)) is not None:
-        return _denied("ExchangeParameters", unsent)  # a group is denied whole, before anything of it is made
+        return _denied(facts, "ExchangeParameters", unsent)  # a group is denied whole, before anything of it is made
     account, market = facts.seen.account, facts.seen.market
     if account.symbols and facts.spec.symbol not in account.symbols:
-        return _denied("SymbolNotAllowed", "The account's spec.symbols does not list this symbol: add it there, or use another account.")
+        return _denied(facts, "SymbolNotAllowed", "The account's spec.symbols does not list this symbol: add it there, or use another account.")
     if market is None:
         if not account.ready:
             return None
         if facts.newer_than_markets:
             waiting = Waiting("MarketUnknown", "The exchange's list of markets has no such market: it is read again, for the market may be newer.")
             return Decision(waiting=waiting, markets=True, again_ms=RETRY_MS)
-        return _denied("UnknownSymbol", "The exchange has no such market: write the symbol as ccxt does, for example BTC/USDT.")
-    request = request_for(facts.spec, facts.seen.ids[facts.numbers[-1] if facts.numbers else 1], market, quantity=facts.spec.quantity)
+        return _denied(facts, "UnknownSymbol", "The exchange has no such market: write the symbol as ccxt does, for example BTC/USDT.")
+    request = facts.request(_next(facts), market)
     if (problem := unacceptable(request, market, account.capabilities)) is not None:
-        return _denied("MarketRules", problem)
+        return _denied(facts, "MarketRules", problem)
     refusal = facts.risk(request)
-    return _denied(risk.REASON, refusal.message) if refusal is not None and not refusal.waits else None
+    return _denied(facts, risk.REASON, refusal.message) if refusal is not None and not refusal.waits else None
 
 
-def _denied(reason: str, message: str) -> Decision:
+def _denied(facts: Facts, reason: str, message: str) -> Decision:
+    if facts.closing is not None:
+        # 16: the position stays open, and what forbids its exit may change: nothing that a person can put right ends it.
+        return Decision(waiting=Waiting(reason, message, person=True), markets=reason == "MarketRules", again_ms=BACKED_OFF_MS)
     return Decision(verdict=Verdict(OrderState.DENIED, reason, message))
+
+
+def _next(facts: Facts) -> int:
+    """The attempt that is sent next: a definite refusal that is no end closes the one before it."""
+    number = facts.next_number
+    return number + 1 if facts.refused(number) and facts.goes_on(number) else number
 
 
 def _deadline_passed(facts: Facts) -> Verdict | None:
@@ -102,7 +113,9 @@ def _wait_for_the_market(facts: Facts) -> Decision | None:
     send = facts.send(last)
     unread = facts.markets_unread(last)
     if unread and facts.refusal(last) is RefusalKind.MARKET_RULES and send is not None:
-        waiting = Waiting("MarketRulesChanged", f"The exchange refused the order by its market's rules, which are read anew: {send.reason}.")
+        waiting = _refused_exit(facts)
+        if waiting is None or facts.refused_in_a_row == 1:
+            waiting = Waiting("MarketRulesChanged", f"The exchange refused the order by its market's rules, which are read anew: {send.reason}.")
         return Decision(waiting=waiting, operation=facts.operation, markets=True, again_ms=RETRY_MS)
     if (closed := _closed(facts)) is None:
         return None
@@ -111,6 +124,8 @@ def _wait_for_the_market(facts: Facts) -> Decision | None:
     if facts.seen.market is not None and facts.seen.market.active:
         # The list calls it open, and the last refusal does not: it may be older, or not tell.
         pause_ms = MARKETS_WITHIN_MS if unread else min(LONG_CLOSED_MS, CLOSED_MS << min(facts.refused_in_a_row - 1, 8))
+        if facts.closing is not None:
+            pause_ms = _pause_ms(facts)
         refused_ms = send.refused_ms if send is not None and send.refused_ms is not None else 0
         if due(refused_ms, facts.now.venue_ms, pause_ms):
             return None
@@ -118,9 +133,51 @@ def _wait_for_the_market(facts: Facts) -> Decision | None:
     return Decision(waiting=closed, operation=facts.operation, markets=True, again_ms=min(again_ms, default=None))
 
 
+def _pause_ms(facts: Facts) -> int:
+    """How long after its last refusal an exit of an open position is sent again."""
+    return min(LONG_EXIT_MS, EXIT_MS << min(max(0, facts.refused_in_a_row - 1), 8))
+
+
+def _refused_exit(facts: Facts) -> Waiting | None:
+    """What is said of an exit of an open position from its refusal on, while it is sent again: None of every other order."""
+    if facts.closing is None or not facts.numbers:
+        return None
+    last = facts.numbers[-1] if facts.refused(facts.numbers[-1]) else facts.numbers[-1] - 1
+    if not facts.refused(last):
+        return None
+    kind, send, recorded = facts.refusal(last), facts.send(last), facts.recorded(last)
+    if kind is RefusalKind.MARKET_CLOSED:
+        return Waiting("MarketHalted", CLOSED)
+    why = send.reason if send is not None else (recorded.reason or "") if recorded is not None else ""
+    if kind is not RefusalKind.TRIGGER_PASSED or facts.closing.trigger_passed is TriggerPassedPolicy.REPORT:
+        return Waiting("ExitRefused", f"{EXIT_REFUSED} {why}. {EXIT_AGAIN}", person=True)
+    if facts.closing.trigger_passed is TriggerPassedPolicy.WAIT:
+        return Waiting("TriggerPassed", f"{EXIT_REFUSED} {why}. By onTriggerPassed: Wait it is sent again until the market is back.")
+    return Waiting("TriggerPassed", f"{EXIT_REFUSED} {why}. By onTriggerPassed: Market a Market order of the same size is sent instead.")
+
+
+def _wait_with_an_exit(facts: Facts) -> Decision | None:
+    """16: after a refusal of an exit: send at once what the refusal leaves to be sent, and else the same again, ever later and for as long as it is open."""
+    if facts.closing is None or not facts.numbers or not facts.refused(last := facts.numbers[-1]):
+        return None
+    kind, send = facts.refusal(last), facts.send(last)
+    if kind is RefusalKind.MARKET_CLOSED or (kind is RefusalKind.MARKET_RULES and facts.asks_for_other(last)):
+        return None
+    if kind is RefusalKind.TRIGGER_PASSED and facts.at_market(last + 1) and not facts.at_market(last):
+        return None
+    if kind is RefusalKind.BALANCE and facts.free_since(last) and facts.asks_for_other(last):
+        return None
+    refused_ms = send.refused_ms if send is not None and send.refused_ms is not None else 0
+    if due(refused_ms, facts.now.venue_ms, pause_ms := _pause_ms(facts)):
+        return None
+    return Decision(
+        waiting=_refused_exit(facts), operation=facts.operation, markets=kind is RefusalKind.MARKET_RULES, holdings=kind is RefusalKind.BALANCE,
+        again_ms=refused_ms + pause_ms - facts.now.venue_ms,
+    )
+
+
 def submit_if_unsent(facts: Facts) -> Decision | None:
     """6: send first where that is safe; in every other case write first, with the version this was decided on."""
-    number = facts.next_number
     if (blocked := may_not_send(facts)) is not None:
         return Decision(waiting=blocked, operation=facts.operation, again_ms=None if facts.seen.account.ready and facts.seen.account.mode_known else RETRY_MS)
     if not facts.order.finalizer:
@@ -128,11 +185,10 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
     market = facts.seen.market
     if market is None:
         return Decision(waiting=REST_UNSENT, operation=facts.operation)
-    if (closed := _wait_for_the_market(facts)) is not None:
-        return closed
-    if facts.refused(number) and facts.goes_on(number):
-        number += 1  # a definite refusal closes the attempt: what follows is another, under an id of its own
-    request = request_for(facts.spec, facts.seen.ids[number], market, quantity=facts.remaining())
+    if (waits := _wait_for_the_market(facts) or _wait_with_an_exit(facts)) is not None:
+        return waits
+    number = _next(facts)
+    request = facts.request(number, market)
     if (refusal := facts.risk(request)) is not None:
         return Decision(waiting=Waiting(risk.REASON, refusal.message), operation=facts.operation, again_ms=RETRY_MS)
     send = facts.send(number)
@@ -152,7 +208,8 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
         return Decision(Submit(number, request), operation=facts.operation)
     if _sends_first(facts):
         return Decision(Submit(number, request))
-    return Decision(WriteAhead(number, request), operation=facts.operation)
+    # What is being tried again is told on: it is in trouble until the exchange has taken it.
+    return Decision(WriteAhead(number, request), operation=facts.operation, waiting=_refused_exit(facts))
 
 
 def _sends_first(facts: Facts) -> bool:
