@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from exchange_kernel.core.venue import Capabilities
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, PROOFS, Dialect, Listed, Words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, PASSED, PROOFS, RULES, Dialect, Listed, Words
 from exchange_kernel.exchanges.ccxt.dialects import DIALECTS
 from exchange_kernel.exchanges.ccxt.probe import MEANINGS, probe
 from exchange_kernel.exchanges.ccxt.row import Row
@@ -65,7 +65,8 @@ def errors_page() -> str:
         "with 418 or 429; an exchange without a table has no errors that do. `any`: the code alone tells.\n",
         "".join(f"- **{_name(field)}**: {proof}\n" for field, proof in PROOFS.items())
         + "\nAfter a refusal by a market's *rules* its list is read anew, and the order is sent once more if it is rounded otherwise by then. After one by a\n"
-        "market that is *closed* the order waits.\n",
+        "market that is *closed* the order waits. What follows a refusal of an exit of an open position, also by its *trigger* or the account's *balance*, is\n"
+        "on the [page of groups](../groups.md).\n",
     ]
     shown: dict[str, Words] = {}
     for venue in VENUES:
@@ -81,7 +82,8 @@ def errors_page() -> str:
 
 
 def _meaning(listed: Listed) -> str:
-    return listed.meaning if listed.kind is None else f"{listed.meaning} (*{'closed' if listed.kind is CLOSED else 'rules'}*)"
+    words = {RULES: "rules", CLOSED: "closed", PASSED: "trigger", BALANCE: "balance"}
+    return listed.meaning if listed.kind is None else f"{listed.meaning} (*{words[listed.kind]}*)"
 
 
 def _name(field: str) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, PASSED, RULES, codes, words
 
 #: Codes under which the matching engine speaks.
 ENGINE = ("-1010", "-1013", "-2010")
 
 #: "Messages for -1010, -2010, -2011 and -2038", without those that speak of an order that may exist.
 ENGINE_REFUSALS = (
-    "Account has insufficient balance for requested action.",
     "Market orders are not supported for this symbol.",
     "This action is disabled on this account.",
     "This account may not place or cancel orders.",
     "Unsupported order combination",
     "Unsupported order combination.",
-    "Order would trigger immediately.",
     "Stop loss orders are not supported for this symbol.",
     "Stop loss limit orders are not supported for this symbol.",
     "Take profit orders are not supported for this symbol.",
@@ -58,9 +56,12 @@ WORDS = words(
         codes(*ENGINE, "-2038", messages=FILTERS, meaning="a filter of the market refused it, of those in its list", kind=RULES),
         codes("-2038", messages=AMEND_REFUSALS, meaning="the amend was refused: the order is as it was"),
         codes(*ENGINE, messages=("Market is closed.",), meaning="the market is not open for trading", kind=CLOSED),
+        codes(*ENGINE, messages=("Account has insufficient balance for requested action.",), meaning="insufficient balance", kind=BALANCE),
+        codes(*ENGINE, messages=("Order would trigger immediately.",), meaning="its trigger has been passed", kind=PASSED),
         codes(*ENGINE, messages=ENGINE_REFUSALS, meaning="the matching engine refused it"),
         codes(*ENGINE, messages=("Filter failure: %s",), meaning="a filter of the market refused it"),
-        codes(*ENGINE, messages=("Stop price would trigger immediately.",), meaning="its trigger has been passed", source="ccxt 4.5: binance.py, exceptions"),
+        codes(*ENGINE, messages=("Stop price would trigger immediately.",), meaning="its trigger has been passed", kind=PASSED,
+              source="ccxt 4.5: binance.py, exceptions"),
         codes("-1013", messages=("Invalid quantity.", "Invalid price."), meaning="quantity or price", kind=RULES, source="ccxt 4.5: binance.py, handle_errors"),
         codes("-2011", messages=(
             "Order was not canceled due to cancel restrictions.", "This action is disabled on this account.", "This account may not place or cancel orders.",

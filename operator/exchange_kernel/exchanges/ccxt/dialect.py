@@ -81,8 +81,11 @@ class AllowList:
         return next((row for pattern, row in self._patterns.get(code, ()) if pattern.fullmatch(message) is not None), None)
 
 
-#: What a refusal is about, as the rows say it: steps, limits or the market's name, which a newer list may have otherwise; or that it is not open now.
+#: What a refusal is about, as the rows say it: steps, limits or the market's name, which a newer list may have otherwise; that it is not open now.
 RULES, CLOSED = RefusalKind.MARKET_RULES, RefusalKind.MARKET_CLOSED
+
+#: Or that its trigger has been passed; or that the account has less than it asks for.
+PASSED, BALANCE = RefusalKind.TRIGGER_PASSED, RefusalKind.BALANCE
 
 
 def codes(

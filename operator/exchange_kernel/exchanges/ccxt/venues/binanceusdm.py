@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
 from exchange_kernel.exchanges.ccxt.binance_answers import read_error
-from exchange_kernel.exchanges.ccxt.dialect import RULES, Ban, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, PASSED, RULES, Ban, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, WINDOW_MS, Row, cancel_by_ours, lookup_by_ours
 
 ROWS = (Row(
@@ -35,8 +35,8 @@ ROWS = (Row(
         refusals=(
             codes("-1022", "-2014", "-2015", meaning="signature or key: before anything is done"),
             codes("-1111", "-1121", meaning="decimal places; symbol", kind=RULES),
-            codes("-2018", "-2019", meaning="balance or margin is insufficient"),
-            codes("-2021", meaning="it would trigger at once"),
+            codes("-2018", "-2019", meaning="balance or margin is insufficient", kind=BALANCE),
+            codes("-2021", meaning="it would trigger at once", kind=PASSED),
             codes("-2022", meaning="reduce-only is rejected"),
             codes("-4003", "-4005", "-4023", meaning="the quantity's limits and steps", kind=RULES),
             codes("-4014", "-4016", "-4024", "-4131", meaning="the price's limits and steps", kind=RULES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exchange_kernel.api import DuplicateIdsRefused
-from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, Row, cancel_by_ours, lookup_by_ours
 from exchange_kernel.exchanges.ccxt.venues.kucoin import coded
 
@@ -21,7 +21,7 @@ ROWS = (Row(
         "bitget.com/api-doc: error codes",
         duplicates=(codes("40786", "40708", "43118", "45034", "50060", "25212", meaning="duplicate clientOid, in six places"),),
         refusals=(
-            codes("43012", meaning="insufficient balance"),
+            codes("43012", meaning="insufficient balance", kind=BALANCE),
             codes("45110", meaning="below the minimum", kind=RULES),
             codes("40006", "40009", "40012", "40014", "40018", meaning="key, signature, passphrase, permissions or address: before anything is done"),
         ),

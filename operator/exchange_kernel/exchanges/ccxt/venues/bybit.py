@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, Ban, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, RULES, Ban, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, HOUR_MS, IMMEDIATE, WINDOW_MS, Asked, Row, Triggers
 
 
@@ -39,12 +39,12 @@ WORDS = words(
     refusals=(
         codes("10003", "10004", "10005", "10010", meaning="key, signature, permission or address: before anything is done"),
         codes("110003", meaning="the price exceeds the allowed range", kind=RULES),
-        codes("110004", "110006", "110007", "110012", meaning="insufficient balance"),
+        codes("110004", "110006", "110007", "110012", meaning="insufficient balance", kind=BALANCE),
         codes("110017", meaning="the reduce-only rule is not satisfied"),
         codes("110094", meaning="the notional value is below the limit", kind=RULES),
         codes("170115", "170116", "170117", meaning="time in force, type or side"),
         codes("170121", meaning="symbol", kind=RULES),
-        codes("170131", meaning="insufficient balance"),
+        codes("170131", meaning="insufficient balance", kind=BALANCE),
         codes("170124", "170135", "170136", "170137", "170140", meaning="amount, its decimals or its minimum", kind=RULES),
         codes("170132", "170133", "170134", meaning="price, or its decimals", kind=RULES),
         codes("170151", meaning="not open for trading", kind=CLOSED),

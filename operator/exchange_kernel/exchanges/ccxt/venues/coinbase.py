@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused
-from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import IMMEDIATE, Row
 
 
@@ -33,7 +33,7 @@ ROWS = (Row(
     words=words(
         "docs.cdp.coinbase.com: Create Order, error_response",
         refusals=(
-            codes("INSUFFICIENT_FUND", "PREVIEW_INSUFFICIENT_FUND", meaning="insufficient balance"),
+            codes("INSUFFICIENT_FUND", "PREVIEW_INSUFFICIENT_FUND", meaning="insufficient balance", kind=BALANCE),
             codes("UNSUPPORTED_ORDER_CONFIGURATION", meaning="the market has no such orders"),
             codes("INVALID_LIMIT_PRICE_POST_ONLY", meaning="a post-only order would take"),
             codes("INVALID_PRICE_PRECISION", "INVALID_LIMIT_PRICE", meaning="the price", kind=RULES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import IMMEDIATE, WINDOW_MS, Row
 
 
@@ -29,7 +29,7 @@ ROWS = (Row(
         "gate.com/docs/developers/apiv4: error labels",
         duplicates=(codes("REPEATED_CREATION", meaning="the order was created before"),),
         refusals=(
-            codes("BALANCE_NOT_ENOUGH", "QUANTITY_NOT_ENOUGH", meaning="insufficient balance"),
+            codes("BALANCE_NOT_ENOUGH", "QUANTITY_NOT_ENOUGH", meaning="insufficient balance", kind=BALANCE),
             codes("INVALID_PRECISION", "AMOUNT_TOO_LITTLE", "AMOUNT_TOO_MUCH", meaning="the quantity, or its decimals", kind=RULES),
             codes("INVALID_CURRENCY_PAIR", meaning="no such market", kind=RULES),
             codes("POC_FILL_IMMEDIATELY", meaning="a post-only order would take"),

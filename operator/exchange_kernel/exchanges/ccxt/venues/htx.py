@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, HOUR_MS, IMMEDIATE, Row, cancel_by_ours, lookup_by_ours
 
 
@@ -36,7 +36,7 @@ ROWS = (Row(
         "huobiapi.github.io/docs/spot/v1/en: Trading, Error Code",
         duplicates=(codes("invalid-client-order-id", meaning="the client order id is a duplicate"),),
         refusals=(
-            codes("order-accountbalance-error", meaning="insufficient balance"),
+            codes("order-accountbalance-error", meaning="insufficient balance", kind=BALANCE),
             codes("order-invalid-price", "order-limitorder-price-min-error", "order-limitorder-price-max-error", "order-orderprice-precision-error",
                   "order-price-greater-than-limit", "order-price-less-than-limit", "price-exceeds-the-protective-price-during-limit-price-trading",
                   "order-etp-nav-price-min-error", "order-etp-nav-price-max-error", meaning="the price's limits and decimals", kind=RULES),

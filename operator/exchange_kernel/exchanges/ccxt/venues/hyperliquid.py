@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange_kernel.exchanges.ccxt.dialect import RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import Row, cancel_by_ours, lookup_by_ours
 
 
@@ -40,7 +40,7 @@ ROWS = (Row(
             codes("order", meaning="price or quantity off the market's grid", messages=(
                 "Price must be divisible by tick size.%s", "Order has invalid size.%s", "Order has zero size.%s"), kind=RULES),
             codes("order", meaning="value below the minimum", messages=("Order must have minimum value of %s",), kind=RULES),
-            codes("order", meaning="insufficient margin", messages=("Insufficient margin to place order.%s",)),
+            codes("order", meaning="insufficient margin", kind=BALANCE, messages=("Insufficient margin to place order.%s",)),
             codes("order", meaning="reduce-only would increase the position", messages=("Reduce only order would increase position.%s",)),
             codes("order", meaning="a post-only order would take", messages=("Post only order would have immediately matched, bbo was %s",)),
             codes("order", meaning="an immediate order, and nothing to match it", messages=(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import HOUR_MS, Row, Triggers, cancel_by_ours
 
 
@@ -52,7 +52,7 @@ ROWS = (Row(
     words=words(
         "support.kraken.com: API error messages",
         refusals=(
-            codes("EOrder:Insufficient funds", meaning="insufficient balance"),
+            codes("EOrder:Insufficient funds", meaning="insufficient balance", kind=BALANCE),
             codes("EOrder:Order minimum not met", "EOrder:Cost minimum not met", meaning="the quantity or its value is below the minimum", kind=RULES),
             codes("EOrder:Tick size check failed", "EOrder:Invalid price", meaning="the price", kind=RULES),
             codes("EOrder:Orders limit exceeded", "EOrder:Positions limit exceeded", meaning="too many open orders or positions"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, Row, cancel_by_ours, lookup_by_ours
 
 
@@ -38,12 +38,12 @@ ROWS = (Row(
         MAPPED,
         duplicates=(codes("126033", meaning="duplicate order"), codes("126044", meaning="the clientOid is a duplicate")),
         refusals=(
-            codes("200004", "210021", "126013", meaning="insufficient balance"),
+            codes("200004", "210021", "126013", meaning="insufficient balance", kind=BALANCE),
             codes("400001", "400003", "400004", "400005", "400006", meaning="header, key, passphrase, signature or address: before anything is done"),
             codes("400200", "411100", meaning="trading is forbidden, or the user frozen"),
             codes("400330", "400350", "400370", meaning="limits of price or holding"),
             codes("400600", "400760", meaning="the market is not open", kind=CLOSED),
-            codes("400100", meaning="insufficient balance", messages=("account.available.amount",)),
+            codes("400100", meaning="insufficient balance", kind=BALANCE, messages=("account.available.amount",)),
             codes("400100", kind=RULES, meaning="a parameter: size, price or market", messages=(
                 "Order size below the minimum requirement.", "The quantity is below the minimum requirement.",
                 "price not in the given range!", "Unsupported trading pair.")),

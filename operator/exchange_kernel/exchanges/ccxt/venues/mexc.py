@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, IMMEDIATE, WINDOW_MS, Row, cancel_by_ours, lookup_by_ours
 
 
@@ -36,7 +36,7 @@ ROWS = (Row(
             codes("700004", "700005", "700008", meaning="a parameter is missing, too large or malformed"),
             codes("10007", "30014", "30021", meaning="no such market", kind=RULES),
             codes("10096", "10097", meaning="the quantity, or its decimals", kind=RULES),
-            codes("10101", "30004", "30005", meaning="insufficient balance"),
+            codes("10101", "30004", "30005", meaning="insufficient balance", kind=BALANCE),
             codes("30000", "30016", meaning="trading in the market is suspended", kind=CLOSED),
             codes("30001", "30018", "30019", "30020", "30041", meaning="the market takes no such orders, or not from this account"),
             codes("30002", "30003", meaning="the order's value is out of its limits", kind=RULES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import CLOSED, RULES, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, RULES, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, HOUR_MS, IMMEDIATE, WINDOW_MS, Row, cancel_by_ours, lookup_by_ours
 
 
@@ -31,7 +31,7 @@ WORDS = words(
         codes("51000", "51001", meaning="a parameter's value; no such instrument", kind=RULES),
         codes("51004", "51005", meaning="the amount exceeds the tier's or the order's limit"),
         codes("51006", "51116", "51122", "51136", "51137", "51138", meaning="the price is out of its limits", kind=RULES),
-        codes("51008", "51119", "51127", "51131", meaning="insufficient balance"),
+        codes("51008", "51119", "51127", "51131", meaning="insufficient balance", kind=BALANCE),
         codes("51020", "51120", meaning="the amount is below the minimum", kind=RULES),
         codes("51121", meaning="the amount is not a multiple of the lot", kind=RULES),
         codes("51021", "51022", meaning="the contract is not listed yet, or suspended", kind=CLOSED),
