@@ -12,7 +12,7 @@ from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.groups import EXITS, NOT_RECORDED, GroupRecord, Member, Members, Want, settled
 from exchange_kernel.core.lifecycle import ENDED
 from exchange_kernel.core.market_rules import too_small
-from exchange_kernel.core.money import ZERO, add, share_of, subtract
+from exchange_kernel.core.money import ZERO, add, plain, share_of, subtract
 from exchange_kernel.core.venue import MarketRules
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
@@ -372,12 +372,13 @@ def _followed(outlook: Outlook) -> Verdict:
         return Verdict(False, "EntryNotFilled", "The Entry ended unfilled, and nothing followed it: see status.members.")
     legs = [member for member in others if member.spec.role not in EXITS]
     if len(legs) < len(others):
-        left = subtract(_opened(outlook), _closed(outlook))
+        left = max(ZERO, subtract(_opened(outlook), _closed(outlook)))
         market = outlook.markets.get(entry.spec.symbol)
         if left > 0 and not (market is not None and _closed(outlook) > 0 and too_small(entry.spec, left, market)):
             return Verdict(False, "PositionOpen", "The group has ended and what its Entry opened is not closed: close it, or protect it by another order.")
         if not legs:
-            return Verdict(True, "Closed", "The Entry is filled, and its exits have closed what it opened.")
+            dust = f" {plain(left)} of it is left, which is below the market's smallest order." if left > 0 else ""
+            return Verdict(True, "Closed", f"The Entry is filled, and its exits have closed what it opened.{dust}")
     if all(member.state is OrderState.FILLED for member in legs):
         return Verdict(True, "Filled", "The Entry is filled, and so is what followed it.")
     return _not_all(outlook, legs)

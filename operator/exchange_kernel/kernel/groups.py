@@ -152,7 +152,9 @@ def group_manifest(name: str, group: StandardOrderGroup, notes: Mapping[str, Any
         metadata["labels"] = {STRATEGY_LABEL: strategy}
     kept = {"metadata": as_text(notes)} if notes else {}
     spec: Body = {"accountRef": {"name": account}, **group.document()}
-    spec["members"] = [{"name": member.name, "role": str(member.role), **member_terms(member.order), **kept} for member in group.members]
+    spec["members"] = [{**member.document(), **member_terms(member.order), **kept} for member in group.members]
+    for member in spec["members"]:
+        member.pop("order")
     return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "OrderGroup", "metadata": metadata, "spec": spec}
 
 

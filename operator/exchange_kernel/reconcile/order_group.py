@@ -53,6 +53,9 @@ JUDGED_AGAIN_S = 2.0  # what waits for a price, or for room at the exchange
 UNFIT_AGAIN_S = 10.0  # what a person is to edit, if the market does not come back to it
 CANCELS_FIRST_S = 0.005  # what a fill makes us cancel is on its way by then; what is to be written of it comes after
 NAME_MAX = 253
+OF_A_CHANGE = ("MemberNotChanged", "MemberContested")  # troubles that are over once the member says what it is to say
+LASTING_FAILURES = 4  # in a row to make a member, after which a person is told to look
+CONTESTED = "Somebody changes what the group wrote as often as it is put right, so that it is written less often: find out who, and stop it. Member"
 
 #: It has a group; what that wants of it follows from what is seen of all its members.
 A_MEMBER = Membership()
@@ -113,7 +116,7 @@ class OrderGroupReconciler:
         self._events = events or NoEvents()
         self._memory: dict[str, _Memory] = {}
         self._unprotected: set[str] = set()
-        self._pace = WritePace("OrderGroup", wall_ms)
+        self._pace, self._spec_pace = WritePace("OrderGroup", wall_ms), WritePace("OrderIntent spec", wall_ms)
 
     # ── What members ask ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,7 +138,7 @@ class OrderGroupReconciler:
             if want.held is not None and not want.held.person:
                 self._wake_after(group.uid, 0)  # a price may have grown old: the group reads it, and wakes this member
         limit = groups.exempt(group, member, members, native=native)
-        differs = groups.differs(member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
+        differs = groups.differs(group, member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
         held = want.held or (groups.DIFFERS if differs else groups.NOTHING_OPEN if groups.nothing_open(group, member, members) else None)
         return Membership(
             made_before=memory is not None and ref.member in (memory.made_before or ()), closing=groups.closing(group, member, members, want),
@@ -437,27 +440,49 @@ class OrderGroupReconciler:
                 memory.applied[member.name] = spec
                 memory.trouble, memory.failures = None, 0
                 return Step.NEXT
+            case Inadmissible(message=words) if groups.closes(group, member) and not outlook.native:
+                # 16: a position is open, and whoever refuses its exit may think better of it.
+                self._retry(group, Waiting("NotAdmitted", f"The API server refuses the OrderIntent of member {member.name}: {words}", person=True))
             case Inadmissible(message=words):
                 memory.refused[member.name] = words
                 return Step.NEXT
             case NameTaken() | Written():
                 self._retry(group, NAME_CONFLICT)
             case Unavailable(reason=reason):
-                self._retry(group, None, reason)
+                self._not_made(group, member, reason)
         return None
+
+    def _not_made(self, group: GroupRecord, member: Member, reason: str) -> None:
+        """Try again, and say so if that was not all: a quota, a policy that can't judge or a webhook that is down may last."""
+        memory = self._memory[group.uid]
+        before, failures = memory.trouble, memory.failures + 1
+        self._retry(group, None, reason)
+        if failures > 1:
+            said = f"The API server does not take the OrderIntent of member {member.name}, which is tried again: {reason}"
+            waiting = Waiting("MemberNotMade", said, person=failures >= LASTING_FAILURES)
+            same = before is not None and (before.reason, before.person) == (waiting.reason, waiting.person)
+            memory.trouble = before if same else waiting  # its words may change each time
 
     async def _correct(self, outlook: Outlook, member: Member, want: Want) -> Step | None:
         """What a member's intent says, made what the group wants it to say. Finished ones are left alone."""
         group, order, memory = outlook.group, member.order, self._memory[outlook.group.uid]
         if order is None or order.finished or order.deleting or order.uid != member.status.uid:
             return None
-        spec = groups.intent_spec(group, member, want, outlook.markets)
+        spec = groups.put_right(group, member, groups.intent_spec(group, member, want, outlook.markets))
         if spec == order.spec:
             memory.applied[member.name] = spec
+            if memory.trouble is not None and memory.trouble.reason in OF_A_CHANGE and member.name in memory.trouble.message:
+                memory.trouble = None
+                return Step.NEXT
+            return None
+        if (wait_s := self._spec_pace.wait_s(order.uid, (group.generation, spec))) > 0:
+            memory.trouble = Waiting("MemberContested", f"{CONTESTED} {member.name}", person=True)  # 17
+            self._wake_after(group.uid, wait_s)
             return None
         edited = memory.applied.get(member.name) not in (None, order.spec)
         match await self._intents.write_spec(order, spec):
             case Written(record=written):
+                self._spec_pace.written(order.uid, (group.generation, spec))
                 memory.applied[member.name] = written.spec
                 memory.trouble, memory.failures = None, 0
                 if edited:
@@ -465,7 +490,7 @@ class OrderGroupReconciler:
                 self._wake_intent(order.uid)
                 return Step.NEXT
             case Inadmissible(message=words):
-                self._retry(group, Waiting("MemberNotChanged", f"The API server refused a change of a member: {words}", person=True))
+                self._retry(group, Waiting("MemberNotChanged", f"The API server refused a change of member {member.name}: {words}", person=True))
             case Unavailable(reason=reason):
                 self._retry(group, None, reason)
             case Conflict() | Gone():

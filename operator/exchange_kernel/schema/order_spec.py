@@ -32,6 +32,7 @@ from exchange_kernel.api import (
     Spec,
     TimeInForce,
     Trailing,
+    TriggerPassedPolicy,
     TriggerPriceType,
 )
 from exchange_kernel.api.base import INT32_MAX, Asset, Time
@@ -87,6 +88,9 @@ class GroupMember(Spec):
     name: MemberName = Field(description="Unique in the group.")
     role: MemberRole = Field(default=MemberRole.LEG, description="What the member is for; a Bracket has one Entry, one StopLoss and at most one TakeProfit.")
     order: StandardOrder
+    on_trigger_passed: TriggerPassedPolicy | None = Field(
+        default=None, description="What follows where the market is past an exit's trigger already; absent: Market for StopLoss, Report for TakeProfit."
+    )
 
 
 class StandardOrderGroup(Spec):

@@ -24,7 +24,7 @@ from exchange_kernel.cli.plugin.checkup.installation import different
 from exchange_kernel.cli.plugin.checkup.rights import OPERATORS, OPERATORS_LEASES, REVIEWS, SELF_REVIEWS, Right
 from exchange_kernel.cli.plugin.report import blotted, presentable
 from exchange_kernel.cli.plugin.top import parse, quantile
-from tests.unit.cli.plugin.recorded import an_account, an_order, condition
+from tests.unit.cli.plugin.recorded import a_group, an_account, an_order, condition, leg
 
 ROOT = Path(__file__).parents[4]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -148,6 +148,19 @@ def test_orders_of_markets_that_are_closed_or_gone_are_found(exchange, healthy, 
     stuck = [condition("Ready", "False", reason)]
     healthy.put(an_order("a", conditions=stuck), an_order("b", conditions=stuck), an_order("c", conditions=[condition("Ready", "True", "Open")]))
     (found,) = [one for one in bad(exchange) if one["about"] == "Markets"]
+    assert (found["level"], found["finding"], bool(found["mend"])) == (level, finding, True)
+
+
+@pytest.mark.parametrize(("conditions", "level", "finding"), [
+    ([condition("Stalled", "True", "ExitRefused", "Refused."), condition("Protected", "False", "ExitRefused", "There is a position without its stop. Refused.")],
+     "wrong", "trading/long: ExitRefused: There is a position without its stop. Refused."),
+    ([condition("Stalled", "False", "Progressing"), condition("Protected", "False", "MarketHalted", "The market is closed.")],
+     "warning", "trading/long: MarketHalted: The market is closed."),
+    ([condition("Stalled", "True", "MemberNotMade", "exceeded quota")], "wrong", "trading/long: MemberNotMade: exceeded quota"),
+])
+def test_positions_without_a_stop_and_groups_that_need_a_person_are_found(exchange, healthy, conditions, level, finding):
+    healthy.put(a_group("long", leg("entry", "Entry"), leg("stop", "StopLoss"), conditions=conditions))
+    (found,) = [one for one in bad(exchange) if one["about"] == "Groups"]
     assert (found["level"], found["finding"], bool(found["mend"])) == (level, finding, True)
 
 

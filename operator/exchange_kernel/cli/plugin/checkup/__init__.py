@@ -3,6 +3,7 @@
 from exchange_kernel.cli.plugin.checkup.accounts import accounts, credentials
 from exchange_kernel.cli.plugin.checkup.clocks import clocks
 from exchange_kernel.cli.plugin.checkup.findings import Check, Finding, Level
+from exchange_kernel.cli.plugin.checkup.groups import groups
 from exchange_kernel.cli.plugin.checkup.installation import (
     ACCOUNT,
     MEMBER,
@@ -30,6 +31,7 @@ CHECKS: dict[str, Check] = {
     "Clock": clocks,
     "Accounts": accounts,
     "Markets": markets,
+    "Groups": groups,
     "Credentials": credentials,
 }
 
