@@ -7,9 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from exchange_kernel.core.answers import Refused
+from exchange_kernel.exchanges.simulated import Settings, SimulatedExchange, serve
 from exchange_kernel.kernel.local import LocalKernel
 from exchange_kernel.schema import GroupMember, GroupMode, MemberRole, OrderType, Side, StandardOrder, StandardOrderGroup
 from tests.contract.test_ccxt_against_simulated import Gate, a_request
@@ -107,3 +109,20 @@ async def test_the_filter_changed_between_my_entry_and_my_stop_and_the_stop_is_t
         placed = await the_sell(venue, lambda one: one["status"] == "NEW")
         assert Decimal(placed["stopPrice"]) % Decimal(changes.get("tick", "0.01")) == 0
         assert Decimal(placed["origQty"]) % Decimal(changes.get("step", "0.00001")) == 0
+
+
+async def test_the_fee_was_taken_in_what_i_bought_and_the_stop_is_for_what_arrived(tmp_path: Path) -> None:
+    settings = Settings(market_maker=False, weight_limit=10_000_000, balances={"BTC": Decimal(0)})
+    async with serve(SimulatedExchange(settings)) as served, aiohttp.ClientSession() as http:
+        venue = Control(served, http)
+        kernel = LocalKernel("binance", venue.adapter, tmp_path / "orders.db", acknowledge_timeout=1)
+        await kernel.start()
+        try:
+            _, stop = await entry_rests(kernel, venue, bought(quantity="0.01"))
+            await fill(venue)
+            await reaches(kernel, stop, "Open")
+            placed = await the_sell(venue, lambda one: one["status"] == "NEW")
+            assert Decimal(placed["origQty"]) == Decimal("0.00999")
+            await conditions(kernel, ("Protected", "True", "StopWorking"), ("Ready", "True", "Working"), ("Stalled", "False", "Progressing"))
+        finally:
+            await kernel.stop()

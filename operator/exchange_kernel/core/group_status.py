@@ -249,6 +249,11 @@ def _opened(outlook: Outlook) -> Decimal:
     return add(*(member.filled for member in outlook.members if member.spec.role is MemberRole.ENTRY))
 
 
+def _brought(outlook: Outlook) -> Decimal:
+    """What of it is there to be closed: less the fees that were taken in it."""
+    return add(*(member.brought(outlook.markets) for member in outlook.members if member.spec.role is MemberRole.ENTRY))
+
+
 def _closed(outlook: Outlook) -> Decimal:
     """Of what the Entry filled, in its unit."""
     return add(*(member.filled for member in outlook.members if member.spec.role in EXITS))
@@ -260,7 +265,7 @@ def _protection(outlook: Outlook) -> Protection | None:
     entry = next((member for member in outlook.members if member.spec.role is MemberRole.ENTRY), None)
     if not stops or entry is None:
         return None
-    position = max(ZERO, subtract(_opened(outlook), _closed(outlook)))
+    position = max(ZERO, subtract(_brought(outlook), _closed(outlook)))
     if outlook.native and not entry.finished:
         if position <= 0:
             return Protection(TRUE, "NoPosition")  # its exits wait in their list
@@ -277,7 +282,8 @@ def _by_size(outlook: Outlook, stops: Members, excess: Decimal) -> Protection:
     market = outlook.markets.get(stops[0].spec.symbol)
     step = (market.quantity_step if market is not None else None) or ZERO
     if excess == 0 or -step < excess < 0:
-        return Protection(TRUE, "StopWorking")
+        dust = f"{plain(-excess)} of the position is less than the market's step, and no order can close it." if excess < 0 else ""
+        return Protection(TRUE, "StopWorking", dust)
     if any(_being_resized(outlook, stop) for stop in stops):
         return Protection(FALSE, "StopResizing", "The stop is not as large as the position, and is being made so.")
     if excess < 0:
@@ -299,7 +305,7 @@ def _being_resized(outlook: Outlook, stop: Member) -> bool:
 def _entry_goes(outlook: Outlook) -> bool:
     """Whether exits wait as they are for the end of an Entry that is being cancelled."""
     entry = next(member for member in outlook.members if member.spec.role is MemberRole.ENTRY)
-    return _closed(outlook) >= _opened(outlook) and outlook.wanted[entry.name].unwanted and not entry.finished
+    return _closed(outlook) >= _brought(outlook) and outlook.wanted[entry.name].unwanted and not entry.finished
 
 
 def _without_stop(outlook: Outlook, entry: Member, stops: Members, position: Decimal) -> Protection:
@@ -372,7 +378,7 @@ def _followed(outlook: Outlook) -> Verdict:
         return Verdict(False, "EntryNotFilled", "The Entry ended unfilled, and nothing followed it: see status.members.")
     legs = [member for member in others if member.spec.role not in EXITS]
     if len(legs) < len(others):
-        left = max(ZERO, subtract(_opened(outlook), _closed(outlook)))
+        left = max(ZERO, subtract(_brought(outlook), _closed(outlook)))
         market = outlook.markets.get(entry.spec.symbol)
         if left > 0 and not (market is not None and _closed(outlook) > 0 and too_small(entry.spec, left, market)):
             return Verdict(False, "PositionOpen", "The group has ended and what its Entry opened is not closed: close it, or protect it by another order.")

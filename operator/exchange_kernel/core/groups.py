@@ -33,6 +33,7 @@ from exchange_kernel.api import (
     TriggerPassedPolicy,
 )
 from exchange_kernel.api.order_terms import IDENTITY, UNCHANGEABLE
+from exchange_kernel.core import fees
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
@@ -177,6 +178,17 @@ class Member:
         """The most that is known, seen or written."""
         written = self.order.status.filled_quantity if self.order is not None else None
         return max(self.facts.filled_total() if self.facts is not None else ZERO, written or ZERO, self.status.filled_quantity or ZERO)
+
+    def brought(self, markets: Mapping[str, MarketRules]) -> Decimal:
+        """How much of its fills is there to be closed: on spot, what was bought less the fees that were taken in it."""
+        market = markets.get(self.spec.symbol)
+        if self.spec.side != "Buy" or market is None or market.contract_size is not None or self.filled <= 0:
+            return self.filled
+        if self.facts is not None:
+            paid = fees.paid(self.facts).total
+        else:
+            paid = fees.amounts(self.order.status.fees) if self.order is not None else {}
+        return max(ZERO, subtract(self.filled, max(ZERO, paid.get(market.base, ZERO))))
 
     @property
     def quantity(self) -> Decimal:
@@ -405,16 +417,17 @@ def closing(group: GroupRecord, member: Member, members: Members, want: Want) ->
     return Closing(most=want.quantity, trigger_passed=member.spec.on_trigger_passed or default)
 
 
-def nothing_open(group: GroupRecord, member: Member, members: Members) -> bool:
+def nothing_open(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> bool:
     """Whether exits have closed all that the Entry has filled so far: an exit that is not at the exchange is not sent then."""
     exits = [one for one in members if one.spec.role in EXITS]
-    opened = add(*(one.filled for one in members if one.spec.role is MemberRole.ENTRY))
+    opened = add(*(one.brought(markets) for one in members if one.spec.role is MemberRole.ENTRY))
     return closes(group, member) and not member.live and add(*(one.filled for one in exits)) >= opened > 0
 
 
 def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, markets: Mapping[str, MarketRules]) -> Want:
     """One exit, as large as what is open allows. Between the Entry's last fill and its end nothing is taken away for good: it may still fill."""
-    allowed = _on_grid(_allowed(member, entry.filled, exits), member.spec, markets)
+    opened = entry.brought(markets)
+    allowed = _on_grid(_allowed(member, opened, exits), member.spec, markets)
     if allowed is None:
         return Want(exists=member.made)
     size = max(allowed, member.filled)
@@ -429,7 +442,7 @@ def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, mar
         return Want(quantity=size)
     if entry.finished:
         return Want(quantity=size, unwanted=True)
-    if member.quantity < member.filled and subtract(entry.filled, add(*(one.filled for one in exits))) > 0:
+    if member.quantity < member.filled and subtract(opened, add(*(one.filled for one in exits))) > 0:
         return Want(quantity=size)  # edited to less than it filled: what is open is for the others
     # An exit that is cancelled is never made again. It waits as it is: at the exchange, whatever somebody wrote into its spec.
     current = member.order.spec.quantity if member.order is not None else None

@@ -139,7 +139,8 @@ class OrderGroupReconciler:
                 self._wake_after(group.uid, 0)  # a price may have grown old: the group reads it, and wakes this member
         limit = groups.exempt(group, member, members, native=native)
         differs = groups.differs(group, member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
-        held = want.held or (groups.DIFFERS if differs else groups.NOTHING_OPEN if groups.nothing_open(group, member, members) else None)
+        closed = groups.nothing_open(group, member, members, _markets(session))
+        held = want.held or (groups.DIFFERS if differs else groups.NOTHING_OPEN if closed else None)
         return Membership(
             made_before=memory is not None and ref.member in (memory.made_before or ()), closing=groups.closing(group, member, members, want),
             held=held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status), exit=limit,

@@ -11,9 +11,9 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import AttemptStage, DesiredState, OrderState, RefusalKind, RiskLimitSpec, TradingMode
-from exchange_kernel.core.answers import Balance, OrderStatus, Refused, Unknown
+from exchange_kernel.core.answers import Balance, Fee, OrderStatus, Refused, Unknown
 from tests.scripted import until
-from tests.unit.groups.desk import PERPETUAL, a_bracket, a_group, a_group_world, a_member
+from tests.unit.groups.desk import PERPETUAL, SPOT, a_bracket, a_group, a_group_world, a_member
 from tests.virtual_time import scenario
 
 TRIGGERS_AT_ONCE = Refused("-2010", "Stop price would trigger immediately", RefusalKind.TRIGGER_PASSED)
@@ -405,3 +405,73 @@ async def test_my_stop_was_cancelled_and_is_not_sent_again_and_i_am_told(who):
         assert world.live() == {"take"}
         assert [order.status for order in world.exchange.orders_by_id.values() if order.type == "StopMarket"] == [OrderStatus.CANCELED]
         assert world.state("stop") in (None, OrderState.CANCELED)
+
+
+# ── Fees that were taken in what was bought ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+@asynccontextmanager
+async def a_spot_bracket(spec=None, *, step: str = "0.001"):
+    """On a venue that takes a tenth of a percent of what is bought."""
+    async with a_group_world() as world:
+        world.on_spot()
+        world.exchange.market = replace(SPOT, quantity_step=Decimal(step), min_quantity=Decimal(step))
+        fill = world.exchange.fill
+
+        def fill_and_charge(client_order_id, quantity, *, tell=True):
+            order = world.exchange.named(client_order_id)[-1]
+            fill(client_order_id, quantity, tell=False)
+            trade = world.exchange.trades_of[order.exchange_order_id][-1]
+            if order.side == "Buy":
+                trade = replace(trade, fee=Fee("BTC", trade.quantity / 1000))
+                world.exchange.trades_of[order.exchange_order_id][-1] = trade
+            world.exchange._set(world.exchange.orders_by_id[order.exchange_order_id], trade, tell)
+
+        world.exchange.fill = fill_and_charge
+        await world.start()
+        world.place(spec or with_a_stop())
+        await world.settle(entry="Open")
+        yield world
+
+
+@scenario
+async def test_my_stop_is_as_large_as_what_arrived_and_the_group_succeeds_when_that_is_sold():
+    async with a_spot_bracket() as world:
+        world.fill("entry", "4")
+        await until(lambda: world.state("stop") == "Open" and world.order("stop").quantity == Decimal("3.996"))
+        world.fill("entry", "6")
+        await until(lambda: world.state("stop") == "Open" and world.order("stop").quantity == Decimal("9.99"), within=20)
+        await until(lambda: world.condition("Protected") == ("True", "StopWorking") and world.condition("Ready")[0] == "True")
+        world.fill("stop", "9.99")
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "Closed")
+
+
+@scenario
+async def test_what_arrived_is_off_the_step_and_the_dust_is_told():
+    async with a_spot_bracket(step="0.1") as world:
+        world.fill("entry", "10")
+        await until(lambda: world.state("stop") == "Open")
+        assert world.order("stop").quantity == Decimal("9.9")
+        await until(lambda: world.condition("Protected") == ("True", "StopWorking"))
+        told = next(one.message for one in world.group().status.conditions if one.type == "Protected")
+        assert "0.09 of the position" in told
+        world.fill("stop", "9.9")
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "Closed")
+        assert "0.09 of it is left" in next(one.message for one in world.group().status.conditions if one.type == "Succeeded")
+
+
+@scenario
+async def test_the_exits_of_one_triggers_other_are_sized_by_what_arrived_too():
+    spec = a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("stop", "StopLoss"), a_member("hedge", "Leg", price="70000"))
+    async with a_spot_bracket(spec) as world:
+        world.fill("entry", "10")
+        await world.settle(stop="Open", hedge="Open")
+        assert (world.order("stop").quantity, world.order("hedge").quantity) == (Decimal("9.99"), Decimal(10)), "a Leg is no exit"
+
+
+@scenario
+async def test_fees_in_another_asset_take_nothing_from_my_stop():
+    async with a_filled_entry(lambda request: None, spot=True) as world:
+        await world.settle(stop="Open")
+        assert world.order("stop").quantity == 10
