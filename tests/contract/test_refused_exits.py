@@ -92,8 +92,9 @@ async def test_my_entry_filled_under_the_stop_s_price_and_the_position_is_closed
 async def test_a_halt_between_my_entry_and_my_stop_ends_with_a_stop(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as (kernel, venue):
         _, stop = await entry_rests(kernel, venue, bought())
-        await fill(venue)
         await venue.change(status="HALT")
+        await fill(venue)
+        await conditions(kernel, ("Protected", "False", "MarketHalted"), ("Ready", "False", "MarketHalted"))
         await venue.change(status="TRADING")
         await reaches(kernel, stop, "Open")
         await conditions(kernel, ("Protected", "True", "StopWorking"), ("Ready", "True", "Working"), ("Stalled", "False", "Progressing"))

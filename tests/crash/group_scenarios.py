@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from exchange_kernel.api import AmendQuantity, DesiredState, MemberRole, OrderGroupSpec
-from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Unknown
+from exchange_kernel.api import AmendQuantity, DesiredState, MemberRole, OrderGroupSpec, RefusalKind
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Refused, Unknown
 from exchange_kernel.core.groups import EXITS
 from exchange_kernel.core.identity import member_order_id
 from tests.crash.scenarios import Scenario, flight, late_fill, reachable, replies
@@ -246,6 +246,31 @@ ONE_CANCELS_OTHER = (
     GroupScenario("requests that arrive after their sender died", ((10, place(an_oco())), (40, fills("10", "take"))), prepare=flight(2), ends="Filled"),
 )
 
+TRIGGER_PASSED = Refused("-2010", "Stop price would trigger immediately", RefusalKind.TRIGGER_PASSED)
+NO_TABLE_HAS = Refused("-2010", "This action is disabled on this account")
+HALTED = Refused("-1013", "Market is closed", RefusalKind.MARKET_CLOSED)
+
+
+def refuse_exits(world: Watched, answer: Refused, *, stops_only: bool = False) -> None:
+    """The exchange refuses exits until it `takes_exits`; or stops alone, for ever."""
+    take = world.exchange._take_order
+    world.exchange.refuses_exits = True
+
+    async def refuse(request, stamp):
+        refused = request.type == "StopMarket" if stops_only else request.side == "Sell" and world.exchange.refuses_exits
+        return answer if refused else await take(request, stamp)
+
+    world.exchange._take_order = refuse
+
+
+def takes_exits(world: Watched) -> None:
+    world.exchange.refuses_exits = False
+
+
+def halts(world: Watched) -> None:
+    world.exchange.refuses_exits = True
+
+
 BRACKETS = (
     GroupScenario("bracket closed by its take-profit", (*A_PART_THEN_ALL, (50, fills("10", "take"))), ends="Closed"),
     GroupScenario("bracket closed by its stop, changed in place", (*A_PART_THEN_ALL, (50, fills("10", "stop"))), ends="Closed", prepare=amends),
@@ -265,6 +290,12 @@ BRACKETS = (
     GroupScenario("a filled entry deleted", ((10, place(a_bracket())), (20, fills("10", "entry")), (40, delete_member("entry")), (60, fills("10", "take"))), ends="Closed"),
     GroupScenario("a stop that the exchange cancels", ((10, place(a_bracket())), (20, fills("10", "entry")), (40, ended_by_the_exchange("stop")))),
     GroupScenario("a stop that is refused", ((10, place(a_bracket())), (19, replies(None)), (20, fills("10", "entry"))), prepare=lambda world: refuse_stops(world)),
+    GroupScenario("a stop whose trigger was passed, closed at market", ((10, place(a_bracket())), (20, fills("10", "entry")), (50, fills("10", "stop"))), ends="Closed",
+                  prepare=lambda world: refuse_exits(world, TRIGGER_PASSED, stops_only=True)),
+    GroupScenario("exits refused for a while, for what no table has", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, takes_exits), (70, fills("4", "stop"))), ends="Closed",
+                  prepare=lambda world: refuse_exits(world, NO_TABLE_HAS)),
+    GroupScenario("exits refused by a halt as the entry grows", ((10, place(a_bracket())), (15, takes_exits), (20, fills("4", "entry")), (30, halts), (30, fills("6", "entry")), (45, takes_exits), (80, fills("10", "stop"))),
+                  ends="Closed", prepare=lambda world: refuse_exits(world, HALTED)),
     GroupScenario("an exchange that is silent as the entry fills", ((10, place(a_bracket())), (20, fills("10", "entry")), (20, reachable(False)), (30, reachable(True)), (60, fills("10", "take"))), ends="Closed"),
     GroupScenario("a leg that follows its entry", ((10, place(a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then")))), (20, fills("4", "entry")), (32, fills("6", "entry")), (60, fills("10", "then"))),
                   ends="Filled"),

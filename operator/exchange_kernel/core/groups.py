@@ -184,10 +184,8 @@ class Member:
         market = markets.get(self.spec.symbol)
         if self.spec.side != "Buy" or market is None or market.contract_size is not None or self.filled <= 0:
             return self.filled
-        if self.facts is not None:
-            paid = fees.paid(self.facts).total
-        else:
-            paid = fees.amounts(self.order.status.fees) if self.order is not None else {}
+        written = fees.amounts(self.order.status.fees) if self.order is not None else {}
+        paid = fees.paid(self.facts).total if self.facts is not None else written
         return max(ZERO, subtract(self.filled, max(ZERO, paid.get(market.base, ZERO))))
 
     @property
