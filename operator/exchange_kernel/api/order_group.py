@@ -129,6 +129,9 @@ class OrderGroupSpec(Spec):
     failure_policy: FailurePolicy = field(
         "What happens once a member is refused. CancelAll: the others are cancelled, and what is filled stays. Continue: they go on. A stop of an open "
         "position is never cancelled for it.", default=FailurePolicy.CANCEL_ALL)
+    max_unprotected_seconds: StrictInt = field(
+        "How long a change of a StopLoss may leave a position without one, where the exchange can't change it in place. What would take longer is not done: "
+        "the stop stays as it was, and the group says so. A position that has no stop for longer is Stalled.", default=5, minimum=0, maximum=INT32_MAX)
     desired_state: DesiredState = field(
         "Working: the group is to work until it ends. Canceled: entries and legs are cancelled; what is done with exits of an open position is "
         "deletionPolicy's to say. There is no way back.", default=DesiredState.WORKING)

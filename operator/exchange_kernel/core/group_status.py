@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,7 +17,10 @@ from exchange_kernel.core.venue import MarketRules
 
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
-#: Why Protected is False while a stop works.
+#: Why Protected is False while no stop works and something is under way.
+ON_ITS_WAY = ("StopPending", "StopUnknown")
+
+#: And while one works.
 OTHER_SIZE = ("StopResizing", "StopSmaller", "StopLarger")
 
 CAPPED = "An exit asks for more than the Entry: it is kept at what the Entry filled and no exit closed. Make it smaller, or the Entry larger."
@@ -59,6 +62,7 @@ class Outlook:
     waits: Waiting | None = None  # why nothing of it is placed yet
     unfit: Waiting | None = None  # why a member that was not sent can't be sent as it stands
     trouble: Waiting | None = None  # why it can't go on by itself, or not now
+    bare_s: float = 0.0  # for how long this process has seen its position `bare`
 
     @property
     def finished(self) -> bool:
@@ -152,8 +156,21 @@ def _conditions(outlook: Outlook, finished: bool, at: datetime) -> list[Conditio
     return made
 
 
+def bare(outlook: Outlook) -> bool:
+    """Whether there is a position whose stop is on its way, or being found out about, and none works."""
+    protection = _protection(outlook)
+    return protection is not None and protection.reason in ON_ITS_WAY
+
+
+def _in_time(outlook: Outlook, protection: Protection | None) -> Protection | None:
+    """16: a position that has had no stop for longer than it may needs a person, whatever is under way."""
+    if protection is None or protection.reason not in ON_ITS_WAY or outlook.bare_s <= outlook.group.spec.max_unprotected_seconds:
+        return protection
+    return replace(protection, message=f"{protection.message} It takes longer than maxUnprotectedSeconds.", person=True)
+
+
 def _table(outlook: Outlook, finished: bool) -> dict[str, tuple[str, str, str]]:
-    violation, protection = violated(outlook), _protection(outlook)
+    violation, protection = violated(outlook), _in_time(outlook, _protection(outlook))
     table: dict[str, tuple[str, str, str]] = {}
     if finished:
         end = violation or _ended(outlook)
@@ -191,7 +208,15 @@ def _trouble(outlook: Outlook, protection: Protection | None) -> Waiting | None:
         return outlook.trouble
     if protection is not None and protection.person:
         return Waiting(protection.reason, protection.message, person=True)
-    return outlook.trouble or outlook.waits or outlook.unfit or _lost(outlook)
+    return outlook.trouble or outlook.waits or outlook.unfit or _lost(outlook) or _told(outlook)
+
+
+def _told(outlook: Outlook) -> Waiting | None:
+    """What the first of its members says of itself that is not as spec says, and that nothing is being done about just now."""
+    for member in outlook.members:
+        if member.order is not None and not member.finished and (said := _said(member)) is not None:
+            return Waiting(said.reason, f"Member {member.name}: {said.message}", person=said.person)
+    return None
 
 
 def _lost(outlook: Outlook) -> Waiting | None:

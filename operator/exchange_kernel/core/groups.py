@@ -412,7 +412,8 @@ def closing(group: GroupRecord, member: Member, members: Members, want: Want) ->
     if not closes(group, member) or entry is None or entry.filled <= 0:
         return None
     default = TriggerPassedPolicy.MARKET if member.spec.role is MemberRole.STOP_LOSS else TriggerPassedPolicy.REPORT
-    return Closing(most=want.quantity, trigger_passed=member.spec.on_trigger_passed or default)
+    bare_ms = group.spec.max_unprotected_seconds * 1000 if member.spec.role is MemberRole.STOP_LOSS else None
+    return Closing(most=want.quantity, trigger_passed=member.spec.on_trigger_passed or default, bare_ms=bare_ms)
 
 
 def nothing_open(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> bool:

@@ -69,6 +69,7 @@ class Closing:
 
     most: Decimal | None  # how large it may be in all: what the Entry filled and no other exit closed; None: it can't be said now
     trigger_passed: TriggerPassedPolicy
+    bare_ms: int | None = None  # of a StopLoss: for how long a change may leave the position without it
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class _Memory:
     failures: int = 0
     standing: StandingCancels | None = None
     price: tuple[Decimal, int] | None = None  # of the market's last trade, and when it was read (our wall clock, ms)
+    bare_since_ms: int | None = None  # since when its position has been without a stop (our wall clock)
     news_ms: int | None = None  # since when there has been something to write that may wait for more
 
 
@@ -393,7 +394,7 @@ class OrderGroupReconciler:
                 want = outlook.wanted[member.name]
                 if groups.to_be_made(group, member, want) and (step := await self._make(outlook, member, want)) is not None:
                     return step
-        status = group_status.project(outlook, datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
+        status = group_status.project(self._timed(outlook), datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
         if status != stored.status and not self._may_wait(stored, status) and not self._must_wait(outlook):
             outcome = await self._store.write_status(stored, status)
             if isinstance(outcome, GroupWritten):
@@ -410,6 +411,18 @@ class OrderGroupReconciler:
         elif outlook.unfit is not None and here and group_checks.price_wanted(group, outlook.members) is not None:
             self._wake_after(group.uid, UNFIT_AGAIN_S)
         return await self._let_go(outlook)
+
+    def _timed(self, outlook: Outlook) -> Outlook:
+        """With how long its position has been without a stop; if that lasts, it is looked at again."""
+        memory, now_ms = self._memory[outlook.group.uid], self._wall_ms()
+        if not group_status.bare(outlook):
+            memory.bare_since_ms = None
+            return outlook
+        memory.bare_since_ms = memory.bare_since_ms if memory.bare_since_ms is not None else now_ms
+        bare_s = (now_ms - memory.bare_since_ms) / 1000
+        if (left_s := outlook.group.spec.max_unprotected_seconds - bare_s) >= 0:
+            self._wake_after(outlook.group.uid, left_s + 0.1)
+        return replace(outlook, bare_s=bare_s)
 
     def _may_wait(self, group: GroupRecord, status: OrderGroupStatus) -> bool:
         """Whether more may be gathered before this is written: only how members get on."""

@@ -475,3 +475,95 @@ async def test_fees_in_another_asset_take_nothing_from_my_stop():
     async with a_filled_entry(lambda request: None, spot=True) as world:
         await world.settle(stop="Open")
         assert world.order("stop").quantity == 10
+
+
+# ── For how long a change may leave the position bare ───────────────────────────────────────────────────────────────────────────────────────
+
+def bare_s(world) -> Callable[[], float]:
+    """For how long at a time the position has been without a stop since now, by the exchange's own orders."""
+    longest, since = [0.0], [None]
+
+    async def look():
+        while True:
+            now = asyncio.get_running_loop().time()
+            bare = world.state("entry") in ("PartiallyFilled", "Filled") and "stop" not in world.live()
+            since[0] = (since[0] if since[0] is not None else now) if bare else None
+            longest[0] = max(longest[0], now - since[0] if since[0] is not None else 0.0)
+            await asyncio.sleep(0.02)
+
+    world.looking = asyncio.create_task(look())
+    return lambda: longest[0]
+
+
+def moved(world, trigger: str) -> None:
+    spec = world.group().spec
+    members = [one.model_copy(update={"trigger_price": Decimal(trigger)}) if one.name == "stop" else one for one in spec.members]
+    world.groups.edit("pair", spec.model_copy(update={"members": members}))
+
+
+@scenario
+async def test_i_move_my_stop_twenty_times_and_the_position_is_never_bare_for_longer_than_i_allow():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(with_a_stop())
+        await world.settle(entry="Open")
+        world.fill("entry", "4")
+        await world.settle(stop="Open")
+        longest = bare_s(world)
+        for number in range(20):
+            moved(world, str(45000 + 10 * number))
+            if number in (5, 12):
+                world.fill("entry", "3", tell=bool(number % 2))
+            await asyncio.sleep(1.3)
+        await until(lambda: world.state("stop") == "Open" and world.order("stop").trigger_price == 45190 and world.order("stop").quantity == 10, within=30)
+        world.looking.cancel()
+        assert 0 < longest() <= 5
+        await until(lambda: world.condition("Ready")[0] == "True")
+
+
+@scenario
+async def test_a_change_that_would_take_longer_is_not_made_and_the_old_stop_stays():
+    async with a_group_world() as world:
+        world.exchange.capabilities = replace(world.exchange.capabilities, lookup_delay_ms=8000)
+        await world.start()
+        world.place(with_a_stop())
+        await world.settle(entry="Open")
+        world.fill("entry", "4")
+        await world.settle(stop="Open")
+        longest = bare_s(world)
+        moved(world, "46000")
+        await until(lambda: world.intent("stop").status.conditions and world.condition("Ready") == ("False", "ReplacementWouldUnprotect"), within=20)
+        assert world.condition("Stalled") == ("True", "ReplacementWouldUnprotect")
+        await asyncio.sleep(20)
+        assert (world.order("stop").trigger_price, longest()) == (45000, 0), "it is known before the old one is cancelled"
+        world.groups.edit("pair", world.group().spec.model_copy(update={"max_unprotected_seconds": 20}))
+        await until(lambda: world.state("stop") == "Open" and world.order("stop").trigger_price == 46000, within=60)
+        world.looking.cancel()
+        await until(lambda: world.condition("Stalled")[0] == "False")
+
+
+@scenario
+async def test_a_change_below_the_smallest_order_is_known_before_the_old_stop_is_cancelled():
+    async with a_group_world() as world:
+        await world.start()
+        world.place(with_a_stop())
+        await world.settle(entry="Open")
+        world.fill("entry", "4")
+        await world.settle(stop="Open")
+        world.exchange.market = replace(PERPETUAL, min_quantity=Decimal(6))
+        await asyncio.sleep(10)
+        longest = bare_s(world)
+        moved(world, "46000")
+        await asyncio.sleep(20)
+        world.looking.cancel()
+        assert (world.order("stop").trigger_price, longest()) == (45000, 0)
+        assert world.condition("Protected") == ("True", "StopWorking")
+        assert world.condition("Ready")[0] == "False"
+
+
+@scenario
+async def test_a_stop_that_takes_longer_than_i_allow_is_told():
+    async with a_filled_entry(stops(Unknown("silent"))) as world:
+        await until(lambda: world.condition("Protected") == ("False", "StopUnknown"), within=5)
+        assert world.condition("Stalled")[0] == "False"
+        await until(lambda: world.condition("Stalled") == ("True", "StopUnknown"), within=6)

@@ -28,6 +28,15 @@ CHANGE_HALTED = Waiting(
 )
 
 
+REQUESTS_MS = 1_000  # a cancel, a reading and a submit, of a replacement
+WOULD_UNPROTECT = Waiting(
+    "ReplacementWouldUnprotect",
+    "To change the stop, the exchange has to cancel it and place it anew, which leaves the position without one for longer than maxUnprotectedSeconds of the "
+    "OrderGroup: it stays as it was. Raise maxUnprotectedSeconds, put the old values back, or close the position.",
+    person=True,
+)
+
+
 def settle_amend(facts: Facts) -> Decision | None:
     """10: an amend of which it is not known whether it was made is found out before the next change: it may arrive until its window closes (H24)."""
     if not facts.numbers or facts.amending(number := facts.numbers[-1]) is None:
@@ -68,6 +77,8 @@ def change_if_different(facts: Facts) -> Decision | None:
         return Decision(waiting=Waiting("ModifyNotPermitted", MODIFY_REJECTED))
     if rest > 0 and not grown and (amend := _amend(facts, number)) is not None:
         return amend
+    if rest > 0 and (bare := _would_unprotect(facts, number)) is not None:
+        return bare
     request = request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest)
     return _change_refused(facts, request, rest) or look_for_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
 
@@ -92,6 +103,18 @@ def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decis
     if rest > 0 and (refusal := facts.risk(request, changes=facts.numbers[-1])) is not None:
         return Decision(waiting=Waiting(risk.REASON, f"{refusal.message} The order at the exchange stays as it was."), again_ms=RETRY_MS)
     return None
+
+
+def _would_unprotect(facts: Facts, number: int) -> Decision | None:
+    """16: a stop stays as it was where cancelling and proving it final, before the next is sent, leaves the position bare for too long."""
+    closing, venue = facts.closing, facts.seen.account.capabilities
+    if closing is None or closing.bare_ms is None or not facts.live(number):
+        return None
+    if venue.replace is ReplaceKind.FILL_AWARE and facts.filled_total() == 0:
+        return None  # in one request
+    if venue.lookup_delay_ms + REQUESTS_MS <= closing.bare_ms:
+        return None
+    return Decision(waiting=WOULD_UNPROTECT)
 
 
 def _amend(facts: Facts, number: int) -> Decision | None:
