@@ -45,6 +45,11 @@ class Control:
         async with self._http.post(f"{self.served.control}/market", json={"fill": {"clientOrderId": client_order_id, "quantity": quantity}}) as answer:
             assert answer.status == 200, await answer.text()
 
+    async def fill_all(self, *client_order_ids: str) -> None:
+        """In this order, before anything is told of any."""
+        async with self._http.post(f"{self.served.control}/market", json={"fills": [{"clientOrderId": one} for one in client_order_ids]}) as answer:
+            assert answer.status == 200, await answer.text()
+
     async def orders(self) -> list[dict[str, Any]]:
         async with self._http.get(f"{self.served.control}/ledger") as answer:
             return list((await answer.json())["orders"])

@@ -79,8 +79,10 @@ async def test_the_exchange_says_that_the_trigger_was_passed() -> None:
 
 async def test_my_entry_filled_under_the_stop_s_price_and_the_position_is_closed_at_market(tmp_path: Path) -> None:
     async with a_desk(tmp_path) as (kernel, venue):
-        entry, stop = await entry_rests(kernel, venue, bought(quantity="0.5", trigger="55000"))
-        await fill(venue)
+        entry, stop = await entry_rests(kernel, venue, bought(trigger="49000"))
+        lower = StandardOrder(symbol_id="BTC/USDT", side=Side.BUY, type=OrderType.LIMIT, quantity="0.1", price="47000")
+        await reaches(kernel, await kernel.place_order(lower), "Open")
+        await venue.fill_all(*[order["clientOrderId"] for order in await venue.orders()])  # the last of them at 47000
         await the_sell(venue, lambda one: one["type"] == "MARKET")
         await reaches(kernel, entry, "Filled")
         first, *others = await attempts_of(kernel, stop)

@@ -609,14 +609,14 @@ def names(group: GroupRecord, member: str, order: OrderRecord) -> bool:
 def may_have_made(group: GroupRecord, spec: GroupMember, order: OrderRecord, markets: Mapping[str, MarketRules]) -> bool:
     """Return whether an unrecorded intent is what the group makes of this member.
 
-    A crash just after it was made leaves it so. Every field is compared that the group says. A size follows fills, so any is taken that the member may have had. What can be
-    changed may differ once the group, since its status was last written, or the intent was edited: the group puts it right before anything is sent. One that
-    is cancelled or deleted can't be put right.
+    A crash just after it was made leaves it so. Every field is compared that the group says. A size follows fills, so any is taken that the member may have
+    had. What can be changed may differ once the group, since its status was last written, or the intent was edited: the group puts it right before anything
+    is sent. One that is cancelled or deleted can't be put right.
     """
     fresh = Member(spec=spec, status=MemberStatus(name=spec.name, intent_name=order.name))
     made = intent_spec(group, fresh, Want(quantity=order.spec.quantity), markets)
     differing = {name for name in OrderIntentSpec.model_fields if getattr(made, name) != getattr(order.spec, name)} - {"desired_state"}
-    differing -= _left_open(group, spec)
+    differing -= _left_open(spec)
     if spec.position_effect is None and spec.symbol not in markets:
         differing -= {"position_effect"}  # it follows from the market, which is not known
     working = not order.deleting and order.spec.desired_state is DesiredState.WORKING
@@ -628,7 +628,7 @@ def may_have_made(group: GroupRecord, spec: GroupMember, order: OrderRecord, mar
     return not differing and not grown and (follows or order.spec.quantity == spec.quantity)
 
 
-def differs(group: GroupRecord, member: Member, want: Want, limit: Decimal | None, applied: OrderIntentSpec | None) -> bool:
+def differs(member: Member, want: Want, limit: Decimal | None, applied: OrderIntentSpec | None) -> bool:
     """Return whether the member's own spec asks for what the group does not want of it.
 
     Somebody edited it, or it is larger than it is to be by now. `limit`: how large an exit may be; `applied`: what the group last wrote there, which may be
@@ -641,27 +641,24 @@ def differs(group: GroupRecord, member: Member, want: Want, limit: Decimal | Non
         return True
     if order.spec == applied:
         return False
-    return (want.quantity is not None and own != size) or any(getattr(member.spec, name) != getattr(order.spec, name) for name in _SENT - _left_open(group, member.spec))
+    said = _SENT - _left_open(member.spec)
+    return (want.quantity is not None and own != size) or any(getattr(member.spec, name) != getattr(order.spec, name) for name in said)
 
 
 #: Fields of a member's intent that others may fill in where the group leaves them open: defaults by admission, notes.
-LEFT_OPEN = (
-    "modify_policy", "drift_policy", "trigger_price_type", "time_in_force", "execution_policy", "submit_deadline_seconds", "submit_deadline_time", "metadata",
-)
+LEFT_OPEN = ("modify_policy", "drift_policy", "trigger_price_type", "time_in_force", "execution_policy", "metadata")
 
 
-def _left_open(group: GroupRecord, spec: GroupMember) -> set[str]:
+def _left_open(spec: GroupMember) -> set[str]:
     """The fields of a member's intent that the group says nothing of: they stand as somebody set them, and so does a time to live."""
-    ours = ("submit_deadline_seconds", "submit_deadline_time") if group.entry is not None and spec.role is not MemberRole.ENTRY else ()
-    open_ = {name for name in LEFT_OPEN if name not in ours and getattr(spec, name) == GroupMember.model_fields[name].default}
-    return {*open_, "ttl_seconds_after_finished"}
+    return {*(name for name in LEFT_OPEN if getattr(spec, name) == GroupMember.model_fields[name].default), "ttl_seconds_after_finished"}
 
 
-def put_right(group: GroupRecord, member: Member, wanted: OrderIntentSpec) -> OrderIntentSpec:
+def put_right(member: Member, wanted: OrderIntentSpec) -> OrderIntentSpec:
     """What the member's intent is to say, with what the group leaves open as it stands there."""
     if member.order is None:
         return wanted
-    return wanted.model_copy(update={name: getattr(member.order.spec, name) for name in _left_open(group, member.spec)})
+    return wanted.model_copy(update={name: getattr(member.order.spec, name) for name in _left_open(member.spec)})
 
 
 def settled(group: GroupRecord, member: Member, want: Want) -> bool:

@@ -139,7 +139,7 @@ class OrderGroupReconciler:
             if want.held is not None and not want.held.person:
                 self._wake_after(group.uid, 0)  # a price may have grown old: the group reads it, and wakes this member
         limit = groups.exempt(group, member, members, native=native)
-        differs = groups.differs(group, member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
+        differs = groups.differs(member, want, limit, memory.applied.get(ref.member) if memory is not None else None)
         closed = groups.nothing_open(group, member, members, _markets(session))
         held = want.held or (groups.DIFFERS if differs else groups.NOTHING_OPEN if closed else None)
         return Membership(
@@ -482,7 +482,7 @@ class OrderGroupReconciler:
         group, order, memory = outlook.group, member.order, self._memory[outlook.group.uid]
         if order is None or order.finished or order.deleting or order.uid != member.status.uid:
             return None
-        spec = groups.put_right(group, member, groups.intent_spec(group, member, want, outlook.markets))
+        spec = groups.put_right(member, groups.intent_spec(group, member, want, outlook.markets))
         if spec == order.spec:
             memory.applied[member.name] = spec
             if memory.trouble is not None and memory.trouble.reason in OF_A_CHANGE and member.name in memory.trouble.message:

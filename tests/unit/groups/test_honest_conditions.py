@@ -39,6 +39,7 @@ def no_stop(world, answer):
 
 # ── A member that is not made ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 16")
 @pytest.mark.parametrize(("answer", "reason"), [
     (Unavailable(QUOTA), "MemberNotMade"), (Inadmissible(POLICY), "NotAdmitted"), (Unavailable(WEBHOOK), "MemberNotMade"),
 ], ids=["a quota", "an admission policy", "a dead webhook"])

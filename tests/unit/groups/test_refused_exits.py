@@ -84,6 +84,7 @@ def exactly_once(world) -> None:
 
 # ── The market is past the stop's trigger ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 16")
 @scenario
 async def test_the_market_fell_through_my_stop_before_it_was_placed_and_my_position_is_closed_at_market():
     async with a_filled_entry(stops(TRIGGERS_AT_ONCE)) as world:
@@ -172,6 +173,7 @@ async def test_the_process_dies_between_the_refusal_and_the_market_order_and_it_
 
 # ── The market is closed ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 16")
 @scenario
 async def test_a_halt_of_ten_seconds_between_my_entry_and_my_stop_ends_with_a_stop():
     halted = [True]
@@ -218,6 +220,7 @@ async def test_the_market_is_halted_by_its_list_and_my_stop_waits_until_it_opens
 
 # ── Its rules have changed ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 16")
 @scenario
 async def test_the_lot_changed_between_my_entry_and_my_stop_and_the_stop_is_rounded_and_sent_again():
     async with a_group_world() as world:
@@ -248,6 +251,7 @@ async def test_no_reading_explains_the_filter_and_my_stop_is_tried_on_and_i_am_t
 
 # ── There is less to give than it asks for ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 16")
 @scenario
 async def test_less_arrived_than_was_bought_and_my_stop_is_as_large_as_what_is_there():
     async with a_filled_entry(lambda request: NO_FUNDS if request.side == "Sell" and request.quantity > 9 else None, spot=True) as world:
@@ -276,6 +280,7 @@ async def test_nothing_is_there_to_give_and_my_stop_is_asked_for_again_and_again
 
 # ── Anything else ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 16")
 @scenario
 async def test_my_stop_is_refused_for_a_reason_that_no_table_has_and_i_am_told_while_it_is_tried_on():
     broken = [True]
@@ -294,6 +299,7 @@ async def test_my_stop_is_refused_for_a_reason_that_no_table_has_and_i_am_told_w
         exactly_once(world)
 
 
+@pytest.mark.proves("rule 16")
 @scenario
 async def test_the_answer_to_my_stop_is_lost_and_no_second_one_is_sent():
     async with a_filled_entry(stops(Unknown("silent"))) as world:
@@ -433,6 +439,7 @@ async def a_spot_bracket(spec=None, *, step: str = "0.001"):
         yield world
 
 
+@pytest.mark.proves("rule 16", "F43")
 @scenario
 async def test_my_stop_is_as_large_as_what_arrived_and_the_group_succeeds_when_that_is_sold():
     async with a_spot_bracket() as world:
@@ -501,6 +508,7 @@ def moved(world, trigger: str) -> None:
     world.groups.edit("pair", spec.model_copy(update={"members": members}))
 
 
+@pytest.mark.proves("rule 16")
 @scenario
 async def test_i_move_my_stop_twenty_times_and_the_position_is_never_bare_for_longer_than_i_allow():
     async with a_group_world() as world:
