@@ -22,6 +22,8 @@ WATCH_GRACE_S = 5.0  # silence beyond that means that the connection is dead: th
 
 #: What admission says where it can't judge: an API server that has just started has yet to read its policies and their kinds.
 _CANT_JUDGE = ("denied request: failed to configure ", "forbidden: not yet ready to handle request")
+#: How our own policies begin where they refuse who asks, and not what is asked for: a name that they do not know as the operator's can be added.
+_NOT_THE_OPERATOR = "ValidatingAdmissionPolicy 'exchange-kernel-"
 _DENIED = ("denied request: ", "denied the request")
 
 Body = dict[str, Any]
@@ -47,6 +49,11 @@ class Answer:
     def inadmissible(self) -> bool:
         """The schema or an admission policy judged the object, and would again. A 403 by itself is a matter of rights, which can be given."""
         return not self.unready and (self.status == 422 or (self.status == 403 and any(words in self.message for words in _DENIED)))
+
+    @property
+    def forbidden_by_ours(self) -> bool:
+        """Return whether a policy of ours refused who asks, as it does an operator that it does not know by its name."""
+        return self.status == 403 and _NOT_THE_OPERATOR in self.message
 
     @property
     def message(self) -> str:

@@ -31,6 +31,7 @@ from exchange_kernel.reconcile.session import AccountSession, Term
 from exchange_kernel.reconcile.write_pace import WritePace
 from exchange_kernel.stores.port import (
     Conflict,
+    Found,
     Gone,
     GroupStore,
     GroupWriteOutcome,
@@ -53,7 +54,6 @@ JUDGED_AGAIN_S = 2.0  # what waits for a price, or for room at the exchange
 UNFIT_AGAIN_S = 10.0  # what a person is to edit, if the market does not come back to it
 CANCELS_FIRST_S = 0.005  # what a fill makes us cancel is on its way by then; what is to be written of it comes after
 NAME_MAX = 253
-OF_A_CHANGE = ("MemberNotChanged", "MemberContested")  # troubles that are over once the member says what it is to say
 LASTING_FAILURES = 4  # in a row to make a member, after which a person is told to look
 CONTESTED = "Somebody changes what the group wrote as often as it is put right, so that it is written less often: find out who, and stop it. Member"
 
@@ -62,6 +62,18 @@ A_MEMBER = Membership()
 
 NAME_CONFLICT = Waiting(
     "NameConflict", "An OrderIntent that is not this group's has the name of one of its members: delete or rename one of the two.", person=True
+)
+NOT_CHANGED = "MemberNotChanged"
+OF_A_CHANGE = (NOT_CHANGED, "MemberContested")  # troubles that are over once no member stays other than it is wanted
+OVERRULED = Waiting(
+    NOT_CHANGED,
+    "Something at the API server, such as an admission webhook, puts back what the operator changes of a member: let it leave members, which have "
+    "spec.groupRef, as they are.",
+    person=True,
+)
+UNNAMED = (
+    "An admission policy does not know the operator by its user name, so its members are not made: add the name to operatorUsers in the chart, or to the "
+    "variable `operators` of the policy; `kubectl exchange doctor` tells which."
 )
 STRANGER = Membership(held=groups.NO_MEMBER, recorded=True, stranger=True)
 
@@ -88,6 +100,7 @@ class _Memory:
     made_before: frozenset[str] | None = None  # members that an earlier process may have made, though neither status nor an intent tells; None: not seen yet
     listed: bool = False  # its list was handed to the adapter by this process
     trouble: Waiting | None = None
+    uncorrected: set[str] = field(default_factory=set)  # members that stay other than they are wanted, which is the trouble
     failures: int = 0
     standing: StandingCancels | None = None
     price: tuple[Decimal, int] | None = None  # of the market's last trade, and when it was read (our wall clock, ms)
@@ -404,6 +417,8 @@ class OrderGroupReconciler:
             for member in outlook.members:
                 if (step := await self._correct(outlook, member, outlook.wanted[member.name])) is not None:
                     return step
+            if self._put_right_by_others(group):
+                return Step.NEXT
         if outlook.native and not isinstance(session, Waiting) and await self._send_list(outlook, session):
             return Step.NEXT
         if outlook.waits is not None:
@@ -450,7 +465,13 @@ class OrderGroupReconciler:
         # A foreground delete of the group takes what it owns at once, whatever finalizers say: exits of a position must outlive that.
         owned = group.entry is None or member.spec.role is MemberRole.ENTRY
         match await self._intents.create_member(group, intent_name(group.name, member.name), spec, owned=owned):
-            case Written(record=made) if groups.may_have_made(group, member.spec, made, outlook.markets):
+            case Written(record=made):
+                # Made just now by this very request: ours, whatever an admission webhook or a newer schema wrote into it. What differs is put right.
+                memory.known[member.name] = MemberStatus(name=member.name, intent_name=made.name, uid=made.uid)
+                memory.applied[member.name] = spec
+                memory.trouble, memory.failures = None, 0
+                return Step.NEXT
+            case Found(record=made) if groups.may_have_made(group, member.spec, made, outlook.markets):
                 memory.applied[member.name] = spec
                 memory.trouble, memory.failures = None, 0
                 return Step.NEXT
@@ -460,8 +481,10 @@ class OrderGroupReconciler:
             case Inadmissible(message=words):
                 memory.refused[member.name] = words
                 return Step.NEXT
-            case NameTaken() | Written():
+            case NameTaken() | Found():
                 self._retry(group, NAME_CONFLICT)
+            case Unavailable(reason=words, forbidden=True):
+                self._retry(group, Waiting("MemberNotMade", f"{UNNAMED} It says: {words}", person=True))
             case Unavailable(reason=reason):
                 self._not_made(group, member, reason)
         return None
@@ -480,21 +503,24 @@ class OrderGroupReconciler:
     async def _correct(self, outlook: Outlook, member: Member, want: Want) -> Step | None:
         """What a member's intent says, made what the group wants it to say. Finished ones are left alone."""
         group, order, memory = outlook.group, member.order, self._memory[outlook.group.uid]
+        memory.uncorrected.discard(member.name)
         if order is None or order.finished or order.deleting or order.uid != member.status.uid:
             return None
         spec = groups.put_right(member, groups.intent_spec(group, member, want, outlook.markets))
         if spec == order.spec:
             memory.applied[member.name] = spec
-            if memory.trouble is not None and memory.trouble.reason in OF_A_CHANGE and member.name in memory.trouble.message:
-                memory.trouble = None
-                return Step.NEXT
             return None
         if (wait_s := self._spec_pace.wait_s(order.uid, (group.generation, spec))) > 0:
             memory.trouble = Waiting("MemberContested", f"{CONTESTED} {member.name}", person=True)  # 17
+            memory.uncorrected.add(member.name)
             self._wake_after(group.uid, wait_s)
             return None
         edited = memory.applied.get(member.name) not in (None, order.spec)
         match await self._intents.write_spec(order, spec):
+            case Written(record=written) if written.spec == order.spec:
+                memory.applied[member.name] = written.spec
+                memory.uncorrected.add(member.name)
+                self._retry(group, OVERRULED)
             case Written(record=written):
                 self._spec_pace.written(order.uid, (group.generation, spec))
                 memory.applied[member.name] = written.spec
@@ -504,12 +530,21 @@ class OrderGroupReconciler:
                 self._wake_intent(order.uid)
                 return Step.NEXT
             case Inadmissible(message=words):
-                self._retry(group, Waiting("MemberNotChanged", f"The API server refused a change of member {member.name}: {words}", person=True))
+                memory.uncorrected.add(member.name)
+                self._retry(group, Waiting(NOT_CHANGED, f"The API server refused a change of member {member.name}: {words}", person=True))
             case Unavailable(reason=reason):
                 self._retry(group, None, reason)
             case Conflict() | Gone():
                 return Step.AGAIN
         return None
+
+    def _put_right_by_others(self, group: GroupRecord) -> bool:
+        """Return whether the trouble was members that could not be changed, and none is left: somebody else changed them, or they ended."""
+        memory = self._memory[group.uid]
+        if memory.trouble is None or memory.trouble.reason not in OF_A_CHANGE or memory.uncorrected:
+            return False
+        memory.trouble, memory.failures = None, 0
+        return True
 
     async def _send_list(self, outlook: Outlook, session: AccountSession) -> bool:
         group, memory = outlook.group, self._memory[outlook.group.uid]

@@ -15,7 +15,19 @@ from exchange_kernel.core.order import OrderRecord
 from exchange_kernel.kube.client import EXCHANGE_ACCOUNTS, ORDER_GROUPS, ORDER_INTENTS, ApiClient, Body
 from exchange_kernel.stores.cache import Held
 from exchange_kernel.stores.kubernetes_objects import KubernetesObjects
-from exchange_kernel.stores.port import AccountRecord, Conflict, CreateOutcome, Gone, Inadmissible, NameTaken, Snapshot, Unavailable, WriteOutcome, Written
+from exchange_kernel.stores.port import (
+    AccountRecord,
+    Conflict,
+    CreateOutcome,
+    Found,
+    Gone,
+    Inadmissible,
+    NameTaken,
+    Snapshot,
+    Unavailable,
+    WriteOutcome,
+    Written,
+)
 
 ORDER_FINALIZER = "exchange-kernel.io/order"
 ACCOUNT_FINALIZER = "exchange-kernel.io/account"
@@ -112,7 +124,8 @@ class KubernetesIntentStore(KubernetesObjects[OrderRecord]):
                 return self._made(answer.body, asked)
             if answer.status == 409 and answer.body.get("reason") == "AlreadyExists":
                 return await self._found(group, name, member)
-        return Inadmissible(answer.message) if answer.inadmissible else Unavailable(answer.message)
+        judged = answer.inadmissible and not answer.forbidden_by_ours
+        return Inadmissible(answer.message) if judged else Unavailable(answer.message, answer.forbidden_by_ours)
 
     def _made(self, raw: Body, asked: int) -> CreateOutcome:
         """Ours, and made just now: as the watch's ADDED would tell."""
@@ -132,7 +145,7 @@ class KubernetesIntentStore(KubernetesObjects[OrderRecord]):
             self._bring(answer.body, asked)
         found = self._cache.get(answer.body["metadata"]["uid"])
         ref = found.spec.group_ref if found is not None else None
-        return Written(found) if found is not None and ref is not None and (ref.uid, ref.member) == (group.uid, member) else NameTaken()
+        return Found(found) if found is not None and ref is not None and (ref.uid, ref.member) == (group.uid, member) else NameTaken()
 
     async def write_spec(self, record: OrderRecord, spec: OrderIntentSpec) -> WriteOutcome | Inadmissible:
         body = {"metadata": {"resourceVersion": record.resource_version}, "spec": spec_patch(record.spec, spec)}

@@ -25,6 +25,7 @@ from exchange_kernel.stores.port import (
     AccountRecord,
     Conflict,
     CreateOutcome,
+    Found,
     Gone,
     GroupWriteOutcome,
     GroupWritten,
@@ -204,7 +205,7 @@ class MemoryIntentStore(Records[OrderRecord]):
     async def create_member(self, group: GroupRecord, name: str, spec: OrderIntentSpec, *, owned: bool) -> CreateOutcome:
         found = self.named(group.namespace, name)
         if found is not None:
-            return Written(found) if found.spec.group_ref == spec.group_ref else NameTaken()
+            return Found(found) if found.spec.group_ref == spec.group_ref else NameTaken()
         try:
             return Written(self.create(self._new_uid(group, name), spec, namespace=group.namespace, name=name))
         except NotKept as failure:

@@ -48,9 +48,17 @@ class Unavailable:
     """The store did not take the write, or did not say: the facts are re-derived and written later. Nothing is ever re-sent because of it."""
 
     reason: str
+    forbidden: bool = False  # an admission policy of ours does not know this process as the operator, until a person adds its name
 
 
 WriteOutcome: TypeAlias = Written | Conflict | Gone | Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """It was there already, and says that it is what was to be made: our own request of which we never heard, or somebody else's."""
+
+    record: OrderRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class GroupWritten:
 
 
 GroupWriteOutcome: TypeAlias = GroupWritten | Conflict | Gone | Unavailable
-CreateOutcome: TypeAlias = Written | NameTaken | Inadmissible | Unavailable
+CreateOutcome: TypeAlias = Written | Found | NameTaken | Inadmissible | Unavailable
 
 
 @dataclass(frozen=True, slots=True)

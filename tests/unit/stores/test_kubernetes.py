@@ -201,6 +201,11 @@ async def test_what_a_newer_version_added_to_a_status_is_never_written_over():
     pytest.param(Answer(403, {"message": "ValidatingAdmissionPolicy 'limits' denied request: at most 5 BTC an order"}), Inadmissible, id="a policy has judged"),
     pytest.param(Answer(422, {"message": "spec.price: Required value"}), Inadmissible, id="and so has the schema"),
     pytest.param(Answer(403, {"message": 'orderintents is forbidden: User "operator" cannot create resource "orderintents"'}), Unavailable, id="an API server that starts knows no roles"),
+    pytest.param(
+        Answer(403, {"message": "ValidatingAdmissionPolicy 'exchange-kernel-member' with binding 'exchange-kernel-member' denied request: spec.groupRef is "
+                                "written by the operator alone"}),
+        Unavailable, id="a policy of ours does not know the operator by its name",
+    ),
     pytest.param(Answer(422, {"message": "ValidatingAdmissionPolicy 'limits' denied request: failed to configure policy: no such kind"}), Unavailable, id="nor its policies"),
 ])
 async def test_a_member_is_refused_for_good_only_by_what_judges_it(answer, outcome):
