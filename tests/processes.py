@@ -16,7 +16,7 @@ from exchange_kernel.kube.client import Answer
 from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
 from exchange_kernel.stores.cache import Cache
 from exchange_kernel.stores.memory import MemoryGroupStore, MemoryIntentStore
-from exchange_kernel.stores.port import Conflict, CreateOutcome, Gone, GroupWritten, Snapshot, Unavailable, WriteOutcome, Written
+from exchange_kernel.stores.port import Conflict, CreateOutcome, Found, Gone, GroupWritten, Snapshot, Unavailable, WriteOutcome, Written
 from tests.scripted import Desk, LoopClock, OneAccount, ScriptedExchange, an_account_record
 from tests.virtual_time import VirtualTimeLoop
 
@@ -181,13 +181,13 @@ class StoreView:
             await self._answered()
             if failure == "answer lost":
                 return Unavailable("the answer was lost")
-            if not isinstance(outcome, Written):
+            if not isinstance(outcome, Written | Found):
                 return outcome
             self._put(outcome.record, asked)
             if found is None:
                 self._cache.added(outcome.record.uid, int(outcome.record.resource_version))
         current = self.get(outcome.record.uid)
-        return Written(current) if current is not None else Unavailable("It was deleted at once.")
+        return type(outcome)(current) if current is not None else Unavailable("It was deleted at once.")
 
     async def write_spec(self, record, spec):
         return await self._write(record, self._store.write_spec(record, spec))

@@ -113,7 +113,7 @@ def _changed_kind():
     ("accounts that anybody redirects", f"{ADMISSION}/validatingadmissionpolicies/{ACCOUNT_POLICY}", (404, {"message": "not found"}), "warning", "Account writers",
      "is not installed"),
     ("an operator that may not let accounts go", f"{ADMISSION}/validatingadmissionpolicies/{ACCOUNT_POLICY}", (200, status_policy("somebody")), "warning",
-     "Account writers", "stays"),
+     "Account writers", "open a new account"),
     ("words that anybody may say", f"{ADMISSION}/validatingadmissionpolicies/{RESOLVE_POLICY}", (404, {"message": "not found"}), "warning", "Words on orders",
      "is not installed"),
     ("an operator without its rights", REVIEWS, (201, {"status": {"allowed": False}}), "wrong", "Operator's rights", "may not get orderintents"),

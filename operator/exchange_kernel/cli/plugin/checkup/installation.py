@@ -54,12 +54,12 @@ CREATOR = Policy(
 MEMBER = Policy(
     "Group members", "exchange-kernel-member", "member", "A group's member is taken from {user} alone.",
     "whoever may create an OrderIntent may call it a group's member, and only the operator tells that it is none.",
-    "No member is taken from {user}: if the operator runs as that, no OrderGroup is placed.", VALIDATING,
+    "No member is taken from {user}: if the operator runs as that, no OrderGroup is placed, and no position gets its stop.", VALIDATING,
 )
 ACCOUNT = Policy(
     "Account writers", "exchange-kernel-account", "account", "Who changes an account needs the verb configure, or pause to stop it, and may read its Secret.",
     "whoever may patch an account can have its keys sent elsewhere, and undo the kill switch.",
-    "{user} may not let an account go: one that is deleted stays.", VALIDATING,
+    "{user} may neither open a new account nor let one go: it can't write its finalizer.", VALIDATING,
 )
 RESOLVE = Policy(
     "Words on orders", "exchange-kernel-resolve", "resolve", "Who tells what became of an order needs the verb resolve.",
