@@ -49,23 +49,23 @@ def test_the_exits_of_a_bracket_follow_its_entry_and_one_cancels_the_other(tradi
     assert not group.exists("take"), "no exit before there is a position"
     group.fill("entry", "0.004")
     group.await_state("Open", "take", "stop")
-    assert {group.intent(name)["spec"]["quantity"] for name in ("take", "stop")} == {"0.004"}
+    assert {group.intent(name)["spec"]["quantity"] for name in ("take", "stop")} == {"0.00399"}, "what arrived: the fee was taken in it"
     group.await_condition("Protected", "True", "StopWorking")
     group.fill("entry", "0.006")
     for name in ("take", "stop"):
-        eventually(lambda name=name: (group.intent(name)["spec"]["quantity"], trading.condition(f"bracket-{name}", "Ready").get("status")) == ("0.01", "True"),
-                   within=30, what=f"the {name} is for all that filled")
+        eventually(lambda name=name: (group.intent(name)["spec"]["quantity"], trading.condition(f"bracket-{name}", "Ready").get("status")) == ("0.00999", "True"),
+                   within=30, what=f"the {name} is for all that arrived")
     assert "ownerReferences" in group.intent("entry")["metadata"]
     for name in ("take", "stop"):
         found = group.intent(name)
         assert "ownerReferences" not in found["metadata"], "a foreground delete must not take it"
         assert found["spec"]["submitDeadlineSeconds"] == 0, "a position stays open however late its exits are"
         assert found["spec"]["groupRef"] == {"name": "bracket", "uid": group.get()["metadata"]["uid"], "member": name}
-    group.fill("take", "0.01")
+    group.fill("take", "0.00999")
     group.wait("Succeeded")
     assert group.condition("Succeeded") == ("True", "Closed")
     ledger = group.ledger()
-    assert (ledger["entry"], ledger["take"][-1], {status for status, _ in ledger["stop"]}) == ([("FILLED", "0.01")], ("FILLED", "0.01"), {"CANCELED"})
+    assert (ledger["entry"], ledger["take"][-1], {status for status, _ in ledger["stop"]}) == ([("FILLED", "0.01")], ("FILLED", "0.00999"), {"CANCELED"})
     assert group.condition("Protected") == ("True", "NoPosition")
 
 
