@@ -137,15 +137,15 @@ def tell(story: Story, exchange: str) -> None:
 
 
 def bracket(story: Story) -> None:
-    say("A bracket: an entry, and once it fills a stop and a take-profit, of which one cancels the other")
+    say("A bracket: an entry, and once it fills a stop and a take-profit for what arrived, of which one cancels the other")
     story.kubectl("apply", "-f", str(EXAMPLES / "bracket.yaml"))
     story.until("the entry works", lambda: _open(story, "bracket-entry"))
     story.fill("bracket-entry", "0.004")
-    story.until("exits for what filled", lambda: _open(story, "bracket-stop", "bracket-take", quantity="0.004"))
+    story.until("exits for what filled", lambda: _open(story, "bracket-stop", "bracket-take", quantity="0.00399"))
     story.kubectl("get", "og,oi")
     story.fill("bracket-entry", "0.006")
-    story.until("exits for all of it", lambda: _open(story, "bracket-stop", "bracket-take", quantity="0.01"))
-    story.fill("bracket-take", "0.01")
+    story.until("exits for all of it", lambda: _open(story, "bracket-stop", "bracket-take", quantity="0.00999"))
+    story.fill("bracket-take", "0.00999")
     story.kubectl("wait", "--for=condition=Succeeded", "og/bracket", "--timeout=30s")
     story.kubectl("get", "og,oi")
 
