@@ -8,6 +8,9 @@ from decimal import Decimal
 from tests.chaos.group_user import GroupNote
 from tests.chaos.verdict import LIVE, ZERO, Object, Order, Verdict, condition, exposure, filled_of, finished, judge_orders, unconverged
 
+#: What the simulated exchange takes of what an order receives, and the coarsest step of the storm's markets.
+FEE, DUST = Decimal("0.001"), Decimal("0.0001")
+
 #: By member.
 Orders = Mapping[str, list[Order]]
 
@@ -65,7 +68,8 @@ def _present(verdict: Verdict, note: GroupNote, group: Object, members: Mapping[
         verdict.found("oco violations unreported", note.uid, f"by the ledger {'both legs' if violated else 'not both legs'} filled")
     if note.entry is not None and not finished(group) and (position := note.position(orders)) > 0:
         stopped = sum((_left(order) for order in orders["stop"] if order["status"] in LIVE), ZERO)
-        if stopped < position and condition(group, "Protected")[0] != "False":
+        arrived = position - _lost_on_the_way(orders[note.entry])
+        if stopped < arrived and condition(group, "Protected")[0] != "False":
             verdict.found("unprotected unreported", note.uid, f"a position of {position}, a stop of {stopped}, Protected is {condition(group, 'Protected')}")
 
 
@@ -79,6 +83,12 @@ def _too_much_at_rest(verdict: Verdict, note: GroupNote, live: set[str], orders:
         for name in live:
             if (left := sum((_left(order) for order in orders[name] if order["status"] in LIVE), ZERO)) > note.position(orders):
                 verdict.found("overexposed", note.uid, f"{name} may close {left} of a position of {note.position(orders)}")
+
+
+def _lost_on_the_way(entry: list[Order]) -> Decimal:
+    """How much less than it bought an Entry may leave to be closed: the fee, and what is below the market's step."""
+    bought = sum((Decimal(order["executedQty"]) for order in entry if order["side"] == "BUY"), ZERO)
+    return bought * FEE + DUST if bought > 0 else ZERO
 
 
 def _left(order: Order) -> Decimal:

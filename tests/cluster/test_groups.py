@@ -109,11 +109,11 @@ def test_the_examples_do_what_they_say(desk):
     bracket.await_state("Open", "entry")
     bracket.fill("entry", "0.01")
     bracket.await_state("Open", "take", "stop")
-    bracket.fill("take", "0.01")
+    bracket.fill("take", "0.00999")
     oco.wait("Succeeded")
     bracket.wait("Succeeded")
     assert oco.ledger() == {"take": [("FILLED", "0.01")], "stop": [("EXPIRED", "0")]}
-    assert bracket.ledger() == {"entry": [("FILLED", "0.01")], "take": [("FILLED", "0.01")], "stop": [("CANCELED", "0")]}
+    assert bracket.ledger() == {"entry": [("FILLED", "0.01")], "take": [("FILLED", "0.00999")], "stop": [("CANCELED", "0")]}
 
 
 # ── The members' objects ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -83,8 +83,15 @@ def test_a_word_that_can_t_be_read_or_is_not_needed_changes_nothing(trading):
     trading.wait("told", "Finished")
 
 
+def test_an_intent_whose_account_never_was_goes_when_it_is_deleted(trading):
+    trading.place("no-account", accountRef={"name": "no-such-account"})
+    eventually(lambda: reason(trading, "no-account") == "AccountNotFound", within=20, what="the account is missed")
+    trading.run("delete", "oi", "no-account", "--timeout=20s")
+
+
 def test_deleting_an_intent_without_an_account_names_the_two_ways_out(trading):
-    trading.place("without-account", accountRef={"name": "no-such-account"})
+    # By its key an earlier object may have sent the order.
+    trading.place("without-account", accountRef={"name": "no-such-account"}, idempotencyKey="without-account", submitDeadlineTime="2036-01-01T00:00:00Z")
     eventually(lambda: reason(trading, "without-account") == "AccountNotFound", within=20, what="the account is missed")
     trading.run("delete", "oi", "without-account", "--wait=false")
     eventually(lambda: "deletionPolicy: Orphan" in trading.condition("without-account", "Stalled").get("message", ""), within=20, what="the ways out are named")

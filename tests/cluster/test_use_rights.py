@@ -327,9 +327,9 @@ async def test_the_operators_work_goes_on_and_members_are_their_groups_creators(
         await aeventually(lambda: has(maker, "used-stop"), within=20, what="the stop is made")
         shared.await_state("used-stop", "Open")
         shared.exchange.fill(shared.status("used-entry")["clientOrderId"], "0.006")
-        await aeventually(lambda: quantity(maker, "used-take", "0.01"), within=20, what="the operator makes the exits larger")
+        await aeventually(lambda: quantity(maker, "used-take", "0.00999"), within=20, what="the operator makes the exits larger")
         shared.await_state("used-take", "Open")
-        shared.exchange.fill(shared.status("used-take")["clientOrderId"], "0.01")
+        shared.exchange.fill(shared.status("used-take")["clientOrderId"], "0.00999")
         shared.run("wait", "--for=condition=Succeeded", "og/used", "--timeout=30s")
         assert (await rival.delete("ordergroups", "used")).status == 403
         assert (await maker.delete("ordergroups", "used")).ok

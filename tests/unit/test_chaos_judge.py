@@ -51,7 +51,7 @@ BRACKET, OCO = ("entry", "take", "stop"), ("take", "stop")
 
 def a_leg(member: str, status: str, executed: str, quantity: str = "2", *, attempt: int = 1, of_list: int = -1) -> dict:
     return {"clientOrderId": member_order_id(OWNER, group_uid="g", member=member, attempt=attempt), "status": status, "origQty": quantity,
-            "executedQty": executed, "orderListId": of_list}
+            "executedQty": executed, "orderListId": of_list, "side": "BUY" if member == "entry" else "SELL"}
 
 
 def its_objects(orders: list[dict], names: tuple[str, ...], said: dict[str, str]) -> list[dict]:
@@ -105,6 +105,9 @@ ENDED = {"Ready": "True/Filled", "Succeeded": "True/Filled", "Finished": "True/F
     ("a stop that is still being placed", BRACKET, {**WORKS, "Ready": "False/StopPending", "Protected": "False/StopPending"},
      [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {"unconverged": 1}),
     ("no stop, and nobody says so", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {"unprotected unreported": 1}),
+    ("a stop for what arrived after the fee", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1.998")], {}),
+    ("a stop for less than arrived", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1.997")],
+     {"unprotected unreported": 1}),
     ("a stop for less", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1")], {"unprotected unreported": 1}),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_the_verdict_on_a_group(reason, names, said, orders, guilty):

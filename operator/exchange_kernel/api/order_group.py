@@ -188,6 +188,8 @@ class MemberStatus(Status, Named):
     quantity: NonNegativeDecimal | None = field(
         "Its quantity as the group wants it now: an exit's is what the Entry filled and no other exit closed, at most what spec says.", default=None)
     filled_quantity: NonNegativeDecimal | None = field("Filled so far.", default=None)
+    arrived_quantity: NonNegativeDecimal | None = field(
+        "How much of what filled is there to be closed, where fees were taken in what was bought; absent: all of it.", default=None)
     average_price: NonNegativeDecimal | None = field("Average price of the fills.", default=None)
     reason: Reason | None = field("Why it is as it is, in one word for programs.", default=None)
     message: Message | None = field("The same in a sentence for people.", default=None)

@@ -122,6 +122,7 @@ def _member(outlook: Outlook, member: Member) -> MemberStatus:
     return MemberStatus(
         name=member.name, intent_name=name, uid=member.status.uid or member.order.uid, state=status.state, finished=member.order.finished,
         quantity=member.order.spec.quantity, filled_quantity=status.filled_quantity or ZERO, average_price=status.average_price,
+        arrived_quantity=arrived if (arrived := member.brought(outlook.markets)) < member.filled else None,
         reason=ready.reason if ready is not None else None, message=ready.message or None if ready is not None else None,
     )
 

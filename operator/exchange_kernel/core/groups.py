@@ -181,6 +181,8 @@ class Member:
 
     def brought(self, markets: Mapping[str, MarketRules]) -> Decimal:
         """How much of its fills is there to be closed: on spot, what was bought less the fees that were taken in it."""
+        if self.order is None and self.status.arrived_quantity is not None:
+            return min(self.filled, self.status.arrived_quantity)  # its object is gone, and its fees with it
         market = markets.get(self.spec.symbol)
         if self.spec.side != "Buy" or market is None or market.contract_size is not None or self.filled <= 0:
             return self.filled
@@ -501,7 +503,10 @@ def _on_grid(quantity: Decimal, terms: OrderTerms, markets: Mapping[str, MarketR
 
 def _gave_up(group: GroupRecord, members: Members) -> bool:
     """44: one was refused, and the others are not wanted without it."""
-    return group.spec.failure_policy is FailurePolicy.CANCEL_ALL and any(member.failed or (member.spec.role in EXITS and member.refused) for member in members)
+    if group.spec.failure_policy is not FailurePolicy.CANCEL_ALL:
+        return False
+    open_ = any(one.spec.role is MemberRole.ENTRY and one.filled > 0 for one in members)  # else a refused exit has ended, and failed
+    return any(member.failed or (open_ and member.refused and closes(group, member)) for member in members)
 
 
 def _stays(group: GroupRecord, member: Member) -> bool:
