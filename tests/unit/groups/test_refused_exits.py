@@ -453,6 +453,35 @@ async def test_my_stop_is_as_large_as_what_arrived_and_the_group_succeeds_when_t
         assert world.condition("Succeeded") == ("True", "Closed")
 
 
+def working_stops(world):
+    """The orders of the stop's intent that work at the exchange."""
+    ids = {attempt.client_order_id for attempt in world.intent("stop").attempts}
+    return [order for order in world.exchange.orders_by_id.values() if order.client_order_id in ids and not order.status.ended]
+
+
+@pytest.mark.proves("rule 16")
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "after a restart"])
+@scenario
+async def test_my_stop_stays_as_large_as_what_arrived_though_the_entrys_object_is_gone_and_its_fees_with_it(restarted):
+    """At the end of its time, or by a foreground delete of the group, which takes what it owns at once."""
+    async with a_spot_bracket() as world:
+        world.fill("entry", "10")
+        await until(lambda: world.state("stop") == "Open" and world.order("stop").quantity == Decimal("9.99"), within=20)
+        await until(lambda: world.intent("entry").finished)
+        await asyncio.sleep(5)
+        world.store.delete(world.intent("entry").uid)
+        await until(lambda: world.intent("entry") is None)
+        if restarted:
+            await world.crash()
+            await world.start()
+        await asyncio.sleep(60)
+        assert [order.quantity for order in working_stops(world)] == [Decimal("9.99")]
+        world.groups.delete("pair")
+        await until(lambda: world.groups.get("pair") is None)
+        await asyncio.sleep(60)
+        assert [order.quantity for order in working_stops(world)] == [Decimal("9.99")]
+
+
 @scenario
 async def test_what_arrived_is_off_the_step_and_the_dust_is_told():
     async with a_spot_bracket(step="0.1") as world:
