@@ -364,7 +364,9 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
     """A list of the exchange's own with an Entry: all of it is made at once, and its exits wait there until the Entry is filled whole."""
     entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
     if member is entry:
-        return Want(unwanted=group.unwanted or _broken(member, members) or _gave_up(group, members))
+        # Of a list that was refused nothing is sent again: each of its members ends by itself, and so fails.
+        failed = group.spec.failure_policy is FailurePolicy.CANCEL_ALL and any(one.failed for one in members)
+        return Want(unwanted=group.unwanted or _broken(member, members) or failed)
     if entry.filled <= 0 and entry.finished:
         return Want(unwanted=True)  # until then the Entry alone is cancelled: filled meanwhile, it needs them, and else they go with it
     # Of a position's exits both stay: the exchange itself keeps one from filling after the other, and would end both with either.
@@ -502,11 +504,10 @@ def _on_grid(quantity: Decimal, terms: OrderTerms, markets: Mapping[str, MarketR
 
 
 def _gave_up(group: GroupRecord, members: Members) -> bool:
-    """44: one was refused, and the others are not wanted without it."""
+    """44: one was refused, and the others are not wanted without it. An exit of an open position has not failed by that, and is sent again (16)."""
     if group.spec.failure_policy is not FailurePolicy.CANCEL_ALL:
         return False
-    open_ = any(one.spec.role is MemberRole.ENTRY and one.filled > 0 for one in members)  # else a refused exit has ended, and failed
-    return any(member.failed or (open_ and member.refused and closes(group, member)) for member in members)
+    return any(member.failed or (member.refused and closes(group, member)) for member in members)
 
 
 def _stays(group: GroupRecord, member: Member) -> bool:
