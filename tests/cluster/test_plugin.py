@@ -89,7 +89,10 @@ def test_orders_tree_and_describe_tell_of_a_filled_order(trading, exchange, own)
 
 def test_watch_shows_each_change_until_it_is_interrupted(kube, trading, path, own):
     arguments = [os.fspath(kube._kubectl), "exchange", "orders", "-n", trading.namespace, "--watch", "--symbol", "ETH/USDT", "-o", "json"]
-    watching = subprocess.Popen(arguments, env={**os.environ, "PATH": path, "KUBECONFIG": str(kube.kubeconfig)}, stdout=subprocess.PIPE, text=True)
+    watching = subprocess.Popen(
+        arguments, env={**os.environ, "PATH": path, "KUBECONFIG": str(kube.kubeconfig)}, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),        # a shell has what it runs in the background ignore it
+    )
     try:
         place(trading, own, "watched", symbol="ETH/USDT", type="Limit", price="1000", quantity="0.1")
         trading.await_state("watched", "Open")
