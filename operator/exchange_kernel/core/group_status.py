@@ -229,7 +229,8 @@ def _lost(outlook: Outlook) -> Waiting | None:
             why = _said(member)
             said = f"Member {member.name} was refused and is not sent again: {why.message if why is not None else member.state}"
             return Waiting("MemberRefused", said, person=True)
-        stop = outlook.group.entry is None and member.spec.role is MemberRole.STOP_LOSS and not outlook.group.unwanted
+        undone = not outlook.group.reduces and any(other.filled > 0 for other in outlook.members if other.name != member.name)
+        stop = outlook.group.entry is None and member.spec.role is MemberRole.STOP_LOSS and not outlook.group.unwanted and not undone
         if stop and member.finished and member.filled == 0 and member.spec.desired_state is not DesiredState.CANCELED:
             return Waiting("StopGone", STOP_GONE, person=True)
     return None

@@ -166,6 +166,8 @@ async def test_the_rest_of_a_leg_works_on_when_the_exchange_has_ended_the_other(
         await world.settle(take="Open", stop="Open")
         world.fill("take", "3")
         await world.settle(take="PartiallyFilled", stop="Canceled")
+        await until(lambda: world.condition("Ready") == ("True", "Working"), within=20)
+        assert world.condition("Stalled")[0] == "False", "a fill ended the other: nobody is to see to that"
         world.fill("take", "7")
         await world.finished()
         assert world.condition("Succeeded") == ("True", "Filled")
