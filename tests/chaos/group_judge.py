@@ -9,7 +9,7 @@ from tests.chaos.group_user import GroupNote
 from tests.chaos.verdict import LIVE, ZERO, Object, Order, Verdict, condition, exposure, filled_of, finished, judge_orders, unconverged
 
 #: What the simulated exchange takes of what an order receives, and the coarsest step of the storm's markets.
-FEE, DUST = Decimal("0.001"), Decimal("0.0001")
+FEE, DUST = Decimal("0.001"), Decimal("0.001")
 
 #: By member.
 Orders = Mapping[str, list[Order]]

@@ -106,7 +106,7 @@ ENDED = {"Ready": "True/Filled", "Succeeded": "True/Filled", "Finished": "True/F
      [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {"unconverged": 1}),
     ("no stop, and nobody says so", BRACKET, WORKS, [a_leg("entry", "PARTIALLY_FILLED", "1"), a_leg("take", "NEW", "0", "1")], {"unprotected unreported": 1}),
     ("a stop for what arrived after the fee", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1.998")], {}),
-    ("a stop for less than arrived", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1.997")],
+    ("a stop for less than arrived", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1.996")],
      {"unprotected unreported": 1}),
     ("a stop for less", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1")], {"unprotected unreported": 1}),
 ], ids=lambda value: value if isinstance(value, str) else "")
