@@ -14,6 +14,7 @@ import yaml
 from exchange_kernel.kube.client import Answer, ApiClient
 from exchange_kernel.kube.config import access
 from tests.cluster.desks import with_token
+from tests.cluster.people import employ
 from tests.support import aeventually
 
 TABLE = yaml.safe_load((Path(__file__).parents[2] / "docs" / "rights.yaml").read_text())
@@ -36,11 +37,9 @@ def town(kube: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     namespace, dir = "rights", tmp_path_factory.mktemp("actors")
     kube.kubectl("create", "namespace", namespace)
 
-    def apply(*documents: dict[str, Any]) -> None:
-        kube.kubectl("--namespace", namespace, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
-
-    apply(*({"apiVersion": API_VERSION, **document} for document in TABLE["objects"].values()))
-    apply(*(document for name, actor in TABLE["actors"].items() if not actor.get("operator") for document in identity(namespace, name, actor)))
+    documents = [{"apiVersion": API_VERSION, **document} for document in TABLE["objects"].values()]
+    kube.kubectl("--namespace", namespace, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
+    employ(kube, namespace, **{name: (*actor.get("roles", ()), *actor.get("rules", ())) for name, actor in TABLE["actors"].items() if not actor.get("operator")})
     kubeconfigs = {
         name: with_token(kube, OPERATOR if actor.get("operator") else (namespace, name), dir / name) for name, actor in TABLE["actors"].items()
     }
@@ -50,19 +49,6 @@ def town(kube: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
             kube.kubectl("--namespace", namespace, "delete", left, "--wait=false")
             kube.kubectl("--namespace", namespace, "patch", left, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
     kube.kubectl("delete", "namespace", namespace, "--wait=false")
-
-
-def identity(namespace: str, name: str, actor: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The actor's ServiceAccount and what binds it to its rights."""
-    yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
-    if rules := actor.get("rules"):
-        yield {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}
-    for kind, role in [*(("ClusterRole", role) for role in actor.get("roles", ())), *([("Role", name)] if rules else [])]:
-        yield {
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": f"{name}-{role}"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
-        }
 
 
 async def tried(town: Town, actor: str, request: dict[str, Any]) -> Answer:

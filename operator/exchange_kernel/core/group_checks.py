@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import TypeAlias
 
 from exchange_kernel.api import MemberRole, MemberStatus, NativePolicy, OrderGroupSpec, OrderGroupStatus, OrderState, OrderType, TimeInForce
@@ -76,23 +77,25 @@ class Sent:
         return Problem(reason, f"Member {self.member.name}: {sentence}", waits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
+    """One judgement. What several checks ask for is reckoned once: a group that is about to be sent waits for it."""
+
     group: GroupRecord
     members: Members
     known: Known
 
-    @property
+    @cached_property
     def unmade(self) -> list[Member]:
         """Members of which nothing was sent, and that are wanted."""
         return [one for one in self.members if not (_sent_once(one) or one.cancelled or one.finished)]
 
-    @property
+    @cached_property
     def sent(self) -> list[Sent]:
         """The orders of `unmade`, as far as their markets are known."""
         return [_sent(self, one, market) for one in self.unmade if (market := self.known.markets.get(one.spec.symbol)) is not None]
 
-    @property
+    @cached_property
     def reference(self) -> Decimal | None:
         """The price at which the Entry is expected to fill; None if nothing says."""
         entry = self.group.entry

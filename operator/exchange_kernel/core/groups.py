@@ -422,9 +422,10 @@ def closing(group: GroupRecord, member: Member, members: Members, want: Want) ->
 
 def nothing_open(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> bool:
     """Whether exits have closed all that the Entry has filled so far: an exit that is not at the exchange is not sent then."""
-    exits = [one for one in members if one.spec.role in EXITS]
+    if member.live or not closes(group, member):
+        return False
     opened = add(*(one.brought(markets) for one in members if one.spec.role is MemberRole.ENTRY))
-    return closes(group, member) and not member.live and add(*(one.filled for one in exits)) >= opened > 0
+    return add(*(one.filled for one in members if one.spec.role in EXITS)) >= opened > 0
 
 
 def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, markets: Mapping[str, MarketRules]) -> Want:

@@ -183,7 +183,10 @@ class OrderGroupReconciler:
         """Return whether the intent is the group's member that it says it is."""
         ref = record.spec.group_ref
         spec = next((one for one in group.spec.members if ref is not None and one.name == ref.member), None)
-        found = self._intent_of(group, spec, self._told(group)[spec.name], None) if spec is not None else None
+        if spec is None:
+            return False
+        written = next((one for one in group.status.members if one.name == spec.name), None)
+        found = self._intent_of(group, spec, self._told_of(group, spec, written), None)
         return found is not None and found.uid == record.uid
 
     # ── Reconciling ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -331,13 +334,15 @@ class OrderGroupReconciler:
 
     def _told(self, group: GroupRecord) -> dict[str, MemberStatus]:
         """What the group's status says of each member, as far as it fits what this process knows."""
-        written, memory = {member.name: member for member in group.status.members}, self._memory.get(group.uid)
-        told = {}
-        for spec in group.spec.members:
-            status = written.get(spec.name) or MemberStatus(name=spec.name, intent_name=intent_name(group.name, spec.name))
-            known = memory.known.get(spec.name) if memory is not None else None
-            told[spec.name] = groups.believed(status, known, self._intent_of(group, spec, status, known))
-        return told
+        written = {member.name: member for member in group.status.members}
+        return {spec.name: self._told_of(group, spec, written.get(spec.name)) for spec in group.spec.members}
+
+    def _told_of(self, group: GroupRecord, spec: GroupMember, written: MemberStatus | None) -> MemberStatus:
+        """The same of one member."""
+        memory = self._memory.get(group.uid)
+        status = written or MemberStatus(name=spec.name, intent_name=intent_name(group.name, spec.name))
+        known = memory.known.get(spec.name) if memory is not None else None
+        return groups.believed(status, known, self._intent_of(group, spec, status, known))
 
     def _members(self, group: GroupRecord, session: AccountSession | None) -> tuple[Member, ...] | None:
         """All members with what is known of each; None while the account is not provably ours, or it is not known whether one is gone."""

@@ -85,6 +85,13 @@ class Groups:
     async def settle(self, *states: str, **members: str) -> None:
         await until(lambda: all(self.intent(name) is not None and self.state(name) == state for name, state in members.items()))
 
+    async def open_position(self, spec: OrderGroupSpec, filled: str, *exits: str) -> None:
+        """Place the group, fill so much of its Entry, and wait until these exits work."""
+        self.place(spec)
+        await self.settle(entry="Open")
+        self.fill("entry", filled)
+        await self.settle(**dict.fromkeys(exits, "Open"))
+
     async def finished(self, uid: str = "pair") -> None:
         await until(lambda: self.group(uid).finished)
 

@@ -152,10 +152,7 @@ def test_i_cancel_anothers_stop_by_naming_its_place_in_its_group(restarts):
     async def story():
         async with a_group_world() as world:
             await world.start()
-            world.place(a_bracket())
-            await world.settle(entry=OPEN)
-            world.fill("entry", "10")
-            await world.settle(take=OPEN, stop=OPEN)
+            await world.open_position(a_bracket(), "10", "take", "stop")
             world.store.create("evil", forged())
             if restarts:
                 world.kill()
@@ -183,10 +180,7 @@ def test_i_cancel_anothers_stop_by_naming_its_place_in_its_group(restarts):
 async def test_the_stop_is_deleted_and_created_again_under_its_name():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "10")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "10", "take", "stop")
         spec = world.intent("stop").spec
         world.store.delete(world.intent("stop").uid)
         await until(lambda: world.intent("stop") is None)
@@ -227,10 +221,7 @@ def test_i_cancel_the_stop_that_a_deleted_group_left(restarts):
     async def story():
         async with a_group_world() as world:
             await world.start()
-            world.place(a_bracket())
-            await world.settle(entry=OPEN)
-            world.fill("entry", "10")
-            await world.settle(take=OPEN, stop=OPEN)
+            await world.open_position(a_bracket(), "10", "take", "stop")
             world.groups.delete("pair")
             await until(lambda: world.group() is None and world.live() == {"stop"})
             world.store.create("evil", forged())
@@ -253,10 +244,7 @@ def test_i_cancel_the_stop_that_a_deleted_group_left(restarts):
 async def test_it_is_on_another_account_than_its_group():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "10")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "10", "take", "stop")
         group, session = world.group(), world.desk.session
         elsewhere = world.store.create("evil", forged(accountRef={"name": "elsewhere"}))
         assert world.desk.group_reconciler.membership(elsewhere, session).held == groups.NO_MEMBER

@@ -126,10 +126,7 @@ async def test_dust_that_the_exits_left_is_told_in_the_end():
         world.on_spot()
         world.exchange.market = replace(SPOT, min_quantity=Decimal(3))
         await world.start()
-        world.place(a_bracket(nativePolicy="Never"))
-        await world.settle(entry="Open")
-        world.fill("entry", "10")
-        await world.settle(stop="Open", take="Open")
+        await world.open_position(a_bracket(nativePolicy="Never"), "10", "take", "stop")
         world.fill("take", "8")
         await world.settle(stop="Canceled")
         world.exchange._cancel(world.order("take").exchange_order_id)
@@ -166,10 +163,7 @@ async def test_defaults_notes_and_a_time_to_live_that_others_set_are_left_alone(
         world.store.create_member = with_defaults
         written = counted(world)
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry="Open")
-        world.fill("entry", "10")
-        await world.settle(stop="Open", take="Open")
+        await world.open_position(a_bracket(), "10", "take", "stop")
         await asyncio.sleep(60)
         assert written == []
         assert (world.intent("stop").spec.modify_policy, world.intent("take").spec.ttl_seconds_after_finished) == (ModifyPolicy.AMEND_ONLY, 3600)
@@ -191,10 +185,7 @@ async def test_what_the_group_says_itself_is_put_back():
 async def test_another_controller_fights_over_my_stop_and_it_is_written_ten_times_a_minute_at_most():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry="Open")
-        world.fill("entry", "10")
-        await world.settle(stop="Open", take="Open")
+        await world.open_position(a_bracket(), "10", "take", "stop")
         await asyncio.sleep(5)
         written, fighting = counted(world), True
 

@@ -268,10 +268,7 @@ async def test_a_good_group_asks_for_one_price_and_no_more():
     async with a_group_world() as world:
         on_spot(world)
         await world.start()
-        world.place(a_long(a_stop(), a_take()))
-        await world.settle(entry="Open")
-        world.fill("entry", "0.01")
-        await world.settle(stop="Open", take="Open")
+        await world.open_position(a_long(a_stop(), a_take()), "0.01", "take", "stop")
         assert world.exchange.calls.count("last_price") == 1
 
 

@@ -359,10 +359,7 @@ async def test_the_replacement_of_my_stop_is_refused_and_that_is_no_end():
     refuse = [False]
     async with a_group_world() as world:
         await world.start()
-        world.place(with_a_stop())
-        await world.settle(entry="Open")
-        world.fill("entry", "4")
-        await world.settle(stop="Open")
+        await world.open_position(with_a_stop(), "4", "stop")
         world.arrived = refusing(world, lambda request: NOT_ALLOWED if refuse[0] else None)
         refuse[0] = True
         world.fill("entry", "6")
@@ -394,10 +391,7 @@ async def test_a_limit_forbids_my_stop_and_it_waits_for_the_limit_and_is_no_end(
 async def test_my_stop_was_cancelled_and_is_not_sent_again_and_i_am_told(who):
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry="Open")
-        world.fill("entry", "10")
-        await world.settle(stop="Open", take="Open")
+        await world.open_position(a_bracket(), "10", "take", "stop")
         if who == "the exchange":
             world.exchange._cancel(world.order("stop").exchange_order_id)
         elif who == "a person":
@@ -542,10 +536,7 @@ def moved(world, trigger: str) -> None:
 async def test_i_move_my_stop_twenty_times_and_the_position_is_never_bare_for_longer_than_i_allow():
     async with a_group_world() as world:
         await world.start()
-        world.place(with_a_stop())
-        await world.settle(entry="Open")
-        world.fill("entry", "4")
-        await world.settle(stop="Open")
+        await world.open_position(with_a_stop(), "4", "stop")
         longest = bare_s(world)
         for number in range(20):
             moved(world, str(45000 + 10 * number))
@@ -563,10 +554,7 @@ async def test_a_change_that_would_take_longer_is_not_made_and_the_old_stop_stay
     async with a_group_world() as world:
         world.exchange.capabilities = replace(world.exchange.capabilities, lookup_delay_ms=8000)
         await world.start()
-        world.place(with_a_stop())
-        await world.settle(entry="Open")
-        world.fill("entry", "4")
-        await world.settle(stop="Open")
+        await world.open_position(with_a_stop(), "4", "stop")
         longest = bare_s(world)
         moved(world, "46000")
         await until(lambda: world.intent("stop").status.conditions and world.condition("Ready") == ("False", "ReplacementWouldUnprotect"), within=20)
@@ -583,10 +571,7 @@ async def test_a_change_that_would_take_longer_is_not_made_and_the_old_stop_stay
 async def test_a_change_below_the_smallest_order_is_known_before_the_old_stop_is_cancelled():
     async with a_group_world() as world:
         await world.start()
-        world.place(with_a_stop())
-        await world.settle(entry="Open")
-        world.fill("entry", "4")
-        await world.settle(stop="Open")
+        await world.open_position(with_a_stop(), "4", "stop")
         world.exchange.market = replace(PERPETUAL, min_quantity=Decimal(6))
         await asyncio.sleep(10)
         longest = bare_s(world)

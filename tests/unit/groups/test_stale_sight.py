@@ -59,10 +59,7 @@ def test_a_stop_that_one_list_lacked_goes_when_the_take_fills(way):
 async def test_an_entry_that_one_list_lacked_goes_when_an_exit_fills():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "4")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "4", "take", "stop")
         await asyncio.sleep(5)
         await lost_from_one_list(world, "entry")
         world.fill("take", "1")

@@ -186,10 +186,7 @@ async def test_exits_follow_the_entrys_fills_and_one_cancels_the_other():
 async def test_an_exits_part_makes_the_other_smaller_and_ends_the_entry():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "6")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "6", "take", "stop")
         world.fill("take", "2")
         await world.settle(entry=CANCELED)
         await until(lambda: world.order("stop").quantity == 4 and world.live() == {"take", "stop"})
@@ -203,10 +200,7 @@ async def test_an_exits_part_makes_the_other_smaller_and_ends_the_entry():
 async def test_the_entry_may_fill_while_it_is_cancelled_and_the_stop_is_there_for_it():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "4")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "4", "take", "stop")
         world.exchange.late_fill = "3"
         world.fill("take", "4")
         await world.settle(entry=CANCELED)
@@ -234,10 +228,7 @@ async def test_an_entry_that_ends_unfilled_has_no_exits():
 async def test_after_a_part_of_the_entry_the_exits_stay_for_what_was_filled():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "4")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "4", "take", "stop")
         world.exchange._cancel(world.order("entry").exchange_order_id)
         await world.settle(entry=CANCELED)
         assert world.live() == {"take", "stop"}
@@ -250,10 +241,7 @@ async def test_after_a_part_of_the_entry_the_exits_stay_for_what_was_filled():
 async def test_a_stop_that_the_exchange_cancels_is_said():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "10")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "10", "take", "stop")
         world.exchange._cancel(world.order("stop").exchange_order_id)
         await world.settle(stop=CANCELED)
         await until(lambda: world.condition("Protected") == ("False", "StopGone"))
@@ -265,10 +253,7 @@ async def test_a_stop_that_the_exchange_cancels_is_said():
 async def test_exits_are_reduce_only_on_derivatives():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "10")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "10", "take", "stop")
         assert world.intent("entry").spec.position_effect == "Any"
         assert {world.intent(name).spec.position_effect for name in ("take", "stop")} == {"ReduceOnly"}
 
@@ -380,10 +365,7 @@ def test_what_deleting_a_group_with_a_position_leaves(policy, left):
     async def story():
         async with a_group_world() as world:
             await world.start()
-            world.place(a_bracket(deletionPolicy=policy))
-            await world.settle(entry=OPEN)
-            world.fill("entry", "4")
-            await world.settle(take=OPEN, stop=OPEN)
+            await world.open_position(a_bracket(deletionPolicy=policy), "4", "take", "stop")
             world.groups.delete("pair")
             await until(lambda: world.group() is None)
             assert world.live() == left
@@ -408,10 +390,7 @@ async def test_what_the_entry_fills_while_its_group_goes_gets_its_stop():
 async def test_a_stop_that_is_left_is_an_order_of_its_own():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "10")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "10", "take", "stop")
         world.groups.delete("pair")
         await until(lambda: world.group() is None and world.live() == {"stop"})
         world.store.delete(world.intent("stop").uid)
@@ -452,10 +431,7 @@ async def test_what_was_not_sent_when_its_group_was_orphaned_is_never_sent():
 async def test_all_that_is_deleted_at_once_goes_however_slow_the_writes_are():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry=OPEN)
-        world.fill("entry", "4")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(a_bracket(), "4", "take", "stop")
         world.accounts.delete("aaaa-account")
         for member in ("entry", "take", "stop"):
             world.store.delete(world.intent(member).uid)
@@ -478,10 +454,7 @@ async def test_a_cancelled_group_leaves_the_exits_of_a_position():
     async with a_group_world() as world:
         await world.start()
         spec = a_bracket()
-        world.place(spec)
-        await world.settle(entry=OPEN)
-        world.fill("entry", "4")
-        await world.settle(take=OPEN, stop=OPEN)
+        await world.open_position(spec, "4", "take", "stop")
         world.groups.edit("pair", spec.model_copy(update={"desired_state": DesiredState.CANCELED}))
         await world.settle(entry=CANCELED)
         assert world.live() == {"take", "stop"}
@@ -558,10 +531,7 @@ async def test_a_bracket_whose_stop_has_parameters_that_are_not_sent_opens_nothi
 async def test_parameters_that_are_added_to_a_stop_later_leave_the_stop_where_it_is():
     async with a_group_world() as world:
         await world.start()
-        world.place(a_bracket())
-        await world.settle(entry="Open")
-        world.fill("entry", "10")
-        await world.settle(stop="Open")
+        await world.open_position(a_bracket(), "10", "stop")
         world.groups.edit("pair", a_group("Bracket", a_member("entry", "Entry"), a_member("take", "TakeProfit"),
                                           a_member("stop", "StopLoss", exchangeParameters={"workingType": "MARK_PRICE"})))
         await until(lambda: any(one.reason == "ChangeRefused" for one in world.intent("stop").status.conditions))
