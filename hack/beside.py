@@ -18,6 +18,7 @@ from typing import IO
 
 IDLE_S = 15.0  # an unfinished line is shown after so long, so that work can be told from a hang
 NICE = 10
+MOST_LINES = 40  # of a failed target are repeated at the end
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Lane:
     codes: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     pending: bytes = b""
+    output: list[str] = field(default_factory=list)  # of the target that it is at
+    failures: list[str] = field(default_factory=list)
     told: float = field(default_factory=time.monotonic)
 
     def next(self) -> IO[bytes] | None:
@@ -36,6 +39,7 @@ class Lane:
         if not self.targets:
             return None
         self.name = target = self.targets.pop(0)
+        self.output = []
         self.say(f"make {target}")
         self.began = time.monotonic()
         command = ["nice", "-n", str(self.nice), "make", "--no-print-directory", target]
@@ -45,7 +49,8 @@ class Lane:
     def take(self, chunk: bytes) -> None:
         *lines, self.pending = (self.pending + chunk).split(b"\n")
         for line in lines:
-            self.say(line.decode(errors="replace"))
+            self.output.append(line.decode(errors="replace"))
+            self.say(self.output[-1])
 
     def tell_unfinished(self) -> None:
         if self.pending and time.monotonic() - self.told > IDLE_S:
@@ -57,12 +62,19 @@ class Lane:
             self.take(b"\n")
         assert self.process is not None
         self.codes[self.name] = self.process.wait()
+        if self.codes[self.name] != 0:
+            self.failures += [f"{self.name:>9}| {line}" for line in _told_of_failures(self.output)]
         took = f"{time.monotonic() - self.began:.0f} s"
         self.say(f"make {self.name} took {took}" if self.codes[self.name] == 0 else f"make {self.name} FAILED with {self.codes[self.name]} after {took}")
 
     def say(self, line: str) -> None:
         self.told = time.monotonic()
         print(f"{self.name:>9}| {line}", flush=True)
+
+
+def _told_of_failures(output: list[str]) -> list[str]:
+    """Return what pytest says of failures, so that the end of the log tells them, or else the last lines."""
+    return [line for line in output if line.startswith(("FAILED ", "ERROR ", "E  "))][-MOST_LINES:] or output[-MOST_LINES:]
 
 
 def main() -> int:
@@ -90,6 +102,7 @@ def main() -> int:
                 lane.process.wait()
     failed = [target for lane in lanes for target, code in lane.codes.items() if code]
     if failed:
+        print("\n".join(line for lane in lanes for line in lane.failures), flush=True)
         print(f"failed: {', '.join(failed)}", flush=True)
     return 1 if failed else 0
 
