@@ -25,7 +25,6 @@ from tests.cluster.desks import (  # noqa: F401
 from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "manifests" / "examples"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -58,14 +57,36 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
         kube = Kube(cluster.kubeconfig, cluster.control_plane, cluster.kubectl)
         kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests"))
         kube.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{kind.resource.crd_name}" for kind in KINDS))
-        eventually(lambda: _finalizers_of_a_new_order(kube), within=30, every=0.2, what="the finalizer policy in force")
+        kube.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*_last_policy("Validating"), *_last_policy("Mutating")]}))
+        eventually(lambda: _in_force(kube), within=60, every=0.2, what="all admission policies in force")
         yield kube
 
 
-def _finalizers_of_a_new_order(kube: Kube) -> list[str]:
-    shown = kube.kubectl("create", "--dry-run=server", "-o", "json", "-f", str(EXAMPLES / "limit-order.yaml"), check=False)
-    assert shown.returncode == 0, shown.stderr
-    return list(json.loads(shown.stdout)["metadata"].get("finalizers", []))
+LAST = "zz-tests-last"
+
+
+def _last_policy(kind: str) -> list[dict[str, object]]:
+    """A policy that is made after ours: the API server heard of ours before, and enforces them once it enforces this one."""
+    does: dict[str, object] = {"validations": [{"expression": "false", "message": LAST}]}
+    if kind == "Mutating":
+        does = {"reinvocationPolicy": "Never", "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {
+            "expression": f'Object{{metadata: Object.metadata{{labels: {{"{LAST}": "yes"}}}}}}'}}]}
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"], "resourceNames": [f"{LAST}-{kind.lower()}"]}
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": LAST}}
+    return [
+        {**head, "kind": f"{kind}AdmissionPolicy", "spec": {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]}, **does}},
+        {**head, "kind": f"{kind}AdmissionPolicyBinding", "spec": {"policyName": LAST} | ({"validationActions": ["Deny"]} if kind == "Validating" else {})},
+    ]
+
+
+def _in_force(kube: Kube) -> bool:
+    refused = kube.kubectl("create", "configmap", f"{LAST}-validating", "--dry-run=server", check=False)
+    changed = kube.kubectl("create", "configmap", f"{LAST}-mutating", "--dry-run=server", "-o", "json", check=False)
+    if refused.returncode == 0:
+        return False
+    assert LAST in refused.stderr, refused.stderr
+    assert changed.returncode == 0, changed.stderr
+    return LAST in json.loads(changed.stdout)["metadata"].get("labels", {})
 
 
 @pytest.fixture
