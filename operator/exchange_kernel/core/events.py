@@ -35,6 +35,7 @@ ORDER_ACTIONS: Mapping[str, str] = {
     "Amended": "Change",
     "ReplacementRefused": "Change",
     "ChangeRefused": "Change",
+    "BelowMinimum": "Change",
     "ModifyNotPermitted": "Change",
     "CancelRefused": "Cancel",
     "OutcomeUnknown": "Locate",
@@ -67,7 +68,7 @@ ABSENT_ORDER_FOUND = Event(
 )
 
 #: Reasons of the condition Ready that tell of a no to what spec asks for, though no person may be needed.
-_REFUSALS = frozenset({"ReplacementRefused", "ChangeRefused", "ModifyNotPermitted", "CancelRefused"})
+_REFUSALS = frozenset({"ReplacementRefused", "ChangeRefused", "BelowMinimum", "ModifyNotPermitted", "CancelRefused"})
 
 
 def of_order(old: OrderIntentStatus, new: OrderIntentStatus) -> list[Event]:

@@ -14,7 +14,7 @@ NO_VERDICT = frozenset({State.PENDING, State.SUBMITTING, State.UNKNOWN})
 ENDED = frozenset({State.FILLED, State.CANCELED, State.EXPIRED, State.REJECTED, State.DENIED})
 
 #: A change that was not made: by a rule of ours or the market's, or by the exchange.
-NOT_PERMITTED = frozenset({"ChangeRefused", "ModifyNotPermitted", "ReplacementWouldUnprotect"})
+NOT_PERMITTED = frozenset({"BelowMinimum", "ChangeRefused", "ModifyNotPermitted", "ReplacementWouldUnprotect"})
 NOT_TAKEN = frozenset({"AmendRefused", "ReplacementRefused", "ExitRefused"})
 
 #: What is not an order's own term, and stays as it is when another order is put in its place.

@@ -80,7 +80,7 @@ CASES = [
     Case("helped", {**OPEN, "conditions": [a_condition("Stalled", "False", "Progressing")]}, [], {**OPEN, "conditions": [a_condition("Stalled", reason="Drifted")]}),
     Case("waiting that ends by itself", {"conditions": [a_condition("Ready", "False", "Suspended"), a_condition("Stalled", "False")]}, []),
     *(Case(f"{reason} is a no to what spec asks for", {**OPEN, "conditions": [a_condition("Ready", "False", reason), a_condition("Stalled", "False")]}, [(W, reason)], OPEN)
-      for reason in ("CancelRefused", "ChangeRefused", "ModifyNotPermitted", "ReplacementRefused")),
+      for reason in ("BelowMinimum", "CancelRefused", "ChangeRefused", "ModifyNotPermitted", "ReplacementRefused")),
     Case("canceled as asked", an_end("Canceled", "CanceledAsAsked"), [(N, "Canceled")], {"state": "Canceled"}),
     Case("canceled by the exchange", an_end("Canceled", "CanceledByExchange", good=False), [(W, "Canceled")]),
     Case("expired", an_end("Expired", "Expired", good=False), [(W, "Expired")]),

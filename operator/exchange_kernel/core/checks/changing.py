@@ -12,7 +12,7 @@ from exchange_kernel.core.checks.finding import look_for_the_tail
 from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import halted, request_for, unacceptable, unsent_parameters
+from exchange_kernel.core.market_rules import halted, request_for, too_small, unacceptable, unsent_parameters
 from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.sending import SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
@@ -95,7 +95,8 @@ def _less_at_once(facts: Facts, number: int, rest: Decimal) -> Decision:
 def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decision | None:
     market = facts.seen.market
     if market is not None and rest > 0 and (problem := unacceptable(request, market, facts.seen.account.capabilities)) is not None:
-        return Decision(waiting=Waiting("ChangeRefused", f"{problem} The order at the exchange stays as it was."))
+        reason = "BelowMinimum" if too_small(facts.spec, rest, market) else "ChangeRefused"
+        return Decision(waiting=Waiting(reason, f"{problem} The order at the exchange stays as it was."))
     if market is not None and rest > 0 and halted(market) is not None:
         return Decision(waiting=CHANGE_HALTED, markets=True)
     if (blocked := may_not_send(facts)) is not None:
