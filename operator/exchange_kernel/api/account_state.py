@@ -97,6 +97,8 @@ class AccountStateStatus(Status):
 class AccountState(Kind):
     """What an ExchangeAccount holds. It has the account's name, and goes with it."""
 
+    written_by_people = False
+
     kind: Literal["AccountState"] = "AccountState"
     spec: AccountStateSpec = field("Whose it is.")
     status: AccountStateStatus = field("One reading of the account.", default=AccountStateStatus())

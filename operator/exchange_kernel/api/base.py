@@ -10,12 +10,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from exchange_kernel.api.cel import compiled
+from exchange_kernel.api.wording import TIME, TIMES
 
 GROUP: Final = "exchange-kernel.io"
 VERSION: Final = "v1alpha1"
@@ -52,11 +66,20 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-#: The API server's own `date-time` lets through forms that no parser reads ("12:00:00x5Z"); the pattern does not.
-_TIME = "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+def _read_time(value: Any, read: ValidatorFunctionWrapHandler) -> datetime:
+    try:
+        return read(value)  # type: ignore[no-any-return]
+    except ValidationError:
+        problem = TIMES.problem(value) if isinstance(value, str) else None
+        if problem is None:
+            raise
+        raise ValueError(problem) from None
 
+
+#: The API server's own `date-time` lets through forms that no parser reads ("12:00:00x5Z"); the pattern does not.
 Time: TypeAlias = Annotated[
-    AwareDatetime, PlainSerializer(rfc3339, return_type=str, when_used="json"), WithJsonSchema({"type": "string", "format": "date-time", "pattern": _TIME})
+    AwareDatetime, WrapValidator(_read_time), PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIME}),
 ]
 
 
@@ -261,6 +284,7 @@ class Kind(Model):
     """A whole object. A subclass adds `spec` and `status`, and how it is served."""
 
     resource: ClassVar[Resource]
+    written_by_people: ClassVar[bool] = True  # so that texts of a wrong form are refused in sentences
 
     api_version: Literal["exchange-kernel.io/v1alpha1"] = "exchange-kernel.io/v1alpha1"
     metadata: ObjectMeta

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from exchange_kernel.api.base import GROUP, VERSION, Kind
+from exchange_kernel.api.wording import WORDINGS
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -56,6 +57,8 @@ def object_schema(kind: type[Kind]) -> Schema:
     """The structural schema of the whole object."""
     generated = kind.model_json_schema(by_alias=True)
     parts = {part: _structural(generated["properties"][part], generated["$defs"]) for part in ("spec", "status") if part in kind.model_fields}
+    if kind.written_by_people:
+        _say_in_words(parts["spec"])
     if "status" in parts:
         # The operator alone writes it: who owns which field of which condition would take more bytes than the status itself, in every object, write
         # and watch event.
@@ -105,6 +108,17 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Sche
     if "propertyNames" in node:
         schema["x-kubernetes-validations"] = [_names_rule(node["propertyNames"])]
     return schema
+
+
+def _say_in_words(schema: Schema) -> None:
+    """Have rules with sentences in place of patterns that have some, in what people write. CEL reads a `date-time` as a time, not as the text it was."""
+    if (wording := WORDINGS.get(schema.get("pattern", ""))) is not None:
+        del schema["pattern"]
+        if schema.pop("format", None) is not None:
+            schema["maxLength"] = 40
+        schema["x-kubernetes-validations"] = wording.rules() + schema.get("x-kubernetes-validations", [])
+    for part in (*schema.get("properties", {}).values(), *(schema[name] for name in ("items", "additionalProperties") if name in schema)):
+        _say_in_words(part)
 
 
 def _names_rule(names: Mapping[str, Any]) -> Schema:

@@ -65,6 +65,8 @@ class MarketSpec(Spec):
 class Market(Kind):
     """One market of an exchange: an object for each exchange, environment, endpoint, market type and symbol that an ExchangeAccount of the namespace trades."""
 
+    written_by_people = False
+
     kind: Literal["Market"] = "Market"
     spec: MarketSpec = field("The market, as its exchange last told it.")
 

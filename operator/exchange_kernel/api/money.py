@@ -13,12 +13,9 @@ from typing import Annotated, TypeAlias
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
-MAX_LENGTH = 40
+from exchange_kernel.api.wording import NON_NEGATIVE, POSITIVE, SIGNED, WORDINGS
 
-#: Plain digits: no exponent, no leading zeros, no `.5`. Classes instead of backslashes, which YAML and CEL would each want escaped.
-POSITIVE = "^([1-9][0-9]*([.][0-9]+)?|0[.][0-9]*[1-9][0-9]*)$"
-NON_NEGATIVE = "^(0|[1-9][0-9]*)([.][0-9]+)?$"
-SIGNED = "^-?(0|[1-9][0-9]*)([.][0-9]+)?$"
+MAX_LENGTH = 40
 
 #: Used explicitly: ccxt changes the decimal context of the whole process.
 _EXACT = Context(prec=100)
@@ -49,8 +46,10 @@ def _reader(pattern: str, kind: str, *, reported: bool) -> Callable[[object], De
     def read(value: object) -> Decimal:
         if isinstance(value, Decimal) and value.is_finite():
             value = plain_to_fit(value) if reported else plain(value)
-        if not isinstance(value, str) or len(value) > MAX_LENGTH or not matches(value):
+        if not isinstance(value, str) or len(value) > MAX_LENGTH:
             raise ValueError(f'must be {kind} as text of at most {MAX_LENGTH} digits, such as "0.01", without exponent')
+        if not matches(value):
+            raise ValueError(WORDINGS[pattern].problem(value))
         return Decimal(value)
 
     return read

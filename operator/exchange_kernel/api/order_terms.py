@@ -9,12 +9,23 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StrictInt, StringConstraints
+from pydantic import AfterValidator, Field, StrictInt, StringConstraints, WithJsonSchema
 
 from exchange_kernel.api.base import INT32_MAX, Rule, Spec, Time, field, forbidden, immutable, required
 from exchange_kernel.api.money import PositiveDecimal
+from exchange_kernel.api.wording import SYMBOL, SYMBOLS
 
-Symbol = Annotated[str, StringConstraints(min_length=3, max_length=64, pattern="^[^/: \\t\\r\\n]+/[^/: \\t\\r\\n]+(:[^/: \\t\\r\\n]+)?$")]
+
+def _as_ccxt_writes_it(text: str) -> str:
+    if (problem := SYMBOLS.problem(text)) is not None:
+        raise ValueError(problem)
+    return text
+
+
+Symbol = Annotated[
+    str, StringConstraints(min_length=3, max_length=64), AfterValidator(_as_ccxt_writes_it),
+    WithJsonSchema({"type": "string", "minLength": 3, "maxLength": 64, "pattern": SYMBOL}),
+]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 ParameterValue = Annotated[str, StringConstraints(max_length=256)]
 JsonText = Annotated[str, StringConstraints(max_length=1024)]
