@@ -120,7 +120,7 @@ class ScriptedExchange:
         self.trades_of[order.exchange_order_id].append(trade)
         filled = order.filled_quantity + trade.quantity
         self._set(replace(order, filled_quantity=filled, filled_quote_quantity=(order.filled_quote_quantity or Decimal(0)) + trade.quantity * trade.price,
-                          status=OrderStatus.FILLED if filled >= order.quantity else order.status, update_time_ms=self.now_ms()), trade if tell else None, tell)
+                          status=OrderStatus.FILLED if filled >= (order.quantity or 0) else order.status, update_time_ms=self.now_ms()), trade if tell else None, tell)
         self._end_the_others(client_order_id, OrderStatus.EXPIRED, tell)
 
     def waits_in_its_list(self, client_order_id: str) -> bool:

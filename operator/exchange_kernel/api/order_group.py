@@ -30,7 +30,7 @@ from exchange_kernel.api.base import (
     when_created,
 )
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
-from exchange_kernel.api.money import NonNegativeDecimal
+from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal
 from exchange_kernel.api.order_intent import AccountRef, MemberName, OrderState
 from exchange_kernel.api.order_terms import DesiredState, OrderTerms, PositionEffect, fixed_terms
 
@@ -90,13 +90,24 @@ class GroupMember(OrderTerms, Named):
     position_effect: PositionEffect | None = field(  # type: ignore[assignment]  # absent means something else here than Any
         "ReduceOnly: the order may make a position smaller, never larger or reversed. Absent: ReduceOnly for StopLoss and TakeProfit on derivatives, else Any.",
         default=None)
+    quantity_percent: PositiveDecimal | None = field(
+        "How much of what the Entry fills an exit closes, in percent, instead of quantity: \"50\" is half. A StopLoss or a lone TakeProfit without either "
+        "closes all of what is open.", default=None, examples=["50"])
     on_trigger_passed: TriggerPassedPolicy | None = field(
         "What follows where the market is past triggerPrice already, so that the exchange refuses an exit of an open position. Market: a Market order of the "
         "same size, whatever types a RiskLimit allows. Wait: it is sent again until the market is back. Report: it ends as Rejected. "
         "Absent: Market for StopLoss, Report for TakeProfit.", default=None)
 
     rules = (
-        *OrderTerms.rules,
+        *(rule for rule in OrderTerms.rules if rule.cel != "has(self.quantity) || has(self.quoteQuantity)"),
+        required("has(self.quantity) || has(self.quoteQuantity) || self.role in ['StopLoss', 'TakeProfit']",
+                 "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity"),
+        forbidden("self.role in ['StopLoss', 'TakeProfit'] || !has(self.quantityPercent)",
+                  "quantityPercent is for StopLoss and TakeProfit: set quantity instead, or correct role", at="quantityPercent"),
+        forbidden("!has(self.quantity) || !has(self.quantityPercent)",
+                  "quantity and quantityPercent exclude each other: remove one of them", at="quantityPercent"),
+        forbidden("!has(self.quantityPercent) || double(self.quantityPercent) <= double('100')",
+                  "quantityPercent is at most 100, all that the Entry fills: make it smaller", at="quantityPercent"),
         forbidden("self.role in ['StopLoss', 'TakeProfit'] || !has(self.onTriggerPassed)",
                   "onTriggerPassed is for StopLoss and TakeProfit: remove it, or correct role", at="onTriggerPassed"),
         forbidden("self.role != 'StopLoss' || self.type in ['StopMarket', 'StopLimit', 'TrailingStop']",
@@ -113,8 +124,9 @@ class OrderGroupSpec(Spec):
     account_ref: AccountRef = field("The ExchangeAccount to trade on, all members of it. Can't be changed.")
     mode: GroupMode = field(
         "OneCancelsOther: what one member fills, the others are cancelled for or made smaller by. OneTriggersOther: the other members are placed once the "
-        "Entry fills: a Leg by its share, a StopLoss or TakeProfit for what is open. Bracket: an Entry, and then a StopLoss and a TakeProfit for what it has "
-        "filled, of which one cancels the other. Basket: orders that are placed together. Can't be changed.")
+        "Entry fills: a Leg by its share, a StopLoss or TakeProfit for what is open. Bracket: an Entry or up to five, and a StopLoss for what they "
+        "have filled, with up to five TakeProfits that share it: a fill of one makes the others smaller. Basket: orders that are placed together. "
+        "Can't be changed.")
     members: Annotated[list[GroupMember], Field(
         min_length=1, max_length=MAX_MEMBERS,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
@@ -147,9 +159,17 @@ class OrderGroupSpec(Spec):
                  "OneCancelsOther has two members or more, and no Entry: add one, or correct spec.members[].role", at="members"),
         required("self.mode != 'OneTriggersOther' || (self.members.size() >= 2 && self.members.filter(m, m.role == 'Entry').size() == 1)",
                  "OneTriggersOther has exactly one Entry and at least one other member: correct spec.members[].role", at="members"),
-        required("self.mode != 'Bracket' || (self.members.filter(m, m.role == 'Entry').size() == 1 && self.members.filter(m, m.role == 'StopLoss').size() == 1 "
-                 "&& self.members.filter(m, m.role == 'TakeProfit').size() <= 1 && self.members.all(m, m.role != 'Leg'))",
-                 "a Bracket has one Entry, one StopLoss and at most one TakeProfit: correct spec.members[].role", at="members"),
+        required("self.mode != 'Bracket' || (self.members.exists(m, m.role == 'Entry') && self.members.exists(m, m.role == 'StopLoss') "
+                 "&& self.members.filter(m, m.role == 'Entry').size() <= 5 && self.members.filter(m, m.role == 'TakeProfit').size() <= 5 "
+                 "&& self.members.all(m, m.role != 'Leg'))",
+                 "a Bracket has one Entry to five, a StopLoss and at most five TakeProfits: correct spec.members[].role", at="members"),
+        forbidden("self.mode != 'Bracket' || self.members.filter(m, m.role == 'StopLoss').size() <= 1 "
+                  "|| (self.members.filter(m, m.role == 'StopLoss').size() == 2 "
+                  "&& self.members.filter(m, m.role == 'StopLoss' && m.type == 'TrailingStop').size() == 1)",
+                  "two stops of a Bracket are one fixed and one TrailingStop, and each covers the whole position: correct spec.members[].type", at="members"),
+        forbidden("self.mode != 'Bracket' || !has(self.onPartialFill) || self.onPartialFill == 'Reduce' || (self.members.size() <= 3 "
+                  "&& self.members.filter(m, m.role == 'Entry').size() == 1 && self.members.filter(m, m.role == 'StopLoss').size() == 1)",
+                  "onPartialFill: Cancel is for a Bracket of one Entry, one StopLoss and one TakeProfit: use Reduce", at="onPartialFill"),
         forbidden("self.mode != 'Bracket' || self.members.all(m, self.members.all(n, m.symbol == n.symbol && "
                   "((m.role == 'Entry') == (n.role == 'Entry')) == (m.side == n.side)))",
                   "the exits of a Bracket are on the Entry's symbol and the other side: correct spec.members[].symbol and side", at="members"),
@@ -157,13 +177,24 @@ class OrderGroupSpec(Spec):
                      "(n.symbol == m.symbol && n.side != m.side)))",
                      "a StopLoss or TakeProfit closes what the Entry opens: give it the Entry's symbol and the other side, or use role: Leg",
                      at="members"),
-        when_created("!(self.mode in ['OneTriggersOther', 'Bracket']) || self.members.all(m, m.role != 'Entry' || !has(m.quantity) || self.members.all(n, "
+        when_created("!(self.mode in ['OneTriggersOther', 'Bracket']) || self.members.filter(m, m.role == 'Entry').size() != 1 "
+                     "|| self.members.all(m, m.role != 'Entry' || !has(m.quantity) || self.members.all(n, "
                      "n.role in ['Entry', 'Leg'] || !has(n.quantity) || double(n.quantity) <= double(m.quantity)))",
                      "a StopLoss or TakeProfit is not larger than the Entry: correct spec.members[].quantity", at="members"),
         forbidden("self.mode != 'Basket' || self.members.all(m, m.role == 'Leg')",
                   "the members of a Basket are Legs: remove spec.members[].role, or use another mode", at="members"),
-        forbidden("self.mode == 'Basket' || self.members.all(m, has(m.quantity))",
+        forbidden("self.mode == 'Basket' || self.members.all(m, has(m.quantity) || m.role in ['StopLoss', 'TakeProfit'] "
+                  "|| (self.mode == 'Bracket' && m.role == 'Entry'))",
                   "members whose size depends on another's fills have a quantity: set spec.members[].quantity instead of quoteQuantity", at="members"),
+        required("self.mode in ['OneTriggersOther', 'Bracket'] || self.members.all(m, has(m.quantity) || has(m.quoteQuantity))",
+                 "only exits of an Entry follow what it fills: set spec.members[].quantity", at="members"),
+        forbidden("!(self.mode in ['OneTriggersOther', 'Bracket']) || self.members.all(m, has(m.quantity) || has(m.quantityPercent) || "
+                  "!(m.role in ['StopLoss', 'TakeProfit']) || (self.mode == 'Bracket' && m.role == 'StopLoss') "
+                  "|| self.members.filter(n, n.role == m.role).size() == 1)",
+                  "several exits of one role share what is open: give each a quantity or a quantityPercent", at="members"),
+        forbidden("self.mode != 'Bracket' || !self.members.exists(m, m.role == 'Entry' && has(m.quoteQuantity)) "
+                  "|| self.members.all(m, m.role == 'Entry' || !has(m.quantity))",
+                  "what a quoteQuantity buys is known once it fills: size the exits by quantityPercent, or leave quantity out", at="members"),
         forbidden("self.mode in ['OneCancelsOther', 'Bracket'] || !has(self.onPartialFill)",
                   "onPartialFill is for OneCancelsOther and Bracket: remove it", at="onPartialFill"),
         forbidden("self.members.size() == oldSelf.members.size() && self.members.all(m, oldSelf.members.exists(o, o.name == m.name))",
@@ -186,7 +217,7 @@ class MemberStatus(Status, Named):
     finished: StrictBool = field("Whether nothing about it can change any more.", default=False)
     gone: StrictBool = field("Whether its OrderIntent is gone: deleted by somebody, or at the end of its time. It is not created again.", default=False)
     quantity: NonNegativeDecimal | None = field(
-        "Its quantity as the group wants it now: an exit's is what the Entry filled and no other exit closed, at most what spec says.", default=None)
+        "Its quantity as the group wants it now: an exit's is what the Entry filled and no other exit closed, at most what spec says of it.", default=None)
     filled_quantity: NonNegativeDecimal | None = field("Filled so far.", default=None)
     arrived_quantity: NonNegativeDecimal | None = field(
         "How much of what filled is there to be closed, where fees were taken in what was bought; absent: all of it.", default=None)

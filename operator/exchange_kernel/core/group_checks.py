@@ -12,8 +12,8 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TypeAlias
 
-from exchange_kernel.api import MemberRole, MemberStatus, NativePolicy, OrderGroupSpec, OrderGroupStatus, OrderState, OrderType, TimeInForce
-from exchange_kernel.core import groups, risk
+from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, NativePolicy, OrderGroupSpec, OrderGroupStatus, OrderState, OrderType, TimeInForce
+from exchange_kernel.core import group_positions, groups, risk
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.groups import EXITS, GroupRecord, Member, Members, Want
 from exchange_kernel.core.market_rules import (
@@ -26,7 +26,7 @@ from exchange_kernel.core.market_rules import (
     unacceptable,
     unsent_parameters,
 )
-from exchange_kernel.core.money import ZERO, add, multiply, plain, share_of, subtract
+from exchange_kernel.core.money import ZERO, add, multiply, plain, quantise_quantity, share_of, subtract
 from exchange_kernel.core.risk import Exposure, LimitRecord, Proposal
 from exchange_kernel.core.venue import Capabilities, MarketRules, OrderRequest
 
@@ -93,12 +93,20 @@ class Case:
     @cached_property
     def sent(self) -> list[Sent]:
         """The orders of `unmade`, as far as their markets are known."""
-        return [_sent(self, one, market) for one in self.unmade if (market := self.known.markets.get(one.spec.symbol)) is not None]
+        known = ((one, self.known.markets.get(one.spec.symbol), _needed(self, one)) for one in self.unmade)
+        return [_sent(self, one, market, size) for one, market, size in known if market is not None and (size or one.spec.quote_quantity)]
+
+    @cached_property
+    def entries(self) -> list[GroupMember]:
+        return [one for one in self.group.spec.members if one.role is MemberRole.ENTRY] if self.group.entry is not None else []
 
     @cached_property
     def reference(self) -> Decimal | None:
-        """The price at which the Entry is expected to fill; None if nothing says."""
-        entry = self.group.entry
+        """The price at which the Entry, or the first of several, is expected to fill; None if nothing says."""
+        return self.paid_by(self.group.entry)
+
+    def paid_by(self, entry: GroupMember | None) -> Decimal | None:
+        """The price at which one Entry is expected to fill; None if nothing says."""
         if entry is None or entry.type is OrderType.TRAILING_STOP:
             return None
         last = self.known.prices.get(entry.symbol)
@@ -168,7 +176,8 @@ def _sent_once(member: Member) -> bool:
 def price_wanted(group: GroupRecord, members: Members) -> str | None:
     """Return the market whose last price the exits are compared with; None if none is."""
     entry = group.entry
-    if entry is None or group.unwanted or _stands_still(group) or entry.type not in (OrderType.MARKET, OrderType.LIMIT) or not nothing_sent(members):
+    compared = any(one.role is MemberRole.ENTRY and one.type in (OrderType.MARKET, OrderType.LIMIT) for one in group.spec.members)
+    if entry is None or group.unwanted or _stands_still(group) or not compared or not nothing_sent(members):
         return None
     return entry.symbol if any(_aim(one) is not None for one in members) else None
 
@@ -201,20 +210,36 @@ def _deadline_passed(group: GroupRecord, wall_ms: int) -> bool:
 # ── How large and at what price ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _sent(case: Case, member: Member, market: MarketRules) -> Sent:
-    size = _needed(case, member)
+def _sent(case: Case, member: Member, market: MarketRules, size: Decimal | None) -> Sent:
     spec = groups.intent_spec(case.group, member, Want(quantity=size), case.known.markets)
     return Sent(member, market, request_for(spec, "", market, quantity=size))
 
 
 def _needed(case: Case, member: Member) -> Decimal | None:
-    """Its size once the Entry is filled whole: exits close what arrived, and those of one role share it."""
-    entry = case.group.entry
-    if entry is None or member.spec.role not in EXITS:
+    """Its size once the Entry is filled whole, and a stop's once the smallest of several is; None if nothing says.
+
+    Exits close what arrived, and those of one role share it.
+    """
+    if case.group.entry is None or member.spec.role not in EXITS:
         return member.spec.quantity
-    opened = _arrived(case, entry.quantity or ZERO)
-    whole = add(*(one.quantity for one in case.members if one.spec.role is member.spec.role))
-    return member.quantity if whole <= opened else share_of(opened, member.quantity, whole)
+    sizes = [_entered(case, one) for one in case.entries]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return member.spec.quantity
+    opened = _arrived(case, min(known) if member.spec.role is MemberRole.STOP_LOSS else add(*known))
+    own = group_positions.asked(member.spec, opened)
+    alike = group_positions.sharing(case.group.spec, member, case.members)
+    whole = add(*(group_positions.asked(one.spec, opened) for one in alike))
+    return own if whole <= opened else share_of(opened, own, whole)
+
+
+def _entered(case: Case, entry: GroupMember) -> Decimal | None:
+    """How much an Entry is for: what its quoteQuantity buys at the price that is expected, down to the market's step."""
+    price, market = case.paid_by(entry), case.known.markets.get(entry.symbol)
+    if entry.quantity is not None or entry.quote_quantity is None or not price or market is None:
+        return entry.quantity
+    worth = multiply(price, market.contract_size) if market.contract_size is not None else price
+    return quantise_quantity(share_of(entry.quote_quantity, Decimal(1), worth), market.quantity_step)
 
 
 def _arrived(case: Case, bought: Decimal) -> Decimal:
@@ -267,6 +292,8 @@ def position_is_the_entrys(case: Case) -> Iterator[Problem]:
         side = one.request.position_side
         if side is None and venue is not None and venue.hedge_mode and one.market.contract_size is not None:
             yield one.problem("PositionSide", "this account has two positions per market: set spec.positionSide.")
+        elif one.member.spec.role is MemberRole.ENTRY and entry is not None and side != entry.position_side:
+            yield one.problem("PositionSide", "it acts on another position than the first Entry: give both the same positionSide.")
         elif one.exit and entry is not None and side != entry.position_side:
             yield one.problem("PositionSide", "it acts on another position than the one that the Entry opens: give it the Entry's positionSide.")
         elif side is not None and one.request.reduce_only and (one.request.side == "Buy") == (side == "Long"):
@@ -303,13 +330,15 @@ def _unit(market: MarketRules) -> str:
 
 def exits_are_on_their_sides(case: Case) -> Iterator[Problem]:
     """A long position's stop is below its entry and its take above; a short one's the other way round."""
-    entry, reference = case.group.entry, case.reference
+    entry = case.group.entry
     pairs: list[tuple[Sent, Decimal, str]] = []
     aims = [(one, aim) for one in case.sent if (aim := _aim(one.member)) is not None]
-    if entry is not None and reference is not None:
-        at = "the market's last price" if reference == case.known.prices.get(entry.symbol) and reference != entry.price else "the Entry's price"
-        pairs += [(one, subtract(aim, reference), at) for one, aim in aims if one.request.side != entry.side]
-    elif entry is None:
+    for opens in case.entries:
+        if (reference := case.paid_by(opens)) is not None:
+            whose = "the Entry's price" if len(case.entries) == 1 else f"the price of member {opens.name}"
+            at = "the market's last price" if reference == case.known.prices.get(opens.symbol) and reference != opens.price else whose
+            pairs += [(one, subtract(aim, reference), at) for one, aim in aims if one.request.side != opens.side]
+    if entry is None:
         stops = [(one, aim) for one, aim in aims if one.member.spec.role is MemberRole.STOP_LOSS]
         takes = [(one, aim) for one, aim in aims if one.member.spec.role is MemberRole.TAKE_PROFIT]
         pairs += [
@@ -330,10 +359,8 @@ def exits_are_on_their_sides(case: Case) -> Iterator[Problem]:
 
 def price_is_known(case: Case) -> Iterator[Problem]:
     """A Market entry says no price: its exits are compared with the market's last one."""
-    entry = case.group.entry
-    if entry is None or entry.type is not OrderType.MARKET or case.reference is not None:
-        return
-    if any(_aim(one) is not None for one in case.unmade):
+    entry = next((one for one in case.entries if one.type is OrderType.MARKET and case.paid_by(one) is None), None)
+    if entry is not None and any(_aim(one) is not None for one in case.unmade):
         yield Problem("PriceUnknown", f"The last price of {entry.symbol}, with which the exits are compared, is not known. {SEEN_LATER}", waits=True)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from exchange_kernel.api import Condition, DesiredState, GroupMode, MemberCounts, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentStatus, OrderState
+from exchange_kernel.core import group_positions
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.groups import EXITS, NOT_RECORDED, GroupRecord, Member, Members, Want, settled
 from exchange_kernel.core.lifecycle import ENDED
@@ -252,8 +253,8 @@ def _said(member: Member) -> Waiting | None:
 
 def _capped(group: GroupRecord) -> bool:
     """Whether an exit was edited to be larger than its Entry, or the Entry to be smaller."""
-    entry = group.entry
-    return entry is not None and any((one.quantity or ZERO) > (entry.quantity or ZERO) for one in group.spec.members if one.role in EXITS)
+    whole = group_positions.entered(group.spec) if group.entry is not None else None
+    return whole is not None and any((one.quantity or ZERO) > whole for one in group.spec.members if one.role in EXITS)
 
 
 BOTH_FILLED = Verdict(False, "BothLegsFilled", "Orders of which one was to cancel the other have both filled, before any cancel could arrive: compare "
@@ -289,8 +290,8 @@ def _closed(outlook: Outlook) -> Decimal:
 def _protection(outlook: Outlook) -> Protection | None:
     """Whether a stop works for all of the position and no more; None for a group that has no Entry and stop of its own."""
     stops = [member for member in outlook.members if member.spec.role is MemberRole.STOP_LOSS]
-    entry = next((member for member in outlook.members if member.spec.role is MemberRole.ENTRY), None)
-    if not stops or entry is None:
+    entry = group_positions.opening(outlook.members)
+    if not stops or not entry.entries:
         return None
     position = max(ZERO, subtract(_brought(outlook), _closed(outlook)))
     if outlook.native and not entry.finished:
@@ -298,7 +299,8 @@ def _protection(outlook: Outlook) -> Protection | None:
             return Protection(TRUE, "NoPosition")  # its exits wait in their list
         if any(stop.live for stop in stops):
             return Protection(FALSE, "StopPending", "There is a position, and the exchange's list places its stop once the Entry is filled whole.")
-    working = add(*(stop.working for stop in stops))
+    sizes = [stop.working for stop in stops]
+    working = max(sizes) if group_positions.alternatives(outlook.group.spec, stops[0].spec) else add(*sizes)
     if working > 0:
         return _by_size(outlook, stops, subtract(working, position))
     return _without_stop(outlook, entry, stops, position) if position > 0 else Protection(TRUE, "NoPosition")
@@ -331,11 +333,11 @@ def _being_resized(outlook: Outlook, stop: Member) -> bool:
 
 def _entry_goes(outlook: Outlook) -> bool:
     """Whether exits wait as they are for the end of an Entry that is being cancelled."""
-    entry = next(member for member in outlook.members if member.spec.role is MemberRole.ENTRY)
-    return _closed(outlook) >= _brought(outlook) and outlook.wanted[entry.name].unwanted and not entry.finished
+    entries = group_positions.opening(outlook.members).entries
+    return _closed(outlook) >= _brought(outlook) and any(outlook.wanted[entry.name].unwanted and not entry.finished for entry in entries)
 
 
-def _without_stop(outlook: Outlook, entry: Member, stops: Members, position: Decimal) -> Protection:
+def _without_stop(outlook: Outlook, entry: group_positions.Opening, stops: Members, position: Decimal) -> Protection:
     market = outlook.markets.get(stops[0].spec.symbol)
     small = market is not None and all(too_small(stop.spec, position, market) for stop in stops)
     if any(stop.unknown for stop in stops):
@@ -397,8 +399,8 @@ def _one_filled(outlook: Outlook) -> Verdict:
 
 
 def _followed(outlook: Outlook) -> Verdict:
-    entry = next(member for member in outlook.members if member.spec.role is MemberRole.ENTRY)
-    others = [member for member in outlook.members if member is not entry]
+    entry = group_positions.opening(outlook.members)
+    others = [member for member in outlook.members if member not in entry.entries]
     if entry.filled <= 0:
         if outlook.group.unwanted or entry.cancelled:
             return CANCELED
@@ -406,8 +408,8 @@ def _followed(outlook: Outlook) -> Verdict:
     legs = [member for member in others if member.spec.role not in EXITS]
     if len(legs) < len(others):
         left = max(ZERO, subtract(_brought(outlook), _closed(outlook)))
-        market = outlook.markets.get(entry.spec.symbol)
-        if left > 0 and not (market is not None and _closed(outlook) > 0 and too_small(entry.spec, left, market)):
+        market = outlook.markets.get(entry.entries[0].spec.symbol)
+        if left > 0 and not (market is not None and _closed(outlook) > 0 and too_small(entry.entries[0].spec, left, market)):
             return Verdict(False, "PositionOpen", "The group has ended and what its Entry opened is not closed: close it, or protect it by another order.")
         if not legs:
             dust = f" {plain(left)} of it is left, which is below the market's smallest order." if left > 0 else ""

@@ -33,7 +33,7 @@ from exchange_kernel.api import (
     TriggerPassedPolicy,
 )
 from exchange_kernel.api.order_terms import IDENTITY, UNCHANGEABLE
-from exchange_kernel.core import fees
+from exchange_kernel.core import fees, group_positions
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
@@ -116,7 +116,7 @@ class GroupRecord:
 
     @property
     def entry(self) -> GroupMember | None:
-        """The member on whose fills the others depend."""
+        """The member on whose fills the others depend: the first of them, where a Bracket has several."""
         if self.spec.mode not in (GroupMode.ONE_TRIGGERS_OTHER, GroupMode.BRACKET):
             return None
         return next(member for member in self.spec.members if member.role is MemberRole.ENTRY)
@@ -338,10 +338,10 @@ def _basket(group: GroupRecord, member: Member, members: Members, markets: Mappi
 
 def _triggered(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
     """The Entry, and what follows from its fills: Legs by their share of it, exits for what is open (43)."""
-    entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
-    others = [one for one in members if one is not entry]
-    exits = [one for one in others if one.spec.role in EXITS]
-    if member is entry:
+    entry = group_positions.opening(members)
+    others = [one for one in members if one is not member]
+    exits = [one for one in members if one.spec.role in EXITS]
+    if member in entry.entries:
         # Once an exit fills, the position is being closed: what the Entry has not filled by then is not wanted any more.
         return Want(unwanted=group.unwanted or _gave_up(group, others) or any(one.filled > 0 for one in exits))
     closes = member.spec.role in EXITS
@@ -349,7 +349,7 @@ def _triggered(group: GroupRecord, member: Member, members: Members, markets: Ma
         never = "The Entry ended unfilled: there is nothing to follow it." if entry.finished else None
         return Want(exists=False, never=never, unwanted=entry.finished)
     if closes:
-        if group.unwanted and not _stays(group, member) and (entry.finished or entry.gone):
+        if group.unwanted and not _stays(group, member) and entry.finished:
             return Want(unwanted=True)
         return _exit(group, member, entry, exits, markets)
     if group.unwanted or _gave_up(group, members):
@@ -379,7 +379,7 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
 def _in_list(member: Member, members: Members) -> Decimal | None:
     """How large a member of the exchange's list is: the exchange places exits as they were sent, once the Entry is filled whole."""
     entry = next((one for one in members if one.spec.role is MemberRole.ENTRY), None)
-    return min(member.quantity, entry.quantity) if entry is not None and member.spec.role in EXITS else member.spec.quantity
+    return min(group_positions.asked(member.spec, entry.quantity), entry.quantity) if entry is not None and member.spec.role in EXITS else member.spec.quantity
 
 
 def _broken(member: Member, members: Members) -> bool:
@@ -397,8 +397,10 @@ def exempt(group: GroupRecord, member: Member, members: Members, *, native: bool
         return None
     if native:
         return _in_list(member, members)  # placed by the exchange, once the Entry is filled whole
-    entry = next(one for one in members if one.spec.role is MemberRole.ENTRY)
-    return max(_allowed(member, entry.filled, [one for one in members if one.spec.role in EXITS]), member.filled)
+    opened, exits = group_positions.opening(members).filled, [one for one in members if one.spec.role in EXITS]
+    if member.spec.quantity is None:
+        return max(subtract(opened, add(*(one.filled for one in exits if one is not member))), member.filled)
+    return max(_allowed(group, member, opened, exits), member.filled)
 
 
 def closes(group: GroupRecord, member: Member) -> bool:
@@ -412,8 +414,7 @@ def closes(group: GroupRecord, member: Member) -> bool:
 
 def closing(group: GroupRecord, member: Member, members: Members, want: Want) -> Closing | None:
     """16: what an exit whose Entry has filled goes by when it is refused; None for every other member."""
-    entry = next((one for one in members if one.spec.role is MemberRole.ENTRY), None)
-    if not closes(group, member) or entry is None or entry.filled <= 0:
+    if not closes(group, member) or group_positions.opening(members).filled <= 0:
         return None
     default = TriggerPassedPolicy.MARKET if member.spec.role is MemberRole.STOP_LOSS else TriggerPassedPolicy.REPORT
     bare_ms = group.spec.max_unprotected_seconds * 1000 if member.spec.role is MemberRole.STOP_LOSS else None
@@ -424,16 +425,17 @@ def nothing_open(group: GroupRecord, member: Member, members: Members, markets: 
     """Whether exits have closed all that the Entry has filled so far: an exit that is not at the exchange is not sent then."""
     if member.live or not closes(group, member):
         return False
-    opened = add(*(one.brought(markets) for one in members if one.spec.role is MemberRole.ENTRY))
+    opened = group_positions.opening(members).brought(markets)
     return add(*(one.filled for one in members if one.spec.role in EXITS)) >= opened > 0
 
 
-def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, markets: Mapping[str, MarketRules]) -> Want:
+def _exit(group: GroupRecord, member: Member, entry: group_positions.Opening, exits: Members, markets: Mapping[str, MarketRules]) -> Want:
     """One exit, as large as what is open allows. Between the Entry's last fill and its end nothing is taken away for good: it may still fill."""
     opened = entry.brought(markets)
-    allowed = _on_grid(_allowed(member, opened, exits), member.spec, markets)
+    allowed = _on_grid(_allowed(group, member, opened, exits), member.spec, markets)
     if allowed is None:
         return Want(exists=member.made)
+    allowed = _rounded(group, member, opened, exits, markets[member.spec.symbol])
     size = max(allowed, member.filled)
     rest = subtract(size, member.filled)
     closed = any(other.filled > 0 for other in exits if other.name != member.name)
@@ -446,7 +448,7 @@ def _exit(group: GroupRecord, member: Member, entry: Member, exits: Members, mar
         return Want(quantity=size)
     if entry.finished:
         return Want(quantity=size, unwanted=True)
-    if member.quantity < member.filled and subtract(opened, add(*(one.filled for one in exits))) > 0:
+    if group_positions.asked(member.spec, opened) < member.filled and subtract(opened, add(*(one.filled for one in exits))) > 0:
         return Want(quantity=size)  # edited to less than it filled: what is open is for the others
     # An exit that is cancelled is never made again. It waits as it is: at the exchange, whatever somebody wrote into its spec.
     current = member.order.spec.quantity if member.order is not None else None
@@ -461,22 +463,34 @@ def _too_large_for_good(member: Member, rest: Decimal, market: MarketRules) -> b
     return not reduces and member.working > rest > 0 and too_small(member.spec, rest, market)
 
 
-def _allowed(member: Member, opened: Decimal, exits: Members) -> Decimal:
+def _rounded(group: GroupRecord, member: Member, opened: Decimal, exits: Members, market: MarketRules) -> Decimal:
+    """How large an exit may be in all, on the market's step."""
+    def on_step(one: Member) -> Decimal:
+        return max(ZERO, quantise_quantity(_allowed(group, one, opened, exits), market.quantity_step))
+
+    alike = group_positions.sharing(group.spec, member, exits)
+    left = max(ZERO, quantise_quantity(subtract(opened, add(*(one.filled for one in exits if one not in alike))), market.quantity_step))
+    return group_positions.with_rounding(member, left, alike, on_step, market.quantity_step or ZERO)
+
+
+def _allowed(group: GroupRecord, member: Member, opened: Decimal, exits: Members) -> Decimal:
     """How large an exit may be in all: what the Entry filled, less what exits of the other kind closed, and shared by quantity with others of its own.
 
-    One that ended has no more than it filled, and one that filled beyond its share leaves the others less.
+    One that ended has no more than it filled, and one that filled beyond its share leaves the others less. Stops that are alternatives share nothing.
     """
-    closed = add(*(one.filled for one in exits if one.spec.role is not member.spec.role))
-    left, sharing = max(ZERO, subtract(opened, closed)), [one for one in exits if one.spec.role is member.spec.role]
-    while fixed := {one.name: one.filled for one in sharing if one.name != member.name and (one.finished or one.filled > _share(one, left, sharing))}:
+    sharing = group_positions.sharing(group.spec, member, exits)
+    left = max(ZERO, subtract(opened, add(*(one.filled for one in exits if one not in sharing))))
+    while fixed := {
+        one.name: one.filled for one in sharing if one.name != member.name and (one.finished or one.filled > _share(one, opened, left, sharing))
+    }:
         left = max(ZERO, subtract(left, add(*fixed.values())))
         sharing = [one for one in sharing if one.name not in fixed]
-    return _share(member, left, sharing)
+    return _share(member, opened, left, sharing)
 
 
-def _share(member: Member, left: Decimal, sharing: Members) -> Decimal:
-    whole = add(*(one.quantity for one in sharing))
-    return member.quantity if whole <= left else share_of(left, member.quantity, whole)
+def _share(member: Member, opened: Decimal, left: Decimal, sharing: Members) -> Decimal:
+    own, whole = group_positions.asked(member.spec, opened), add(*(group_positions.asked(one.spec, opened) for one in sharing))
+    return own if whole <= left else share_of(left, own, whole)
 
 
 _MODES: Mapping[GroupMode, Callable[[GroupRecord, Member, Members, Mapping[str, MarketRules]], Want]] = {
@@ -555,10 +569,16 @@ def list_request(group: GroupRecord, members: Members, markets: Mapping[str, Mar
 
 def exits_too_large(group: GroupRecord) -> bool:
     """Whether the exits of one kind are larger together than the Entry, as the group was created; in a later edit they are kept at what it fills."""
-    if (entry := group.entry) is None:
+    if group.entry is None:
         return False
-    kinds = ([one.quantity or ZERO for one in group.spec.members if one.role is role] for role in EXITS)
-    return any(add(*quantities) > (entry.quantity or ZERO) for quantities in kinds)
+    whole = group_positions.entered(group.spec)
+    for role in EXITS:
+        exits = [one for one in group.spec.members if one.role is role]
+        sizes = [group_positions.asked(one, whole if whole is not None else group_positions.HUNDRED) for one in exits]
+        together = max(sizes, default=ZERO) if any(group_positions.alternatives(group.spec, one) for one in exits) else add(*sizes)
+        if together > (whole if whole is not None else group_positions.HUNDRED):
+            return True
+    return False
 
 
 def locks_twice(group: GroupRecord, markets: Mapping[str, MarketRules]) -> bool:

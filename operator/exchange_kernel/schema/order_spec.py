@@ -86,8 +86,11 @@ class GroupMember(Spec):
     """One order of a group. Its intent id is `<group>-<name>`."""
 
     name: MemberName = Field(description="Unique in the group.")
-    role: MemberRole = Field(default=MemberRole.LEG, description="What the member is for; a Bracket has one Entry, one StopLoss and at most one TakeProfit.")
+    role: MemberRole = Field(default=MemberRole.LEG, description="What it is for; a Bracket has one to five Entries, a StopLoss and at most five TakeProfits.")
     order: StandardOrder
+    quantity_percent: PositiveDecimal | None = Field(
+        default=None, description="How much of what the Entry fills an exit closes, in percent, instead of order.quantity; neither: all of what is open."
+    )
     on_trigger_passed: TriggerPassedPolicy | None = Field(
         default=None, description="What follows where the market is past an exit's trigger already; absent: Market for StopLoss, Report for TakeProfit."
     )

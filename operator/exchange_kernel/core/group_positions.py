@@ -1,0 +1,92 @@
+"""Which members of a group open its position, how much is open, and how its exits share that. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from exchange_kernel.api import GroupMember, GroupMode, MemberRole, OrderGroupSpec
+from exchange_kernel.core.money import ZERO, add, share_of, subtract
+from exchange_kernel.core.venue import MarketRules
+
+if TYPE_CHECKING:
+    from exchange_kernel.core.groups import Member
+
+HUNDRED = Decimal(100)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The Entries of a group, taken together: they open one position."""
+
+    entries: Sequence[Member]
+
+    @property
+    def filled(self) -> Decimal:
+        return add(*(one.filled for one in self.entries))
+
+    @property
+    def quantity(self) -> Decimal:
+        return add(*(one.quantity for one in self.entries))
+
+    @property
+    def finished(self) -> bool:
+        """Whether none of them can fill any more."""
+        return all(one.finished for one in self.entries)
+
+    @property
+    def cancelled(self) -> bool:
+        return all(one.cancelled for one in self.entries)
+
+    def brought(self, markets: Mapping[str, MarketRules]) -> Decimal:
+        """How much of their fills is there to be closed."""
+        return add(*(one.brought(markets) for one in self.entries))
+
+
+def opening(members: Iterable[Member]) -> Opening:
+    """Return the Entries among these members."""
+    return Opening([one for one in members if one.spec.role is MemberRole.ENTRY])
+
+
+def asked(spec: GroupMember, opened: Decimal) -> Decimal:
+    """Return how much of a position of this size an exit asks for: its quantity, its percentage, or all of it."""
+    if spec.quantity is not None:
+        return spec.quantity
+    return share_of(opened, spec.quantity_percent, HUNDRED) if spec.quantity_percent is not None else opened
+
+
+def entered(spec: OrderGroupSpec) -> Decimal | None:
+    """Return how much the Entries are for together; None where one of them says it in the quote currency."""
+    sizes = [one.quantity for one in spec.members if one.role is MemberRole.ENTRY]
+    known = [size for size in sizes if size is not None]
+    return add(*known) if len(known) == len(sizes) else None
+
+
+def alternatives(spec: OrderGroupSpec, member: GroupMember) -> bool:
+    """Return whether an exit covers all that is open beside others of its role: the two stops of a Bracket. Others share it."""
+    return spec.mode is GroupMode.BRACKET and member.role is MemberRole.STOP_LOSS
+
+
+def sharing(spec: OrderGroupSpec, member: Member, exits: Iterable[Member]) -> list[Member]:
+    """Return the exits that share what is open with this one, itself among them."""
+    if alternatives(spec, member.spec):
+        return [member]
+    return [one for one in exits if one.spec.role is member.spec.role]
+
+
+def with_rounding(member: Member, left: Decimal, alike: Sequence[Member], allowed: Callable[[Member], Decimal], step: Decimal) -> Decimal:
+    """Return how much an exit may close, where percentages make up the whole: what rounding left of the others' shares is the last one's by name.
+
+    `left`: what is open for all of `alike`; `allowed`: the share of one, on the market's step.
+    """
+    own = allowed(member)
+    percentages = [one.spec.quantity_percent for one in alike if one.spec.quantity_percent is not None]
+    if len(percentages) < len(alike) or add(*percentages) != HUNDRED:
+        return own
+    if member.name != max((one.name for one in alike if not one.finished), default=None):
+        return own
+    others = add(*(one.filled if one.finished else max(one.filled, allowed(one)) for one in alike if one.name != member.name))
+    rest = subtract(subtract(left, others), own)
+    return add(own, rest) if ZERO < rest < step * len(alike) else own
