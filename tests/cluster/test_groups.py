@@ -116,6 +116,32 @@ def test_the_examples_do_what_they_say(desk):
     assert bracket.ledger() == {"entry": [("FILLED", "0.01")], "take": [("FILLED", "0.00999")], "stop": [("CANCELED", "0")]}
 
 
+@pytest.mark.timeout(150)
+def test_the_examples_of_larger_positions_do_what_they_say(desk):
+    trading = desk.trading
+    trading.run("delete", "xa", "main", "--timeout=20s")
+    trading.open_account("simulated")
+    desk.start()
+    trading.await_account("simulated")
+    trading.run("apply", "-f", str(EXAMPLES / "bracket-ladder.yaml"), "-f", str(EXAMPLES / "scale-in.yaml"))
+    ladder, scale_in = Group(trading, "bracket-ladder"), Group(trading, "scale-in")
+    ladder.await_state("Open", "entry")
+    ladder.fill("entry", "0.01")
+    ladder.await_state("Open", "first", "second", "third", "stop")
+    for take, quantity in {"first": "0.00499", "second": "0.00299", "third": "0.00201"}.items():
+        ladder.fill(take, quantity)
+    ladder.wait("Succeeded")
+    assert {name: filled for name, ((_, filled),) in ladder.ledger().items() if name != "stop"} == {
+        "entry": "0.01", "first": "0.00499", "second": "0.00299", "third": "0.00201",
+    }, "less the fee, and what rounding left is the last one's"
+    scale_in.await_state("Open", "first", "second")
+    scale_in.fill("first", "0.01")
+    scale_in.await_state("Open", "take", "stop")
+    scale_in.fill("take", "0.00999")
+    scale_in.wait("Succeeded")
+    assert scale_in.ledger()["second"] == [("CANCELED", "0")]
+
+
 # ── The members' objects ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_a_strangers_object_of_a_members_name_is_left_alone_and_said(trading):
