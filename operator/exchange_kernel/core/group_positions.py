@@ -76,6 +76,12 @@ def sharing(spec: OrderGroupSpec, member: Member, exits: Iterable[Member]) -> li
     return [one for one in exits if one.spec.role is member.spec.role]
 
 
+def closed_besides(alike: Iterable[Member], exits: Iterable[Member]) -> Decimal:
+    """Return how much the exits have closed that share nothing with these."""
+    names = {one.name for one in alike}
+    return add(*(one.filled for one in exits if one.name not in names))
+
+
 def with_rounding(member: Member, left: Decimal, alike: Sequence[Member], allowed: Callable[[Member], Decimal], step: Decimal) -> Decimal:
     """Return how much an exit may close, where percentages make up the whole: what rounding left of the others' shares is the last one's by name.
 

@@ -400,7 +400,7 @@ def _one_filled(outlook: Outlook) -> Verdict:
 
 def _followed(outlook: Outlook) -> Verdict:
     entry = group_positions.opening(outlook.members)
-    others = [member for member in outlook.members if member not in entry.entries]
+    others = [member for member in outlook.members if member.spec.role is not MemberRole.ENTRY]
     if entry.filled <= 0:
         if outlook.group.unwanted or entry.cancelled:
             return CANCELED

@@ -339,9 +339,9 @@ def _basket(group: GroupRecord, member: Member, members: Members, markets: Mappi
 def _triggered(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
     """The Entry, and what follows from its fills: Legs by their share of it, exits for what is open (43)."""
     entry = group_positions.opening(members)
-    others = [one for one in members if one is not member]
+    others = [one for one in members if one.name != member.name]
     exits = [one for one in members if one.spec.role in EXITS]
-    if member in entry.entries:
+    if member.spec.role is MemberRole.ENTRY:
         # Once an exit fills, the position is being closed: what the Entry has not filled by then is not wanted any more.
         return Want(unwanted=group.unwanted or _gave_up(group, others) or any(one.filled > 0 for one in exits))
     closes = member.spec.role in EXITS
@@ -399,7 +399,7 @@ def exempt(group: GroupRecord, member: Member, members: Members, *, native: bool
         return _in_list(member, members)  # placed by the exchange, once the Entry is filled whole
     opened, exits = group_positions.opening(members).filled, [one for one in members if one.spec.role in EXITS]
     if member.spec.quantity is None:
-        return max(subtract(opened, add(*(one.filled for one in exits if one is not member))), member.filled)
+        return max(subtract(opened, add(*(one.filled for one in exits if one.name != member.name))), member.filled)
     return max(_allowed(group, member, opened, exits), member.filled)
 
 
@@ -469,7 +469,7 @@ def _rounded(group: GroupRecord, member: Member, opened: Decimal, exits: Members
         return max(ZERO, quantise_quantity(_allowed(group, one, opened, exits), market.quantity_step))
 
     alike = group_positions.sharing(group.spec, member, exits)
-    left = max(ZERO, quantise_quantity(subtract(opened, add(*(one.filled for one in exits if one not in alike))), market.quantity_step))
+    left = max(ZERO, quantise_quantity(subtract(opened, group_positions.closed_besides(alike, exits)), market.quantity_step))
     return group_positions.with_rounding(member, left, alike, on_step, market.quantity_step or ZERO)
 
 
@@ -479,7 +479,7 @@ def _allowed(group: GroupRecord, member: Member, opened: Decimal, exits: Members
     One that ended has no more than it filled, and one that filled beyond its share leaves the others less. Stops that are alternatives share nothing.
     """
     sharing = group_positions.sharing(group.spec, member, exits)
-    left = max(ZERO, subtract(opened, add(*(one.filled for one in exits if one not in sharing))))
+    left = max(ZERO, subtract(opened, group_positions.closed_besides(sharing, exits)))
     while fixed := {
         one.name: one.filled for one in sharing if one.name != member.name and (one.finished or one.filled > _share(one, opened, left, sharing))
     }:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from exchange_kernel.api import GROUP, VERSION, DesiredState, GroupMember, MemberStatus, OrderGroupSpec, OrderGroupStatus
+from exchange_kernel.core.groups import EXITS
 from exchange_kernel.kernel.errors import ValidationError
 from exchange_kernel.kernel.following import monotonic
 from exchange_kernel.kernel.latest import Latest
@@ -92,6 +93,8 @@ class MemberOf:
 
     def order_intent(self, *, exchange_id: str, age_seconds: float) -> OrderIntent:
         wanted = self.spec.model_dump(by_alias=False, exclude_none=True, include=set(ORDER_FIELDS))
+        if self.spec.role in EXITS and self.spec.quantity is None and self.status is not None and self.status.quantity:
+            wanted["quantity"] = self.status.quantity  # it follows what the Entry fills
         canceled = DesiredState.CANCELED in (self.group.spec.desired_state, self.spec.desired_state)
         return OrderIntent(
             intent_id=self.intent_id,

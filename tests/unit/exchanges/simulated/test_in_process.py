@@ -156,6 +156,32 @@ async def test_groups_are_kept_by_the_kernel():
 
 
 @scenario
+async def test_what_money_bought_is_sold_in_two_steps_under_one_stop():
+    async with trading() as desk:
+        buy = StandardOrder(symbol_id=MARKET, side=Side.BUY, type=OrderType.MARKET, quote_quantity=Decimal(6000))
+        sell = StandardOrder(symbol_id=MARKET, side=Side.SELL, type=OrderType.LIMIT, price=Decimal(62000))
+        stop = StandardOrder(symbol_id=MARKET, side=Side.SELL, type=OrderType.STOP_MARKET, trigger_price=Decimal(57000))
+        wanted = StandardOrderGroup(mode=GroupMode.BRACKET, native_policy=NativePolicy.NEVER, members=[
+            GroupMember(name="entry", role=MemberRole.ENTRY, order=buy), GroupMember(name="stop", role=MemberRole.STOP_LOSS, order=stop),
+            GroupMember(name="near", role=MemberRole.TAKE_PROFIT, order=sell, quantity_percent=Decimal(50)),
+            GroupMember(name="far", role=MemberRole.TAKE_PROFIT, order=sell.model_copy(update={"price": Decimal(64000)}), quantity_percent=Decimal(50)),
+        ])
+        assert (await desk.kernel.check(wanted)).accepted
+        entry, stop_id, near, far = await desk.kernel.place_order_group(wanted)
+        await asyncio.sleep(600)
+        whole = (await desk.kernel.get_order_intent(stop_id)).order.quantity
+        halves = [(await desk.kernel.get_order_intent(name)).order.quantity for name in (near, far)]
+        assert whole is not None
+        assert sum(halves) == whole <= (await desk.state(entry)).filled_quantity
+        desk.price(62500)
+        await asyncio.sleep(600)
+        assert (await desk.kernel.get_order_intent(stop_id)).order.quantity == whole - (await desk.state(near)).filled_quantity
+        desk.price(56000)
+        await asyncio.sleep(600)
+        assert [str((await desk.state(name)).state) for name in (entry, near, stop_id, far)] == ["Filled", "Filled", "Filled", "Canceled"]
+
+
+@scenario
 async def test_a_fill_that_no_event_told_of_is_found():
     async with trading(market_maker=False) as desk:
         name = await desk.place(price="59000")
