@@ -9,6 +9,7 @@ from pydantic import StrictBool, StrictInt, StringConstraints
 
 from exchange_kernel.api.base import (
     INT32_MAX,
+    Asset,
     Column,
     Identifier,
     Kind,
@@ -114,6 +115,9 @@ class ExchangeAccountSpec(Spec):
         "SendFirst: a new order is sent at once and written after, where the exchange makes that safe. WriteAhead: it is always written first, at the cost of "
         "one API write before the send.", default=SendPolicy.SEND_FIRST)
     rate_limit: RateLimit | None = field("How much of the exchange's allowance to use.", default=None)
+    fee_asset: Asset | None = field(
+        "Asset in which the exchange takes all fees of this account, such as BNB on Binance. Absent: a purchase on spot is taken to bring its quantity less "
+        "the fee, until its executions tell what it was.", default=None, examples=["BNB"])
     symbols: list[Symbol] = field("Markets that may be traded; empty: all.", max_items=256, unique=True)
     resync_seconds: StrictInt = field(
         "How often all orders of the account are read and compared, besides the private stream.", default=60, minimum=1, maximum=86_400)

@@ -41,6 +41,7 @@ class Known:
     all_markets: bool = True  # a market that is not among them does not exist
     venue: Capabilities | None = None
     symbols: Sequence[str] = ()  # those of the account's spec; empty: all
+    fee_asset: str | None = None  # in which the account pays all fees; None: in what it buys
     limits: tuple[LimitRecord, ...] | None = None
     prices: Mapping[str, Decimal] = field(default_factory=dict)  # of each market's last trade
     open_orders: Mapping[str, int] = field(default_factory=dict)  # of the account, by market
@@ -249,6 +250,8 @@ def _arrived(case: Case, bought: Decimal) -> Decimal:
     fee = case.known.venue.taker_fee if case.known.venue is not None else None
     if entry is None or market is None or market.contract_size is not None or entry.side != "Buy" or fee is None:
         return bought
+    if case.known.fee_asset not in (None, market.base):
+        return bought
     return subtract(bought, multiply(bought, fee))
 
 
@@ -446,6 +449,24 @@ def kept_as_one_list(case: Case) -> Iterator[Problem]:
         yield Problem(groups.NEEDS_NATIVE.reason, groups.NEEDS_NATIVE.message)
 
 
+def list_leaves_room_for_the_fee(case: Case) -> Iterator[Problem]:
+    """Exits of the exchange's own list are placed as they were sent: one that is larger than what arrives is refused then, and protects nothing."""
+    group, venue, entry = case.group, case.known.venue, case.group.entry
+    if venue is None or entry is None or entry.quantity is None or any(member.made for member in case.members):
+        return
+    if not groups.goes_native(group, case.members, case.known.markets, venue):
+        return
+    for one in (sent for sent in case.sent if sent.exit):
+        most = quantise_quantity(_arrived(case, entry.quantity), one.market.quantity_step)
+        if min(group_positions.asked(one.member.spec, entry.quantity), entry.quantity) > most:
+            fee = f"a fee of {plain(venue.taker_fee or ZERO)} taken in {one.market.base}"
+            yield one.problem(
+                "ExitsLargerThanArrives",
+                f"after {fee} the Entry brings {plain(most)}, and the exchange's list places its exits as large as they are written: set its quantity to "
+                f"{plain(most)} or less, or spec.feeAsset of the ExchangeAccount if fees are paid in another asset.",
+            )
+
+
 CHECKS: tuple[Check, ...] = (
     parameters_are_sent,
     markets_exist,
@@ -458,6 +479,7 @@ CHECKS: tuple[Check, ...] = (
     expires_later,
     risk_limits_allow_it,
     kept_as_one_list,
+    list_leaves_room_for_the_fee,
     orders_fit_the_market,
     price_is_known,
 )

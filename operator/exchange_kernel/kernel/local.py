@@ -138,6 +138,7 @@ class LocalKernel(AccountKernel):
         price = await term.exchange.last_price(price_of) if price_of is not None and price_of in term.markets else None
         return Known(
             markets=term.markets, venue=term.exchange.capabilities, limits=session.risk.limits(), wall_ms=self._clock.wall_ms(),
+            fee_asset=session.account.spec.fee_asset,
             prices={price_of: price} if price_of is not None and price is not None and not isinstance(price, Unreachable) else {},
         )
 

@@ -277,6 +277,7 @@ class OrderGroupReconciler:
         open_orders, triggered = session.risk.orders_by_market()
         return group_checks.Known(
             markets=term.markets, venue=term.exchange.capabilities, symbols=session.account.spec.symbols, limits=session.risk.limits(),
+            fee_asset=session.account.spec.fee_asset,
             prices={entry.symbol: memory.price[0]} if fresh and entry is not None and memory is not None and memory.price is not None else {},
             open_orders=open_orders, trigger_orders=triggered, wall_ms=now_ms,
         )

@@ -101,8 +101,8 @@ class GroupWorld(Groups, World):
 
 
 @asynccontextmanager
-async def a_group_world():
-    world = GroupWorld()
+async def a_group_world(**account_spec):
+    world = GroupWorld(**account_spec)
     try:
         yield world
     finally:

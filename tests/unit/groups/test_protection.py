@@ -159,6 +159,50 @@ async def test_the_fee_on_what_i_bought_can_leave_too_little_for_my_stop():
         await denied_whole(world, "TooSmallToProtect", "Member stop")
 
 
+def listed(size: str | None, mode: str = "Bracket") -> object:
+    """A list of the exchange's own, with exits of this size; None: all that the Entry fills."""
+    exits = [a_stop(quantity=size), *([a_take(quantity=size, price="75000")] if mode == "Bracket" else [])]
+    changes = {"onPartialFill": "Cancel"} if mode == "Bracket" else {}
+    return a_group(mode, a_member("entry", "Entry", quantity="0.01"), *exits, nativePolicy="Require", **changes)
+
+
+@pytest.mark.proves("rule 16")
+@pytest.mark.parametrize("mode", ["Bracket", "OneTriggersOther"])
+@pytest.mark.parametrize("size", ["0.01", "0.009991", None])
+@scenario
+async def test_a_list_whose_exit_is_larger_than_what_the_fee_leaves_is_not_sent(size, mode):
+    """The exchange places the exits of its list as they were sent, and would refuse this one once the Entry filled."""
+    async with a_group_world() as world:
+        on_spot(world, taker_fee="0.001")
+        await world.start()
+        world.place(listed(size, mode))
+        await denied_whole(world, "ExitsLargerThanArrives", "Member stop: after a fee of 0.001 taken in BTC the Entry brings 0.00999")
+
+
+@pytest.mark.proves("rule 16")
+@pytest.mark.parametrize(("fee_asset", "taken"), [("BNB", True), ("BTC", False), (None, False)])
+@scenario
+async def test_an_account_whose_fees_are_paid_in_another_asset_leaves_no_room_for_them(fee_asset, taken):
+    async with a_group_world(feeAsset=fee_asset) as world:
+        on_spot(world, taker_fee="0.001")
+        await world.start()
+        world.place(listed("0.01"))
+        if taken:
+            await until(lambda: world.exchange.calls.count("submit_group") == 1)
+        else:
+            await denied_whole(world, "ExitsLargerThanArrives", "Member stop")
+
+
+@pytest.mark.proves("rule 16")
+@scenario
+async def test_a_list_with_room_for_the_fee_is_sent():
+    async with a_group_world() as world:
+        on_spot(world, taker_fee="0.001")
+        await world.start()
+        world.place(listed("0.00999"))
+        await until(lambda: world.exchange.calls.count("submit_group") == 1)
+
+
 @pytest.mark.proves("rule 16")
 @scenario
 async def test_a_stop_for_which_the_market_has_no_place_left_holds_the_entry_back():

@@ -93,6 +93,7 @@ def _known(cluster: Cluster, namespace: str, account: str, symbols: set[str]) ->
         all_markets=False,
         venue=venue_of(capabilities) if capabilities is not None else None,
         symbols=found.spec.symbols,
+        fee_asset=found.spec.fee_asset,
         limits=_limits(cluster, namespace, account),
     )
 
