@@ -27,6 +27,7 @@ from exchange_kernel.api.money import NonNegativeDecimal
 from exchange_kernel.api.order_terms import Symbol
 
 ExchangeId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern="^[a-z0-9]+$")]
+ProxyAddress = Annotated[str, StringConstraints(max_length=512, pattern="^http://[^ \\t\\r\\n/?#@]+/?$")]
 RestAddress = Annotated[str, StringConstraints(max_length=512, pattern="^https?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
 WebsocketAddress = Annotated[str, StringConstraints(max_length=512, pattern="^wss?://[^ \\t\\r\\n/?#@]+(/[^ \\t\\r\\n?#]*)?$")]
 Source = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -73,10 +74,16 @@ class SecretRef(Spec):
 
 
 class Endpoint(Spec):
-    """Where the exchange is, if not where ccxt knows it to be: a gateway, a proxy, or the simulated exchange. The exchange's own paths are appended."""
+    """Where the exchange is, if not where ccxt knows it to be: a gateway, or the simulated exchange; and the proxy on the way there.
+
+    The exchange's own paths are appended to an address.
+    """
 
     rest: RestAddress | None = field("Base address of the REST API.", default=None, examples=["https://gateway.example.com/binance"])
     websocket: WebsocketAddress | None = field("Base address of the WebSocket API.", default=None, examples=["wss://gateway.example.com/binance"])
+    proxy: ProxyAddress | None = field(
+        "Forward proxy through which the exchange is reached, REST and WebSocket. What is encrypted goes through it as a tunnel (CONNECT). Absent: the "
+        "operator's own, if it has one.", default=None, examples=["http://proxy.example.com:3128"])
     ca_secret_ref: SecretRef | None = field("Secret whose key ca.crt holds the CA to trust for these addresses.", default=None)
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import kopf
 import structlog
 
-from exchange_kernel.core.endpoints import Allowed
+from exchange_kernel.api.exchange_account import Endpoint
+from exchange_kernel.core.endpoints import Allowed, host_of
 from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.exchanges.ccxt import open_exchange, refuse_elsewhere
 from exchange_kernel.exchanges.port import CannotOpen, Credentials, Exchange
@@ -61,6 +62,7 @@ class Operator:
     lease_seconds: float
     journal: int  # a descriptor to append to
     require_resolve_stamp: bool
+    proxy: str | None = None  # for exchanges that are not near; an account may name its own
     allowed_endpoints: tuple[Allowed, ...] = ()  # hosts beside the venues' own and those of simulated exchanges
 
     async def run(self) -> int:
@@ -177,7 +179,7 @@ class _Rooms:
     def _new_session(self, account: AccountRecord, changed: Callable[[], None]) -> AccountSession:
         return AccountSession(
             account,
-            opener=_Opener(self._api, self._operator.allowed_endpoints),
+            opener=_Opener(self._api, self._operator.allowed_endpoints, self._operator.proxy),
             ownership=self._lease(f"exchange-account-{account.uid}"),
             store=self.intents,
             accounts=self.accounts,
@@ -246,8 +248,8 @@ async def _installation(api: ApiClient) -> str | None:
 class _Opener:
     """Opens one account's exchange with the Secrets it names, in its own namespace only. What they said last is kept for as long as its session lives."""
 
-    def __init__(self, api: ApiClient, allowed_endpoints: tuple[Allowed, ...]) -> None:
-        self._api, self._allowed_endpoints = api, allowed_endpoints
+    def __init__(self, api: ApiClient, allowed_endpoints: tuple[Allowed, ...], proxy: str | None = None) -> None:
+        self._api, self._allowed_endpoints, self._proxy = api, allowed_endpoints, proxy
         self._kept: dict[str, dict[str, str]] = {}  # by the Secret's name
 
     async def outdated(self, account: AccountRecord) -> bool:
@@ -275,6 +277,7 @@ class _Opener:
                 websocket=spec.endpoint.websocket if spec.endpoint is not None else None,
                 own_ca=spec.endpoint is not None and spec.endpoint.ca_secret_ref is not None,
                 listed=self._allowed_endpoints,
+                proxy=spec.endpoint.proxy if spec.endpoint is not None else None,
             )
         except CannotOpen as error:
             return _not_connectable(error)
@@ -303,9 +306,17 @@ class _Opener:
                 ca_pem=ca_pem,
                 requests_per_second=float(limit.requests_per_second) if limit is not None and limit.requests_per_second else None,
                 cancel_reserve_percent=limit.cancel_reserve_percent if limit is not None else DEFAULT_CANCEL_RESERVE,
+                proxy=self._way_to(endpoint),
             )
         except CannotOpen as error:
             return _not_connectable(error)
+
+    def _way_to(self, endpoint: Endpoint | None) -> str | None:
+        """The proxy for this account. The operator's own is not for what is on this machine or in this cluster."""
+        if endpoint is None or endpoint.proxy is not None:
+            return endpoint.proxy if endpoint is not None else self._proxy
+        host = host_of(endpoint.rest) if endpoint.rest is not None else None
+        return None if host is not None and host.near else self._proxy
 
 
 def _not_connectable(error: CannotOpen) -> NotConnectable:

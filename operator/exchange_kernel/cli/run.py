@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -24,6 +25,14 @@ def run(
             metavar="HOST",
             help="Host that spec.endpoint of an account may name, beside the exchanges' own hosts: HOST, HOST:PORT or *.SUFFIX; may be given several times. "
             "For simulated exchanges loopback and the cluster's own names are allowed without.",
+        ),
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", envvar="EXCHANGE_KERNEL_PROXY", show_envvar=True,
+            help="Forward proxy to the exchanges, such as http://proxy.example.com:3128; not used for what is on this machine or in this cluster, nor to the "
+            "API server. An account may name its own in spec.endpoint.proxy.",
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address of /healthz, /readyz and /metrics.")] = "0.0.0.0",
@@ -52,6 +61,8 @@ def run(
         endpoints = tuple(allowed(entry) for entry in allow_endpoint or ())
     except ValueError as error:
         raise typer.BadParameter(f"--allow-endpoint {error}") from None
+    if proxy is not None and not (proxy.startswith("http://") and urlsplit(proxy).hostname):
+        raise typer.BadParameter("--proxy is an address such as http://proxy.example.com:3128")
     logs.configure(level=log_level, json=log_format == "json")
     try:
         cluster, lines = access(kubeconfig), open_journal(journal)
@@ -69,6 +80,7 @@ def run(
         lease_seconds=lease_seconds,
         journal=lines,
         require_resolve_stamp=require_resolve_stamp,
+        proxy=proxy,
         allowed_endpoints=endpoints,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

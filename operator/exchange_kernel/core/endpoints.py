@@ -112,6 +112,18 @@ def why_refused(
     return None
 
 
+def why_proxy_refused(proxy: str, listed: Iterable[Allowed]) -> str | None:
+    """Return what is wrong with an account's proxy, as a sentence for its owner; None if the operator may connect to it.
+
+    Only a proxy that is listed is taken, a near one too: whoever may write accounts could have any service of the cluster connected to.
+    """
+    if (host := host_of(proxy)) is None:
+        return "The host in spec.endpoint.proxy can't be read without doubt, so nothing is sent there. Write a plain address such as http://proxy.example.com:3128."
+    if any(entry.covers(host) for entry in listed):
+        return None
+    return f"{host.name} at port {host.port} in spec.endpoint.proxy is no proxy that the operator may use: leave it out, or {_have_it_listed(host)}"
+
+
 def source_of(environment: str, rest: str | None) -> str:
     """Where an account that may be opened learns which one it is: all ways to a real exchange are one, each simulated exchange is one of its own."""
     if environment != "Simulated" or rest is None:

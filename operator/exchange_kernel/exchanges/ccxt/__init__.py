@@ -25,11 +25,12 @@ SIGNING = {"secret", "privateKey"}
 
 def open_exchange(
     exchange_id: str, *, market_type: str, environment: str, credentials: Credentials, rest: str | None, websocket: str | None, ca_pem: bytes | None,
-    requests_per_second: float | None, cancel_reserve_percent: int,
+    requests_per_second: float | None, cancel_reserve_percent: int, proxy: str | None = None,
 ) -> Exchange:
     """The account at the exchange; nothing is asked of it yet. To be called where an event loop runs.
 
-    `environment` is Live, Sandbox or Simulated. With `rest`, nothing but that address (and `websocket`, or else the same host) is ever contacted.
+    `environment` is Live, Sandbox or Simulated. With `rest`, nothing but that address (and `websocket`, or else the same host) is ever contacted,
+    but for a `proxy` on the way there, which carries REST and WebSocket.
     Raises CannotOpen where the account can't be opened as it is described.
     """
     venue = dialect_of(exchange_id, market_type)
@@ -37,13 +38,13 @@ def open_exchange(
         raise CannotOpen("NotUsable", f"{exchange_id} {market_type} is not usable in this release: {venue.not_usable}. {INSTEAD}")
     return open_venue(
         venue, environment=environment, credentials=credentials, rest=rest, websocket=websocket, ca_pem=ca_pem, requests_per_second=requests_per_second,
-        cancel_reserve_percent=cancel_reserve_percent,
+        cancel_reserve_percent=cancel_reserve_percent, proxy=proxy,
     )
 
 
 def open_venue(
     venue: Dialect | Row, *, environment: str, credentials: Credentials, rest: str | None, websocket: str | None, ca_pem: bytes | None,
-    requests_per_second: float | None, cancel_reserve_percent: int,
+    requests_per_second: float | None, cancel_reserve_percent: int, proxy: str | None = None,
 ) -> Exchange:
     """As `open_exchange`, of a venue by its row, usable or not."""
     if environment == "Simulated" and rest is None:
@@ -69,7 +70,7 @@ def open_venue(
         refuse_if_live(venue, addressed, own_address=rest is not None)
     addressed(ccxt, environment)
     dialect = spoken(venue, ccxt) if isinstance(venue, Row) else venue
-    return CcxtExchange(dialect, ccxt, ca_pem=ca_pem, requests_per_second=requests_per_second, cancel_reserve_percent=cancel_reserve_percent)
+    return CcxtExchange(dialect, ccxt, ca_pem=ca_pem, requests_per_second=requests_per_second, cancel_reserve_percent=cancel_reserve_percent, proxy=proxy)
 
 
 def _usable(credentials: Credentials) -> dict[str, str]:

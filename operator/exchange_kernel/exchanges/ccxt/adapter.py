@@ -24,9 +24,9 @@ class CcxtExchange(Sends, Reads):
     """`port.Exchange` for one account at one venue that ccxt knows."""
 
     def __init__(self, dialect: Dialect, ccxt: Any, *, ca_pem: bytes | None, requests_per_second: float | None, cancel_reserve_percent: int,
-                 stream_timing: StreamTiming | None = None) -> None:
+                 proxy: str | None = None, stream_timing: StreamTiming | None = None) -> None:
         """To be made where an event loop runs. `ccxt` is an instance of `wire.wired(...)` with its addresses and credentials set."""
-        super().__init__(dialect, ccxt, open_session(ca_pem), Budget(
+        super().__init__(dialect, ccxt, open_session(ca_pem, proxy), Budget(
             dialect.limit, timer=asyncio.get_running_loop(), requests_per_second=requests_per_second, cancel_reserve_percent=cancel_reserve_percent))
         self._stream_timing = stream_timing or StreamTiming()
 

@@ -168,7 +168,7 @@ class Link:
             log.error("a request to %s failed with %s", self._dialect.exchange_id, type(error).__name__)      # a bug, of ours or of ccxt
             return Silence(wire.written, "the request could not be made")
         if not wire.written:
-            return Silence(False, "no connection could be made")
+            return Silence(False, _unconnected(error))
         return Silence(True, "no answer came in time" if isinstance(error, TimeoutError) else "the connection was lost before the answer")
 
     def _heard(self, answer: Answer | None) -> Reply:
@@ -196,3 +196,12 @@ class Link:
         if self._told <= TOLD_A_MINUTE:
             why = problem if isinstance(problem, Unreadable) else type(problem).__name__
             log.warning("an entry of %s of %s can't be read: %s", where, self._dialect.exchange_id, why)
+
+
+def _unconnected(error: Exception) -> str:
+    """Return why there is no connection. A proxy's host is the operator's or the account's own word; its user and password are not told."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy refused to connect to the exchange (HTTP {error.status})"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy {error.host}:{error.port} could not be reached"
+    return "no connection could be made"

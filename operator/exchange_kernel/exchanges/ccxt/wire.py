@@ -165,12 +165,12 @@ class WireResponse(aiohttp.ClientResponse):
         return response
 
 
-def open_session(ca_pem: bytes | None) -> aiohttp.ClientSession:
-    """The account's HTTP session: no resend, no cookies, no proxy from the environment, and the account's own CA where it has one."""
+def open_session(ca_pem: bytes | None, proxy: str | None = None) -> aiohttp.ClientSession:
+    """The account's HTTP session: no resend, no cookies, no proxy but the one named, and the account's own CA where it has one."""
     trust = ssl.create_default_context(cadata=ca_pem.decode()) if ca_pem else _public_trust()
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=trust), request_class=WireRequest, response_class=WireResponse, cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "exchange-kernel", "Accept-Encoding": "gzip"}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), trust_env=False,
+        headers={"User-Agent": "exchange-kernel", "Accept-Encoding": "gzip"}, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), trust_env=False, proxy=proxy,
         auto_decompress=False,                 # it inflates without a bound: `_inflated` does not
     )
     session._retry_connection = False          # aiohttp repeats GET, PUT and DELETE on a dropped connection: cancels would go out twice
