@@ -107,6 +107,10 @@ class GroupAccepted:
     trades: tuple[Trade, ...] = ()
 
 
+#: The code of a refusal that is our own, before the wire: the credentials are none of the exchange's kind.
+MALFORMED = "CredentialsMalformed"
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The venue said no, with a (code, message) pair from its allow-list of definite refusals. This request made no order."""

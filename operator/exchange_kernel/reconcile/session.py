@@ -17,7 +17,7 @@ import structlog
 from exchange_kernel.api import DesiredState, SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
-from exchange_kernel.core.answers import ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
+from exchange_kernel.core.answers import MALFORMED, ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
 from exchange_kernel.core.events import LATE_FILL, ORPHAN_ORDER, SESSION_LOST, TOLD_ORDER_OPEN, WARNING, Event
 from exchange_kernel.core.identity import encode, keyed_order_id, list_order_id
 from exchange_kernel.core.money import ZERO
@@ -54,6 +54,10 @@ LONGEST_BAN_S = 7 * 24 * 3600.0  # no adapter hands on a longer one
 OFFSET_TOLD_S = 5.0  # the venue's and the API server's clocks are told to differ beyond this; orders are signed with the venue's time in any case
 ANSWERS_WITHIN_S = 12.0  # how long a closing session waits for answers on their way; the adapter's own limits are shorter
 
+NO_SIGNATURE = (
+    "No request can be signed with the credentials, and none was sent: a key in the Secret that spec.credentialsSecretRef names is damaged, or is not of the "
+    "kind that this exchange issues. Copy it again, as the exchange gave it."
+)
 ANOTHER_ACCOUNT = NotConnectable(
     "CredentialsValid",
     "AnotherAccount",
@@ -422,6 +426,8 @@ class AccountSession:
         self._take_time(reading)
         fingerprint = await exchange.fingerprint()
         if isinstance(fingerprint, Refused):
+            if fingerprint.code == MALFORMED:
+                return NotConnectable("CredentialsValid", MALFORMED, NO_SIGNATURE)
             why = f"The exchange refused the credentials ({fingerprint.reason}): check the Secret that spec.credentialsSecretRef names."
             return NotConnectable("CredentialsValid", "Refused", why)
         read_ms = self.venue_ms()

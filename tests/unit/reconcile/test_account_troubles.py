@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.core.answers import Unreachable
+from exchange_kernel.core.answers import MALFORMED, Refused, Unreachable
 from exchange_kernel.reconcile.background import BEGUN_ANEW_S
 from exchange_kernel.reconcile.ports import NotConnectable
 from tests import scripted
@@ -194,5 +194,23 @@ def test_an_account_that_its_exchange_keeps_away_is_not_ready_says_until_when_an
         assert condition(world, "Ready").message == told.message, "its end is told once"
         assert world.accounts.writes == writes
         await until(lambda: condition(world, "Ready").status == "True", within=4000)
+
+    story(tell)
+
+
+def test_keys_that_sign_nothing_are_told_as_such_and_the_account_recovers_with_new_ones():
+    async def tell(world):
+        good = world.exchange.fingerprint
+
+        async def unsigned():
+            return Refused(MALFORMED, "no request can be signed with the credentials")
+
+        world.exchange.fingerprint = unsigned
+        world.boot()
+        await until(lambda: condition(world, "CredentialsValid") is not None and condition(world, "CredentialsValid").reason == MALFORMED)
+        assert "Copy it again" in condition(world, "Ready").message
+        assert "network" not in condition(world, "Ready").message
+        world.exchange.fingerprint = good
+        await until(lambda: condition(world, "Ready").status == "True", 60)
 
     story(tell)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from exchange_kernel.core.answers import MALFORMED
 from exchange_kernel.core.endpoints import host_of
 from exchange_kernel.exchanges.ccxt.adapter import CcxtExchange
 from exchange_kernel.exchanges.ccxt.dialect import Dialect
@@ -61,6 +63,8 @@ def open_venue(
     if missing := [name for name, required in ccxt.requiredCredentials.items() if required and not getattr(ccxt, name)]:
         raise CannotOpen("CredentialsIncomplete", f"The credentials Secret lacks {' and '.join(missing)}.", by_credentials=True)
 
+    _refuse_broken_wallet_key(ccxt)
+
     def addressed(instance: Any, environment: str) -> None:
         if environment == "Sandbox":
             enter_sandbox(instance)
@@ -82,10 +86,19 @@ def _usable(credentials: Credentials) -> dict[str, str]:
     for name in values.keys() - SIGNING:
         if not (values[name].isascii() and values[name].isprintable()):
             raise CannotOpen(
-                "CredentialsMalformed", f"{name} in the credentials Secret has characters that no request can carry, such as a line end or a quotation mark "
+                MALFORMED, f"{name} in the credentials Secret has characters that no request can carry, such as a line end or a quotation mark "
                 "that is not ASCII: copy it again, without formatting.", by_credentials=True,
             )
     return values
+
+
+def _refuse_broken_wallet_key(ccxt: Any) -> None:
+    """Raise CannotOpen if orders are signed with a wallet's key and this is none: reading the account would not tell."""
+    if ccxt.requiredCredentials.get("privateKey") and re.fullmatch("(0x)?[0-9a-fA-F]{64}", ccxt.privateKey) is None:
+        raise CannotOpen(
+            MALFORMED, "privateKey in the credentials Secret is no wallet's key, which has 64 hexadecimal digits, with 0x before them or without: copy it "
+            "again.", by_credentials=True,
+        )
 
 
 def _safe(address: str) -> bool:

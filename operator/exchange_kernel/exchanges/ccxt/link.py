@@ -16,10 +16,10 @@ from exchange_kernel.exchanges.ccxt.aside import aside
 from exchange_kernel.exchanges.ccxt.bounds import LIST, LOOKUP, SLICE
 from exchange_kernel.exchanges.ccxt.budget import Budget, Granted, Priority
 from exchange_kernel.exchanges.ccxt.dialect import Call, Dialect
-from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, TOO_LARGE, Answered, Reply, Silence, VenueError, reply, unreachable
+from exchange_kernel.exchanges.ccxt.outcomes import BUSY, GARBAGE, TOO_LARGE, UNSIGNED, Answered, Reply, Silence, VenueError, reply, unreachable
 from exchange_kernel.exchanges.ccxt.parsing import Unreadable, strictly
 from exchange_kernel.exchanges.ccxt.share import Share
-from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, WireCall, copied
+from exchange_kernel.exchanges.ccxt.wire import CALL, Answer, CannotSign, WireCall, copied
 from exchange_kernel.exchanges.port import ClockReading, Closed
 
 log = logging.getLogger(__name__)
@@ -164,6 +164,8 @@ class Link:
         """No answer. The error's text is never used: it may hold the address, and with it a signature."""
         if wire.shut is not None:
             return Silence(wire.written, wire.shut.reason)
+        if isinstance(error, CannotSign):
+            return Silence(False, UNSIGNED)
         if not isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
             log.error("a request to %s failed with %s", self._dialect.exchange_id, type(error).__name__)      # a bug, of ours or of ccxt
             return Silence(wire.written, "the request could not be made")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from exchange_kernel.core.answers import (
+    MALFORMED,
     Accepted,
     AmendOutcome,
     CancelOutcome,
@@ -48,6 +49,7 @@ MAX_CODE = 64
 
 GARBAGE = "the venue's answer can't be read"
 ECHO = "the venue answered about another order"
+UNSIGNED = "no request can be signed with the credentials"
 TOO_LARGE = "the exchange's answers are too large to be read as often as they are asked for"
 BUSY = "the venue asked this account to stay away for a while"
 
@@ -217,7 +219,9 @@ def unreachable(reply: Reply) -> Unreachable:
 
 
 def account_refusal(reply: Reply, dialect: Dialect) -> Refused | Unreachable:
-    """For a reading of the account that brought nothing: the venue's definite no, which is about the credentials, is told from silence."""
+    """For a reading of the account that brought nothing: a no that is about the credentials, the venue's or our own, is told from silence."""
+    if isinstance(reply, Silence) and reply.reason == UNSIGNED:
+        return Refused(MALFORMED, UNSIGNED)
     if isinstance(reply, VenueError) and _says(reply, dialect.words.refusals):
         return Refused(reply.code, _stable(reply.message))
     return unreachable(reply)

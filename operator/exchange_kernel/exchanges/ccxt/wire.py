@@ -121,6 +121,10 @@ CALL: ContextVar[WireCall | None] = ContextVar("CALL", default=None)
 STAMP: ContextVar[int] = ContextVar("STAMP", default=0)
 
 
+class CannotSign(Exception):
+    """ccxt makes no signature of the account's credentials."""
+
+
 class WireRequest(aiohttp.ClientRequest):
     """Signs once the connection stands, so that no stamp grows old while it is made, and asks the gate at the last moment."""
 
@@ -339,12 +343,19 @@ def wired(ccxt_id: str) -> Any:
             call, endpoints = _call(), tuple(api)
             if call.many:
                 return await at_home(self._one_of_many(call, path, api, method, params))
-            call.sign = lambda: self.sign(path, api, method, copied(params) if call.stamped is None else call.stamped())
+            call.sign = lambda: self._signed(path, api, method, copied(params) if call.stamped is None else call.stamped())
             if call.clearance is not None and (address := self.addresses.get(endpoints)) is not None:
                 return await self.fetch(address, method)         # to connect to; the request itself is made at the wire
             made = call.sign()
             self.addresses[endpoints] = str(URL(made["url"], encoded=True).origin())
             return await self.fetch(made["url"], made["method"], made["headers"], made["body"])
+
+        def _signed(self, path: str, api: list[str], method: str, params: Any) -> Any:
+            """Return the request as ccxt signs it. What it raises may hold a key: its kind alone is told."""
+            try:
+                return self.sign(path, api, method, params)
+            except Exception as error:
+                raise CannotSign(type(error).__name__) from None
 
         async def _one_of_many(self, load: WireCall, path: str, api: list[str], method: str, params: Any) -> Any:
             load.requests += 1
