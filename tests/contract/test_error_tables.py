@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from exchange_kernel.api import RefusalKind
 from exchange_kernel.core.answers import Unknown, Unreachable
 from exchange_kernel.exchanges.ccxt.dialect import PROOFS, AllowList, Call, Dialect, Listed, codes, words
 from exchange_kernel.exchanges.ccxt.dialects import DIALECTS
@@ -141,3 +142,9 @@ def test_a_source_of_its_own_is_kept_and_the_lists_is_the_others() -> None:
     told = words("the page", refusals=(codes("1", meaning="a"), codes("2", meaning="b", source="another")))
     assert [row.source for row in told.refusals.rows] == ["the page", "another"]
     assert not told.busy.rows
+
+
+@pytest.mark.parametrize("code", ["110092", "110093"])
+def test_a_stop_whose_trigger_the_market_passed_is_told_at_bybit(code: str) -> None:
+    refusals = ROWS["bybit", "swap"].words.refusals
+    assert refusals.kind(code, "expect Rising, but trigger_price[190000000] <= current[211280000]") is RefusalKind.TRIGGER_PASSED

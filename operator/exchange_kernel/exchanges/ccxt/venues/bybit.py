@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from exchange_kernel.api import DuplicateIdsRefused, ExpiryCheck
-from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, RULES, Ban, codes, words
+from exchange_kernel.exchanges.ccxt.dialect import BALANCE, CLOSED, PASSED, RULES, Ban, codes, words
 from exchange_kernel.exchanges.ccxt.row import DAY_MS, HOUR_MS, IMMEDIATE, WINDOW_MS, Asked, Row, Triggers
 
 
@@ -41,6 +41,7 @@ WORDS = words(
         codes("110003", meaning="the price exceeds the allowed range", kind=RULES),
         codes("110004", "110006", "110007", "110012", meaning="insufficient balance", kind=BALANCE),
         codes("110017", meaning="the reduce-only rule is not satisfied"),
+        codes("110092", "110093", meaning="its trigger has been passed", kind=PASSED, source="ccxt 4.5: bybit.py, exceptions"),
         codes("110094", meaning="the notional value is below the limit", kind=RULES),
         codes("170115", "170116", "170117", meaning="time in force, type or side"),
         codes("170121", meaning="symbol", kind=RULES),
