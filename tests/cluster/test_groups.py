@@ -142,6 +142,26 @@ def test_the_examples_of_larger_positions_do_what_they_say(desk):
     assert scale_in.ledger()["second"] == [("CANCELED", "0")]
 
 
+def test_the_examples_of_orders_that_follow_or_stand_beside_each_other_do_what_they_say(desk):
+    trading = desk.trading
+    trading.run("delete", "xa", "main", "--timeout=20s")
+    trading.open_account("simulated")
+    desk.start()
+    trading.await_account("simulated")
+    trading.run("apply", "-f", str(EXAMPLES / "one-triggers-other.yaml"), "-f", str(EXAMPLES / "basket.yaml"))
+    follows, basket = Group(trading, "one-triggers-other"), Group(trading, "basket")
+    follows.await_state("Open", "entry")
+    assert not follows.exists("stop"), "nothing is placed before the Entry fills"
+    follows.fill("entry", "0.01")
+    follows.await_state("Open", "stop", "hedge")
+    assert {name: follows.intent(name)["spec"]["quantity"] for name in ("stop", "hedge")} == {"stop": "0.00999", "hedge": "0.1"}
+    basket.await_state("Open", "bitcoin", "ether")
+    basket.fill("ether", "0.1")
+    basket.await_state("Open", "bitcoin")
+    basket.fill("bitcoin", "0.01")
+    basket.wait("Succeeded")
+
+
 # ── The members' objects ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_a_strangers_object_of_a_members_name_is_left_alone_and_said(trading):
