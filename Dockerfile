@@ -15,7 +15,7 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
 
 FROM dependencies AS package
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN /opt/build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheel . \
  && /opt/build/bin/pip --python /opt/exchange-kernel/bin/python install --quiet --no-index --no-deps --no-compile /wheel/*.whl \
@@ -24,7 +24,8 @@ RUN /opt/build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation -
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="exchange-kernel" \
-      org.opencontainers.image.description="Trading orders as Kubernetes resources"
+      org.opencontainers.image.description="Trading orders as Kubernetes resources" \
+      org.opencontainers.image.licenses="Apache-2.0"
 # kopf asks for the user's name, so the number alone would not do.
 RUN useradd --uid 65532 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin exchange-kernel
 # What rarely changes apart from what often does: a new build is a small layer.
