@@ -127,6 +127,7 @@ async def test_a_list_that_is_almost_paid_for_waits() -> None:
 
 # ── In what steps ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+@pytest.mark.proves("rule 17")
 async def test_no_step_reads_more_than_a_few_entries() -> None:
     seen: list[int] = []
     turned = 0
@@ -148,6 +149,7 @@ async def test_no_step_reads_more_than_a_few_entries() -> None:
     assert max(len(list(same)) for _, same in itertools.groupby(seen)) <= markets.AT_ONCE
 
 
+@pytest.mark.proves("rule 17")
 async def test_a_long_page_is_freed_in_steps() -> None:
     page: list[Any] = many(6500)
     freed, turned = 0, 0
@@ -178,6 +180,7 @@ def calm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.set_threshold(*before)
 
 
+@pytest.mark.proves("rule 17")
 def test_the_collector_never_looks_through_a_large_answer_at_once(calm: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "REST_S", 0.0)
     symbols = [{**EXCHANGE_INFO["symbols"][0], "symbol": f"A{number}USDT", "lists": [[]] * 100} for number in range(3000)]

@@ -28,7 +28,7 @@ def house(tmp_path):
 
 def test_the_page_has_every_mode_with_its_tests(house):
     page = failure_modes.page(house())
-    assert page.count("`tests/unit/test_a.py::test_it`") == len(failure_modes.MODES) == 16 + 26 + 51
+    assert page.count("`tests/unit/test_a.py::test_it`") == len(failure_modes.MODES) == 17 + 26 + 51
     assert "| H7 | title of H7 | what is done | `tests/unit/test_a.py::test_it` |" in page
 
 

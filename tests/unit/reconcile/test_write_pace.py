@@ -31,7 +31,7 @@ def never_at_rest(monkeypatch):
     monkeypatch.setattr(order_intent, "project", grows)
 
 
-@pytest.mark.proves("rule 14")
+@pytest.mark.proves("rule 14", "rule 17")
 def test_a_status_that_never_comes_to_rest_is_written_ten_times_a_minute(never_at_rest):
     async def tell(world):
         writes = WriteRate(world)
@@ -43,7 +43,7 @@ def test_a_status_that_never_comes_to_rest_is_written_ten_times_a_minute(never_a
     story(tell)
 
 
-@pytest.mark.proves("rule 14")
+@pytest.mark.proves("rule 14", "rule 17")
 def test_fills_cancels_and_ends_do_not_wait_for_it(never_at_rest):
     async def tell(world):
         client_order_id = await open_order(world)
@@ -58,7 +58,7 @@ def test_fills_cancels_and_ends_do_not_wait_for_it(never_at_rest):
     story(tell)
 
 
-@pytest.mark.proves("rule 14")
+@pytest.mark.proves("rule 14", "rule 17")
 def test_a_groups_status_that_never_comes_to_rest_is_written_ten_times_a_minute(monkeypatch):
     project, looks = order_group.group_status.project, iter(range(1_000_000))
 
