@@ -1,4 +1,5 @@
-# Commands for people. `make help` lists them; everything they need beyond Python, git and make is installed into .venv or built into the cache.
+# Commands for people. `make help` lists those that have a ##, under the headings that begin with ##@. Whatever they need
+# beyond Python, git and make is installed into .venv or built into the cache.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -8,9 +9,11 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -u -m pytest --durations=10 --durations-min=3
 READY := $(VENV)/.ready
 
+##@ Start here
+
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: install it (Debian: apt install python3 python3-venv), or set PYTHON=/path/to/python3"; exit 1; }
@@ -32,6 +35,8 @@ demo: $(READY) ## A control plane, an exchange, the operator and some orders, fr
 .PHONY: demo-loaded
 demo-loaded: $(READY)
 	@$(BIN)/python -u hack/loaded.py --runs $(or $(RUNS),10)
+
+##@ Tests
 
 .PHONY: test
 test: lint $(READY) ## All tests that need no container engine: what waits for a cluster, beside what computes
@@ -60,10 +65,6 @@ crash: $(READY) ## The operator dies at every point where it waits for a store o
 contract: $(READY) ## The exchange port: the real ccxt against scripted and simulated venues; prints what comes of each operation under each fault
 	@$(PYTEST) tests/contract
 
-.PHONY: bench
-bench: $(READY) ## What the operator adds, measured side by side; prints a table and writes bench/results/latest.json
-	@$(BIN)/python -m bench $(BENCH)
-
 .PHONY: cluster
 cluster: $(READY) ## On a real kube-apiserver and etcd; TEST_KUBECONFIG names a cluster to use instead of our own
 	@$(PYTEST) tests/cluster
@@ -71,6 +72,16 @@ cluster: $(READY) ## On a real kube-apiserver and etcd; TEST_KUBECONFIG names a 
 .PHONY: cluster-1 cluster-2
 cluster-1 cluster-2: cluster-%: $(READY)
 	@CLUSTER_PART=$*/2 $(PYTEST) tests/cluster
+
+.PHONY: chart
+chart: $(READY) ## helm lint --strict, and every template through a real API server's dry run
+	@$(BIN)/python -u hack/chart.py
+
+.PHONY: kind
+kind: $(READY) ## The chart on a real kubelet: image, kind cluster, Helm release, tests/kind
+	@PYTHON=$(BIN)/python hack/kind.sh
+
+##@ Storms and measurements
 
 .PHONY: chaos
 chaos: $(READY) ## The fault storm over real processes, judged by the exchange's ledger; SEED=n repeats a storm, INTENTS=n sizes it
@@ -84,17 +95,15 @@ chaos-short: $(READY)
 fleet: $(READY) ## 100 strategies in 10 processes, 50 orders each, the API server away in the middle; FLEET="--kernels 2 --orders 20" sizes it
 	@$(BIN)/python -u -m tests.fleet $(FLEET)
 
-.PHONY: chart
-chart: $(READY) ## helm lint --strict, and every template through a real API server's dry run
-	@$(BIN)/python -u hack/chart.py
+.PHONY: bench
+bench: $(READY) ## What the operator adds, measured side by side; prints a table and writes bench/results/latest.json
+	@$(BIN)/python -m bench $(BENCH)
+
+##@ Build and generate
 
 .PHONY: image
 image: ## The operator's container image, exchange-kernel:dev
 	@hack/image.sh
-
-.PHONY: kind
-kind: $(READY) ## The chart on a real kubelet: image, kind cluster, Helm release, tests/kind
-	@PYTHON=$(BIN)/python hack/kind.sh
 
 .PHONY: generate
 generate: $(READY) ## Write crds/, the chart's CRDs, docs/reference/ and docs/failure-modes.md from what they are made of
