@@ -67,8 +67,8 @@ def _present(verdict: Verdict, note: GroupNote, group: Object, members: Mapping[
     if violated != (condition(group, "Succeeded") == ("False", "BothLegsFilled")):
         verdict.found("oco violations unreported", note.uid, f"by the ledger {'both legs' if violated else 'not both legs'} filled")
     if note.entry is not None and not finished(group) and (position := note.position(orders)) > 0:
-        stopped = sum((_left(order) for order in orders["stop"] if order["status"] in LIVE), ZERO)
-        arrived = position - _lost_on_the_way(orders[note.entry])
+        stopped = sum((left_of(order) for order in orders["stop"] if order["status"] in LIVE), ZERO)
+        arrived = position - lost_on_the_way(orders[note.entry])
         if stopped < arrived and condition(group, "Protected")[0] != "False":
             verdict.found("unprotected unreported", note.uid, f"a position of {position}, a stop of {stopped}, Protected is {condition(group, 'Protected')}")
 
@@ -81,15 +81,15 @@ def _too_much_at_rest(verdict: Verdict, note: GroupNote, live: set[str], orders:
             verdict.found("overexposed", note.uid, f"{', '.join(sorted(filled))} filled and {', '.join(sorted(live))} lives on")
     elif note.entry not in live:
         for name in live:
-            if (left := sum((_left(order) for order in orders[name] if order["status"] in LIVE), ZERO)) > note.position(orders):
+            if (left := sum((left_of(order) for order in orders[name] if order["status"] in LIVE), ZERO)) > note.position(orders):
                 verdict.found("overexposed", note.uid, f"{name} may close {left} of a position of {note.position(orders)}")
 
 
-def _lost_on_the_way(entry: list[Order]) -> Decimal:
+def lost_on_the_way(entry: list[Order]) -> Decimal:
     """How much less than it bought an Entry may leave to be closed: the fee, and what is below the market's step."""
     bought = sum((Decimal(order["executedQty"]) for order in entry if order["side"] == "BUY"), ZERO)
     return bought * FEE + DUST if bought > 0 else ZERO
 
 
-def _left(order: Order) -> Decimal:
+def left_of(order: Order) -> Decimal:
     return Decimal(order["origQty"]) - Decimal(order["executedQty"])

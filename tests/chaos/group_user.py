@@ -21,6 +21,7 @@ class GroupNote:
     uid: str
     deleted: bool = False
     removed: set[str] = field(default_factory=set)      # members whose object somebody deleted
+    canceled: set[str] = field(default_factory=set)     # members that somebody cancelled by themselves
 
     @property
     def name(self) -> str:
@@ -38,6 +39,10 @@ class GroupNote:
     @property
     def entry(self) -> str | None:
         return "entry" if self.body["spec"]["mode"] == "Bracket" else None
+
+    @property
+    def stop_price(self) -> Decimal:
+        return next((Decimal(member["triggerPrice"]) for member in self.body["spec"]["members"] if "triggerPrice" in member), ZERO)
 
     def position(self, orders: Mapping[str, list[Order]]) -> Decimal:
         """Of a Bracket: what its Entry opened and no exit has closed, base units; negative if they closed more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from exchange_kernel.core.identity import member_order_id, order_id
 from tests.chaos import group_judge
@@ -50,8 +51,8 @@ class Judge:
                 excess[group.uid] = what
         return excess
 
-    def judge(self, notes: Notes, objects: Iterable[Object], orders: list[Order], seen_before: Mapping[str, str]) -> Verdict:
-        """`objects`: all OrderIntents and OrderGroups that there are."""
+    def judge(self, notes: Notes, objects: Iterable[Object], orders: list[Order], seen_before: Mapping[str, str], bare: Mapping[str, str] = MappingProxyType({})) -> Verdict:
+        """`objects`: all OrderIntents and OrderGroups that there are. `bare`: by UID, positions that were without a stop for too long."""
         verdict = Verdict()
         found, strangers = self.by_intent(notes, orders)
         present = {one["metadata"]["uid"]: one for one in objects}
@@ -60,6 +61,8 @@ class Judge:
             verdict.found("duplicates", order["clientOrderId"], "an order that belongs to no attempt of any intent")
         for uid, what in {**seen_before, **self.overexposed(notes, orders)}.items():
             verdict.found("overexposed", uid, what)
+        for uid, what in bare.items():
+            verdict.found("bare positions", uid, what)
         for note in notes.intents:
             judge_orders(verdict, note.uid, present.get(note.uid), found[note.uid, ""])
             if note.uid not in present and not note.deleted:

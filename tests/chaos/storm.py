@@ -28,6 +28,7 @@ from kubernetes.client import ApiException
 
 from exchange_kernel.cli.controlplane import ControlPlane, Progress
 from exchange_kernel.core.identity import owner_prefix
+from tests.chaos.bare import BareWatch
 from tests.chaos.judge import Judge
 from tests.chaos.user import GROUP, MARKETS, NO_ANSWER, Api, User
 from tests.chaos.verdict import LIVE, Verdict, unconverged
@@ -52,6 +53,7 @@ class Storm:
     without_recovery: bool = False
     excess: dict[str, str] = field(default_factory=dict)
     suffered: Counter[str] = field(default_factory=Counter)
+    bare: BareWatch = field(default_factory=BareWatch)
 
     def run(self) -> Verdict:
         with ExitStack() as stack:
@@ -81,6 +83,8 @@ class Storm:
     def _look(self) -> dict[str, Any]:
         ledger = self.exchange.ledger()
         self.excess |= self.judge.overexposed(self.user.notes, ledger["orders"])
+        found, _ = self.judge.by_intent(self.user.notes, ledger["orders"])
+        self.bare.look(time.monotonic(), self.user.notes.groups, found, self.villain.well_since_s)
         return ledger
 
     def _rage(self) -> None:
@@ -138,17 +142,19 @@ class Storm:
         self.exchange.stop_market()
         self.villain.stop_operators()
         self.villain.start_operator()
+        self.villain.well_since_s = time.monotonic()
         print("the storm is over; one fresh operator", flush=True)
         deadline = time.monotonic() + CONVERGES_WITHIN_S
         while True:
             objects = self._tell("settling")
             waiting = [reason for one in objects if (reason := unconverged(one))] if objects is not None else ["no list"]
-            if not waiting or time.monotonic() > deadline:
+            self._look()
+            if not (waiting or self.bare.undecided) or time.monotonic() > deadline:
                 break
             print(f"    {len(waiting)} to converge: {dict(Counter(waiting).most_common(4))}", flush=True)
             time.sleep(TOLD_EVERY_S)
         ledger, objects = self._look(), self.api.list()
-        verdict = self.judge.judge(self.user.notes, objects, ledger["orders"], self.excess)
+        verdict = self.judge.judge(self.user.notes, objects, ledger["orders"], self.excess, self.bare.found)
         for failure in self.villain.failures:
             verdict.found("unconverged", "the storm itself", failure)
         self._explain(verdict, objects, ledger["orders"])

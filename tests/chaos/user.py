@@ -178,6 +178,7 @@ class User:
             note.deleted = True
             self.api.delete(GROUP, note.name)
         elif what == "cancel a member":
+            note.canceled.add(member)
             self.api.patch(INTENT, f"{note.name}-{member}", {"desiredState": "Canceled"})
         else:
             note.removed.add(member)

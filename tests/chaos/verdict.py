@@ -13,7 +13,7 @@ from tests import support
 ZERO = Decimal(0)
 LIVE = ("NEW", "PARTIALLY_FILLED")
 VERDICTS = ("duplicates", "overexposed", "lost fills", "false terminals", "unconverged")
-OF_GROUPS = ("oco violations unreported", "unprotected unreported")
+OF_GROUPS = ("oco violations unreported", "unprotected unreported", "bare positions")
 
 Order = Mapping[str, Any]
 Object = Mapping[str, Any]

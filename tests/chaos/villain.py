@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 
 from exchange_kernel.cli.children import Child, ChildError
 from exchange_kernel.cli.controlplane import ControlPlane
+from tests.chaos.bare import LONGEST_S, RECOVERS_S
+from tests.chaos.user import MARKETS
 from tests.cluster.desks import AS_OPERATOR
 from tests.cluster.operating import Exchange, operator_arguments, operator_program
 
@@ -23,6 +26,8 @@ LOOKUP = {"method": "GET"}
 CLASSES = (SEND, SEND, CANCEL, LOOKUP)
 #: Longer than a Lease (6 s) and a request window (3 s) together.
 FROZEN_S = 10.0
+#: Now and then all is well for so long that a position that stays without its stop is seen.
+CALM_S = RECOVERS_S + LONGEST_S + 5
 OWNER = "chaos"
 BANNED = '{"code":-1003,"msg":"Too many requests; current request has exceeded the limit."}'
 
@@ -31,6 +36,13 @@ BAD_WEATHER: tuple[dict[str, Any], ...] = (
     {"do": "delay-before", "ms": 1500}, {"do": "delay-before", "ms": 4000}, {"do": "delay-reply", "ms": 6000},
     {"do": "drop-reply"}, {"do": "drop-reply"}, {"do": "drop-request"}, {"do": "status", "status": 502}, {"do": "status", "status": 502, "accepted": False},
     {"do": "garbage"}, {"do": "truncate"}, {"do": "empty"},
+)
+
+#: How orders of some kind are refused: whom it meets, and the exchange's words.
+REFUSED: tuple[dict[str, str], ...] = ({"type": "STOP_LOSS_LIMIT"}, {"type": "STOP_LOSS_LIMIT"}, {"side": "SELL"}, {"side": "BUY"})
+REFUSALS = (
+    (-2010, "Account has insufficient balance for requested action."), (-1013, "Filter failure: PRICE_FILTER"), (-1013, "Filter failure: LOT_SIZE"),
+    (-2010, "Stop price would trigger immediately."), (-1013, "Market is closed."), (-1013, "This is in no table."), (-2010, "This action is disabled on this account."),
 )
 
 
@@ -46,6 +58,7 @@ class Villain:
     operators: list[Child] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    well_since_s: float | None = None       # since when (monotonic) nothing is wrong that it did; None while something is
     _statuses: dict[str, dict[str, Any]] = field(default_factory=dict)      # the first that was seen of each order
     _started: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
@@ -61,17 +74,20 @@ class Villain:
         """Until `rest`. What breaks the villain itself is the storm's failure, told in `failures`."""
         deeds: list[tuple[int, Callable[[], None]]] = [
             (6, self._weather), (1, self._kill), (3, self._kill_in_flight), (2, self._freeze), (1, self._restart_api_server), (1, self._compact), (2, self._stream), (1, self._ban),
-            (1, self._hide), (1, self._silence), (1, self._accompany), (2, self._mute), (1, self._lose_trades), (2, self._rewrite_status),
+            (1, self._hide), (1, self._silence), (1, self._accompany), (2, self._mute), (1, self._lose_trades), (2, self._rewrite_status), (1, self._halt), (1, self._delist), (1, self._regrid), (2, self._refuse),
         ]
         try:
             self._pause(3)
             self._kill_in_flight()      # the shortest storm has one
             self._keep_one_running()
+            self.random.choice([self._halt, self._delist, self._regrid, self._refuse])()        # … and one of these
             while not self._over.is_set():
                 deed = self.random.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])[0]
+                self.well_since_s = None
                 deed()
                 self._keep_one_running()
-                self._pause(self.random.uniform(0.2, 1.5))
+                self.well_since_s = time.monotonic()
+                self._pause(self.random.choices([self.random.uniform(0.2, 1.5), CALM_S], [24, 1])[0])
         except Exception as error:
             self.failures.append(f"{type(error).__name__}: {error}")
 
@@ -204,6 +220,37 @@ class Villain:
         self.exchange.fault(do="silence", mode=self.random.choice(["hang", "refuse"]))
         self.done["exchange silent"] += 1
         self._pause(self.random.uniform(1, 5))
+        self.exchange.heal()
+
+    # ── The markets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _for_a_while(self, what: str, changed: dict[str, Any], back: dict[str, Any], symbol: str) -> None:
+        self.exchange.change(symbol, **changed)
+        self.done[what] += 1
+        try:
+            self._pause(self.random.uniform(3, 10))
+        finally:
+            self.exchange.change(symbol, **back)
+
+    def _halt(self) -> None:
+        self._for_a_while("market halted", {"status": self.random.choice(["BREAK", "HALT"])}, {"status": "TRADING"}, self.random.choice(list(MARKETS)))
+
+    def _delist(self) -> None:
+        """While orders live there; it comes back, so that all converge."""
+        self._for_a_while("market delisted", {"listed": False}, {"listed": True}, self.random.choice(list(MARKETS)))
+
+    def _regrid(self) -> None:
+        """Between an entry and its exits, now and then."""
+        symbol = self.random.choice(list(MARKETS))
+        tick, step, _ = MARKETS[symbol]
+        name, now = self.random.choice([("tick", tick), ("step", step), ("minQuantity", step)])
+        self._for_a_while("filter changed", {name: str(now * 10)}, {name: str(now)}, symbol)
+
+    def _refuse(self) -> None:
+        code, words = self.random.choice(REFUSALS)
+        match = {**SEND, "params": self.random.choice(REFUSED)}
+        self.exchange.fault(do="status", status=400, accepted=False, match=match, count=None, body=json.dumps({"code": code, "msg": words}))
+        self._pause(self.random.uniform(3, 8))
         self.exchange.heal()
 
 

@@ -74,6 +74,10 @@ class Exchange:
         """The venue's clock, against ours."""
         self._call("POST", "/clock", {"offsetMs": int(seconds * 1000)})
 
+    def change(self, symbol: str, **what: Any) -> None:
+        """Another status, filter or listing of a market."""
+        self._call("POST", "/market", {"change": {"symbol": symbol, **what}})
+
     def stop_market(self) -> None:
         self._call("POST", "/market", {"maker": "stop"})
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.core.identity import member_order_id, order_id, owner_prefix
+from tests.chaos.bare import LONGEST_S, RECOVERS_S, BareWatch
 from tests.chaos.group_user import GroupNote
 from tests.chaos.judge import Judge
 from tests.chaos.user import Note, Notes
@@ -134,3 +135,60 @@ def test_a_members_object_goes_only_if_somebody_deletes_it(removed, guilty):
     orders = [a_leg("take", "FILLED", "2"), a_leg("stop", "CANCELED", "0")]
     objects = its_objects(orders, OCO, ENDED)[:2]
     assert Judge(OWNER).judge(Notes(groups=[a_note(OCO, removed=removed)]), objects, orders, {}).counts == guilty
+
+
+# ── Bare positions ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+OPENED = a_leg("entry", "FILLED", "2")
+
+
+def watched(*looks: tuple[float, list[dict], float | None], note: GroupNote | None = None) -> BareWatch:
+    """What is found by looks of a moment, the ledger then, and since when all was well."""
+    watch, notes = BareWatch(), Notes(groups=[note or a_note_with_prices()])
+    for at, orders, well_since_s in looks:
+        watch.look(at, notes.groups, Judge(OWNER).by_intent(notes, orders)[0], well_since_s)
+    return watch
+
+
+def a_note_with_prices(**changes: object) -> GroupNote:
+    note = a_note(BRACKET, **changes)
+    note.body["spec"]["members"][2]["triggerPrice"] = "100"
+    return note
+
+
+LATE = RECOVERS_S + LONGEST_S + 1
+
+
+@pytest.mark.parametrize(("reason", "looks", "bare"), [
+    ("no stop though all was well", [(0, [OPENED], 0), (LATE, [OPENED], 0)], True),
+    ("a stop that was refused", [(t, [OPENED, a_leg("stop", "REJECTED", "0")], 0) for t in (0, LATE)], True),
+    ("a stop for half of it", [(t, [OPENED, a_leg("stop", "NEW", "0", "1")], 0) for t in (0, LATE)], True),
+    ("a stop of its size", [(t, [OPENED, a_leg("stop", "NEW", "0")], 0) for t in (0, LATE)], False),
+    ("a stop for what arrived after the fee", [(t, [OPENED, a_leg("stop", "NEW", "0", "1.998")], 0) for t in (0, LATE)], False),
+    ("not for long", [(0, [OPENED], 0), (RECOVERS_S + LONGEST_S - 1, [OPENED], 0)], False),
+    ("a stop in between", [(RECOVERS_S, [OPENED], 0), (RECOVERS_S + 6, [OPENED, a_leg("stop", "NEW", "0")], 0), (LATE, [OPENED], 0)], False),
+    ("something was wrong in between", [(0, [OPENED], 0), (LATE - 5, [OPENED], None), (LATE, [OPENED], LATE - 1)], False),
+    ("something is wrong", [(0, [OPENED], None), (LATE, [OPENED], None)], False),
+    ("all is well only now", [(0, [OPENED], 0), (LATE, [OPENED], LATE - 1)], False),
+    ("opened after all was well", [(LATE, [OPENED], 0), (LATE + LONGEST_S - 1, [OPENED], 0)], False),
+    ("closed", [(t, [OPENED, a_leg("take", "FILLED", "2")], 0) for t in (0, LATE)], False),
+    ("too little for the exchange", [(t, [a_leg("entry", "CANCELED", "0.05")], 0) for t in (0, LATE)], False),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_a_position_without_its_stop_is_noticed(reason, looks, bare):
+    assert (watched(*looks).found != {}) is bare, reason
+
+
+@pytest.mark.parametrize("taken_away", [{"deleted": True}, {"removed": {"stop"}}, {"canceled": {"stop"}}], ids=str)
+def test_a_stop_that_a_person_took_away_is_not_missed(taken_away):
+    assert not watched((0, [OPENED], 0), (LATE, [OPENED], 0), note=a_note_with_prices(**taken_away)).found
+
+
+def test_a_bare_position_fails_the_storm_and_is_in_its_line():
+    verdict = Judge(OWNER).judge(Notes(), [], [], {}, watched((0, [OPENED], 0), (LATE, [OPENED], 0)).found)
+    assert not verdict.clean
+    assert verdict.line(1, 1, 0).endswith("bare positions: 1")
+
+
+def test_a_position_that_is_bare_now_is_waited_for():
+    assert watched((0, [OPENED], 0)).undecided
+    assert not watched((0, [OPENED], 0), (LATE, [OPENED], 0)).undecided
