@@ -81,7 +81,10 @@ class GroupMaker:
         return {"apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderGroup", "metadata": {"name": name}, "spec": spec}
 
     def edited(self, body: Body) -> Body:
-        """With another price of one member: an exit's nearer to the market or farther from it, never across."""
+        """With another price of one member: an exit's nearer to the market or farther from it, never across it, nor across its Entry.
+
+        Of a group that is not sent yet, an exit across its Entry is refused until somebody corrects it. There the edit changes nothing.
+        """
         members = list(body["spec"]["members"])
         number = self.random.randrange(len(members))
         old = members[number]
@@ -92,7 +95,7 @@ class GroupMaker:
             members[number] = self._take(symbol, side, quantity)
         else:
             members[number] = {**old, "price": self._limit("", symbol, side, quantity, self._away(-0.002, 0.02))["price"]}
-        return {**body, "spec": {**body["spec"], "members": members}}
+        return {**body, "spec": {**body["spec"], "members": members}} if _in_order(members) else body
 
     def _take(self, symbol: str, side: str, quantity: Decimal) -> Body:
         """Near the middle now and then, where the market fills it, and always beyond the entry: a group whose exits would act at once is Denied."""
@@ -113,3 +116,12 @@ class GroupMaker:
     def _price(self, symbol: str, side: str, away: Decimal) -> str:
         """`away`: as a share of the middle, on the side on which an order rests."""
         return str((self.middle(symbol) * (1 + (away if side == "Sell" else -away))).quantize(self.ticks[symbol]))
+
+
+def _in_order(members: list[Body]) -> bool:
+    """Whether the stop and the take of a Bracket are on the two sides of its Entry, each on its own."""
+    of = {member["name"]: member for member in members}
+    if "entry" not in of:
+        return True
+    low, entry, high = Decimal(of["stop"]["triggerPrice"]), Decimal(of["entry"]["price"]), Decimal(of["take"]["price"])
+    return low < entry < high if of["entry"]["side"] == "Buy" else low > entry > high
