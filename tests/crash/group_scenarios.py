@@ -29,6 +29,8 @@ class Watched(Groups):
         self.ids: dict[str, tuple[str, int]] = {}    # client order id → member and attempt
         self.last = None
         self.largest: dict[str, Decimal] = {}        # by member: the largest quantity that any version of the spec had
+        self.taken_away: set[str] = set()            # members that a person or the exchange took away
+        self.exchange.refuses_exits = self.exchange.refuses_stops = False
         self.watch_stores()
 
     def watch_stores(self) -> None:
@@ -79,6 +81,28 @@ class Watched(Groups):
     @property
     def position(self) -> Decimal:
         return self.filled_of(self.entry) - self.filled_of(*self.exits)
+
+    def to_the_step(self, quantity: Decimal) -> Decimal:
+        return quantity // self.exchange.market.quantity_step * self.exchange.market.quantity_step
+
+    @property
+    def takes_stops(self) -> bool:
+        """Whether the exchange would take a stop now."""
+        exchange = self.exchange
+        return exchange.reachable and exchange.listed and exchange.market.active and not exchange.refuses_exits and not exchange.refuses_stops
+
+    @property
+    def bare(self) -> Decimal:
+        """How much of the position that the operator has been told of is covered by no live stop, where the operator is to make one."""
+        group = self.group()
+        stop = next((member.name for member in self.spec.members if member.role is MemberRole.STOP_LOSS), None) if group is not None else None
+        if group is None or stop is None or self.entry is None or stop in self.taken_away or group.status.native:
+            return ZERO
+        record = self.intent(self.entry)
+        told = [member.filled_quantity or ZERO for member in group.status.members if member.name == self.entry] + ([record.status.filled_quantity or ZERO] if record is not None else [])
+        open_now = self.to_the_step(max(told, default=ZERO) - self.filled_of(*self.exits))
+        order = self.live_of(stop)
+        return max(open_now - (order.quantity - order.filled_quantity if order is not None else ZERO), ZERO)
 
     def take(self, member: str, quantity: str, *, tell: bool = True) -> None:
         """The market takes so much of a member's live order: what is left of it, and of the position that it reduces, is the most."""
@@ -151,6 +175,7 @@ def fills(quantity: str, *members: str, tell: bool = True) -> Step:
 
 def delete_member(member: str) -> Step:
     def step(world: Watched) -> None:
+        world.taken_away.add(member)
         if (found := world.intent(member)) is not None:
             world.store.delete(found.uid)
 
@@ -159,6 +184,7 @@ def delete_member(member: str) -> Step:
 
 def cancel_member(member: str) -> Step:
     def step(world: Watched) -> None:
+        world.taken_away.add(member)
         if (found := world.intent(member)) is not None and not found.finished:
             world.store.edit(found.uid, found.spec.model_copy(update={"desired_state": DesiredState.CANCELED}))
 
@@ -177,6 +203,7 @@ def edit_member(member: str, **changes) -> Step:
 
 def ended_by_the_exchange(member: str) -> Step:
     def step(world: Watched) -> None:
+        world.taken_away.add(member)
         if (order := world.live_of(member)) is not None:
             world.exchange._set(replace(order, status=OrderStatus.CANCELED, update_time_ms=world.exchange.now_ms()))
             world.exchange._end_the_others(order.client_order_id, OrderStatus.CANCELED, True)
@@ -248,13 +275,14 @@ ONE_CANCELS_OTHER = (
 
 TRIGGER_PASSED = Refused("-2010", "Stop price would trigger immediately", RefusalKind.TRIGGER_PASSED)
 NO_TABLE_HAS = Refused("-2010", "This action is disabled on this account")
+NO_BALANCE = Refused("-2010", "Account has insufficient balance for requested action", RefusalKind.BALANCE)
 HALTED = Refused("-1013", "Market is closed", RefusalKind.MARKET_CLOSED)
 
 
 def refuse_exits(world: Watched, answer: Refused, *, stops_only: bool = False) -> None:
     """The exchange refuses exits until it `takes_exits`; or stops alone, for ever."""
     take = world.exchange._take_order
-    world.exchange.refuses_exits = True
+    world.exchange.refuses_exits, world.exchange.refuses_stops = not stops_only, stops_only
 
     async def refuse(request, stamp):
         refused = request.type == "StopMarket" if stops_only else request.side == "Sell" and world.exchange.refuses_exits
@@ -269,6 +297,19 @@ def takes_exits(world: Watched) -> None:
 
 def halts(world: Watched) -> None:
     world.exchange.refuses_exits = True
+
+
+def judges_by_its_market(world: Watched) -> None:
+    """Orders are refused by the market as it is, and the list of markets is read once."""
+    world.exchange.judges = world.exchange.keeps_markets = True
+
+
+def market(**changes) -> Step:
+    return lambda world: setattr(world.exchange, "market", replace(world.exchange.market, **changes))
+
+
+def listed(there: bool) -> Step:
+    return lambda world: setattr(world.exchange, "listed", there)
 
 
 BRACKETS = (
@@ -296,6 +337,13 @@ BRACKETS = (
                   prepare=lambda world: refuse_exits(world, NO_TABLE_HAS)),
     GroupScenario("exits refused by a halt as the entry grows", ((10, place(a_bracket())), (15, takes_exits), (20, fills("4", "entry")), (30, halts), (30, fills("6", "entry")), (45, takes_exits), (80, fills("10", "stop"))),
                   ends="Closed", prepare=lambda world: refuse_exits(world, HALTED)),
+    GroupScenario("exits refused for a while, for balance", ((10, place(a_bracket())), (20, fills("4", "entry")), (32, takes_exits), (70, fills("4", "stop"))), ends="Closed",
+                  prepare=lambda world: refuse_exits(world, NO_BALANCE)),
+    GroupScenario("the step changes between the entry and its exits", ((10, place(a_bracket())), (19, market(quantity_step=Decimal(4), price_step=Decimal(7))), (20, fills("10", "entry")), (70, fills("10", "stop"))),
+                  ends="Closed", prepare=judges_by_its_market),
+    GroupScenario("a halt between the entry and its stop", ((10, place(a_bracket())), (19.9, market(active=False)), (20, fills("10", "entry")), (30, market(active=True)), (70, fills("10", "stop"))), ends="Closed",
+                  prepare=judges_by_its_market),
+    GroupScenario("a market that is delisted between the entry and its exits", ((10, place(a_bracket())), (19, listed(False)), (20, fills("10", "entry")), (30, listed(True)), (70, fills("10", "stop"))), ends="Closed"),
     GroupScenario("an exchange that is silent as the entry fills", ((10, place(a_bracket())), (20, fills("10", "entry")), (20, reachable(False)), (30, reachable(True)), (60, fills("10", "take"))), ends="Closed"),
     GroupScenario("a leg that follows its entry", ((10, place(a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then")))), (20, fills("4", "entry")), (32, fills("6", "entry")), (60, fills("10", "then"))),
                   ends="Filled"),
@@ -310,7 +358,7 @@ BRACKETS = (
 def refuse_stops(world: Watched) -> None:
     from exchange_kernel.core.answers import Refused
 
-    take = world.exchange._take_order
+    take, world.exchange.refuses_stops = world.exchange._take_order, True
 
     async def refuse(request, stamp):
         return Refused("-2021", "Order would immediately trigger.") if request.type == "StopMarket" else await take(request, stamp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +10,12 @@ from typing import TypeVar
 from exchange_kernel.api import DesiredState, GroupDeletionPolicy, GroupMode, MemberRole, OrderState, PartialFillPolicy
 from exchange_kernel.core.groups import EXITS
 from tests.crash.group_scenarios import ZERO, GroupsUnderWatch, Watched
-from tests.crash.stories import Story
+from tests.crash.stories import USER, Story
+
+#: Since a process began, or the exchange took stops again: it reads everything, and the longest back-off of a refused exit passes.
+RECOVERS_S = 15.0
+#: A look each so often, what an accepted order is hidden for, and a request's way.
+LOOKS_EACH_S, ALLOWANCE_S = 0.5, 3.0
 
 AnyWorld = TypeVar("AnyWorld", bound=Watched)
 
@@ -17,10 +23,13 @@ AnyWorld = TypeVar("AnyWorld", bound=Watched)
 class GroupStory(Story):
     converges_within_s = 40.0
     from_the_first_step, crashes_each, fills_meanwhile_each = True, 2, 3
+    _watcher: asyncio.Task[None] | None = None
     set_back = False  # whether somebody wrote the group's status
 
     def build(self, through: Callable[[object], object]) -> GroupsUnderWatch:
-        return self.watch(GroupsUnderWatch(through, resyncSeconds=30, **self.scenario.account))
+        world = self.watch(GroupsUnderWatch(through, resyncSeconds=30, **self.scenario.account))
+        self._watcher = asyncio.create_task(self._watch_for_bare_positions(world), name=USER)
+        return world
 
     def watch(self, world: AnyWorld) -> AnyWorld:
         """Look on while orders leave and are accepted."""
@@ -34,6 +43,17 @@ class GroupStory(Story):
             world.take(member.name, "1", tell=False)
 
     # ── While it goes on ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _watch_for_bare_positions(self, world: Watched) -> None:
+        """Count a position that has no stop of its size for too long, in one piece, while an operator runs and the exchange would take one."""
+        well_s = bare_s = 0.0
+        while True:
+            await asyncio.sleep(LOOKS_EACH_S)
+            well_s = well_s + LOOKS_EACH_S if world.desk is not None and world.takes_stops and world.last is not None else 0.0
+            bare_s = bare_s + LOOKS_EACH_S if well_s > RECOVERS_S and world.bare > 0 else 0.0
+            if bare_s > 0 and bare_s > world.spec.max_unprotected_seconds + ALLOWANCE_S:
+                self.problems["bare positions"] += 1
+                return
 
     def _check_size(self, world: Watched) -> None:
         """No member is ever larger than it may be by itself; an exit not larger than what the Entry has filled."""
@@ -65,6 +85,8 @@ class GroupStory(Story):
     # ── At the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def judge(self, world: Watched) -> None:
+        if self._watcher is not None and self._watcher.done():
+            self._watcher.result()      # a watcher that broke has seen nothing
         self.ending = next((one.reason for one in world.last.status.conditions if one.type == "Succeeded"), "") if world.group() is not None and world.group().finished else ""
         ledger = list(world.exchange.orders_by_id.values())
         self.problems["duplicates"] += sum(count - 1 for count in Counter(order.client_order_id for order in ledger).values())
@@ -113,8 +135,8 @@ class GroupStory(Story):
         if stop is None or world.entry is None:
             return
         order = world.live_of(stop)
-        works = order is not None and not world.exchange.waits_in_its_list(order.client_order_id) and order.quantity - order.filled_quantity == world.position
-        if world.position <= 0 or works:
+        works = order is not None and not world.exchange.waits_in_its_list(order.client_order_id) and order.quantity - order.filled_quantity == world.to_the_step(world.position)
+        if world.to_the_step(world.position) <= 0 or works:
             return
         if world.group() is not None:
             self.problems["unprotected unreported"] += said.get("Protected", ("",))[0] != "False"

@@ -16,7 +16,7 @@ from tests.crash.scenarios import Scenario, fill
 from tests.scripted import World
 from tests.virtual_time import run
 
-VERDICTS = ("duplicates", "overexposed", "lost fills", "false terminals", "unconverged", "oco violations unreported", "unprotected unreported")
+VERDICTS = ("duplicates", "overexposed", "lost fills", "false terminals", "unconverged", "oco violations unreported", "unprotected unreported", "bare positions")
 
 USER = "user"      # the task that does what is not the operator's
 

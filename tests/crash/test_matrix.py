@@ -120,7 +120,12 @@ def a_stop_is_believed_in(patch):
     patch.setattr(group_status, "_protection", lambda outlook: ("True", "StopWorking", ""))
 
 
+def a_refused_exit_is_an_end(patch):
+    patch.setattr(Facts, "goes_on", lambda self, number: False)
+
+
 BREAKAGES = (
+    (a_refused_exit_is_an_end, "exits refused for a while, for balance"),
     (members_made_again, "an open child deleted"),
     (nothing_is_reduced, "reduced"),
     (finished_before_the_siblings_cancel_is_proved, "a leg fills"),
@@ -139,6 +144,15 @@ BREAKAGES = (
 def test_a_broken_operator_fails_the_matrix(breakage, name, monkeypatch):
     breakage(monkeypatch)
     assert die_at_each_point(*next((scenario, told_by) for scenario, told_by in ALL if scenario.name == name), until_found=True).worst
+
+
+@pytest.mark.parametrize("name", [
+    "exits refused for a while, for what no table has", "exits refused for a while, for balance", "the step changes between the entry and its exits", "a halt between the entry and its stop",
+])
+def test_a_position_whose_stop_is_never_sent_again_is_counted_as_bare(name, monkeypatch):
+    a_refused_exit_is_an_end(monkeypatch)
+    scenario = next(scenario for scenario in GROUP_SCENARIOS if scenario.name == name)
+    assert run(GroupStory(scenario).play()).problems["bare positions"] == 1
 
 
 PAIRS = (
