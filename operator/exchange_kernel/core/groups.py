@@ -429,6 +429,13 @@ def nothing_open(group: GroupRecord, member: Member, members: Members, markets: 
     return add(*(one.filled for one in members if one.spec.role in EXITS)) >= opened > 0
 
 
+def exits_lack_their_market(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules]) -> bool:
+    """Whether an Entry has filled, and exits are unmade because the list of markets has theirs no more."""
+    if group.finished or not any(member.spec.role is MemberRole.ENTRY and member.filled > 0 for member in members):
+        return False
+    return any(member.spec.role in EXITS and not member.made and member.spec.symbol not in markets for member in members)
+
+
 def _exit(group: GroupRecord, member: Member, entry: group_positions.Opening, exits: Members, markets: Mapping[str, MarketRules]) -> Want:
     """One exit, as large as what is open allows. Between the Entry's last fill and its end nothing is taken away for good: it may still fill."""
     opened = entry.brought(markets)

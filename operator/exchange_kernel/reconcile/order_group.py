@@ -51,6 +51,7 @@ TROUBLE_RETRY_S = 5.0
 GATHER_S = 0.25  # what changes in so short a time, and nobody needs to know at once, is one write of the group's status
 PRICE_GOOD_MS = 2000  # a last price that is older is read again before anything is judged by it
 JUDGED_AGAIN_S = 2.0  # what waits for a price, or for room at the exchange
+LISTED_AGAIN_S = 10.0  # an open position whose exits can't be made, for the exchange's list lacks their market
 UNFIT_AGAIN_S = 10.0  # what a person is to edit, if the market does not come back to it
 CANCELS_FIRST_S = 0.005  # what a fill makes us cancel is on its way by then; what is to be written of it comes after
 NAME_MAX = 253
@@ -427,6 +428,9 @@ class OrderGroupReconciler:
                 return Step.NEXT
         if outlook.native and not isinstance(session, Waiting) and await self._send_list(outlook, session):
             return Step.NEXT
+        if not isinstance(session, Waiting) and groups.exits_lack_their_market(group, outlook.members, outlook.markets):
+            session.market_readings.ask()
+            self._wake_after(group.uid, LISTED_AGAIN_S)
         if outlook.waits is not None:
             self._wake_after(group.uid, JUDGED_AGAIN_S)
         elif outlook.unfit is not None and here and group_checks.price_wanted(group, outlook.members) is not None:

@@ -79,7 +79,7 @@ def deny_unsent(facts: Facts) -> Decision | None:
 def _denied(facts: Facts, reason: str, message: str) -> Decision:
     if facts.closing is not None:
         # 16: the position stays open, and what forbids its exit may change: nothing that a person can put right ends it.
-        return Decision(waiting=Waiting(reason, message, person=True), markets=reason == "MarketRules", again_ms=BACKED_OFF_MS)
+        return Decision(waiting=Waiting(reason, message, person=True), markets=reason in ("MarketRules", "UnknownSymbol"), again_ms=BACKED_OFF_MS)
     return Decision(verdict=Verdict(OrderState.DENIED, reason, message))
 
 
@@ -184,6 +184,9 @@ def submit_if_unsent(facts: Facts) -> Decision | None:
         return Decision(AddFinalizer())
     market = facts.seen.market
     if market is None:
+        if facts.closing is not None:
+            # 16: the position stays open, and the market may be listed again.
+            return Decision(waiting=REST_UNSENT, operation=facts.operation, markets=True, again_ms=BACKED_OFF_MS)
         return Decision(waiting=REST_UNSENT, operation=facts.operation)
     if (waits := _wait_for_the_market(facts) or _wait_with_an_exit(facts)) is not None:
         return waits
