@@ -55,7 +55,7 @@ def judge_orders(verdict: Verdict, whose: str, one: Object | None, mine: list[Or
             verdict.found("false terminals", whose, word)
     elif (reason := unconverged(one)) is not None:
         verdict.found("unconverged", whose, reason)
-    elif [order["clientOrderId"] for order in live] != [status.get("clientOrderId")]:
+    elif not (left_to_a_person(one) and not mine) and [order["clientOrderId"] for order in live] != [status.get("clientOrderId")]:
         verdict.found("unconverged", whose, f"{status.get('state')} with {len(live)} live orders")
 
 
@@ -84,6 +84,8 @@ def unconverged(one: Object) -> str | None:
         return "deleted, and still there"
     if finished(one):
         return None
+    if left_to_a_person(one):
+        return None
     if not group and status.get("state") not in ("Open", "PartiallyFilled"):
         return f"it is {status.get('state')}"
     if status.get("observedGeneration") != one["metadata"]["generation"]:
@@ -93,6 +95,13 @@ def unconverged(one: Object) -> str | None:
         return None     # a position without its stop is never Ready: it says so, and waits for a person
     # An order in a list of the exchange's stays as it was: the edit is answered, and never carried out.
     return None if ready == "True" or reason == "ModifyNotPermitted" else f"it is open and not Ready: {reason}"
+
+
+def left_to_a_person(one: Object) -> bool:
+    """Whether nothing was sent of a group because the market has passed one of its exits meanwhile: it says so, and somebody must edit it."""
+    status = one.get("status") or {}
+    states = {member.get("state") for member in status.get("members", [])} if one["kind"] == "OrderGroup" else {status.get("state")}
+    return states == {"Pending"} and condition(one, "Ready") == ("False", "WrongSide") and condition(one, "Stalled")[0] == "True"
 
 
 def contradiction(state: str, filled: Decimal, target: Decimal, live: list[Order]) -> str | None:

@@ -27,9 +27,12 @@ class GroupStory(Story):
     set_back = False  # whether somebody wrote the group's status
 
     def build(self, through: Callable[[object], object]) -> GroupsUnderWatch:
-        world = self.watch(GroupsUnderWatch(through, resyncSeconds=30, **self.scenario.account))
+        return self.watch_all(GroupsUnderWatch(through, resyncSeconds=30, **self.scenario.account))
+
+    def watch_all(self, world: AnyWorld) -> AnyWorld:
+        """Look on for as long as the story goes, at stops too."""
         self._watcher = asyncio.create_task(self._watch_for_bare_positions(world), name=USER)
-        return world
+        return self.watch(world)
 
     def watch(self, world: AnyWorld) -> AnyWorld:
         """Look on while orders leave and are accepted."""

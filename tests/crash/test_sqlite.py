@@ -132,7 +132,7 @@ class OrderStoryOnDisk(OnDisk, OrderStory):
 
 class GroupStoryOnDisk(OnDisk, GroupStory):
     def build(self, through: Callable[[object], object]) -> GroupsOnDisk:
-        return self.watch(GroupsOnDisk(through, directory=self._directory, resyncSeconds=30, **self.scenario.account))
+        return self.watch_all(GroupsOnDisk(through, directory=self._directory, resyncSeconds=30, **self.scenario.account))
 
 
 def play(scenario: Scenario, crashes: tuple[int, ...] = (), filled_meanwhile: bool = False) -> Story:

@@ -192,3 +192,11 @@ def test_a_bare_position_fails_the_storm_and_is_in_its_line():
 def test_a_position_that_is_bare_now_is_waited_for():
     assert watched((0, [OPENED], 0)).undecided
     assert not watched((0, [OPENED], 0), (LATE, [OPENED], 0)).undecided
+
+
+@pytest.mark.parametrize(("stalled", "guilty"), [("True", {}), ("False", {"unconverged": 1})])
+def test_an_order_that_waits_for_a_person_is_at_rest_only_if_it_says_so(stalled, guilty):
+    one = an_intent("Pending", "0", finished=False)
+    one["status"]["conditions"] = [{"type": "Ready", "status": "False", "reason": "WrongSide"}, {"type": "Stalled", "status": stalled, "reason": "WrongSide"}]
+    notes = Notes(intents=[Note("n", "u", "BTC/USDT", "Limit", Decimal(2), False)])
+    assert Judge(OWNER).judge(notes, [one], [], {}).counts == guilty
