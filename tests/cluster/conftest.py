@@ -25,6 +25,7 @@ from tests.cluster.desks import (  # noqa: F401
 from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "manifests" / "examples"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -80,13 +81,19 @@ def _last_policy(kind: str) -> list[dict[str, object]]:
 
 
 def _in_force(kube: Kube) -> bool:
+    """Whether the last policies are enforced, and those that change our kinds know them: each kind is made known to them by itself."""
     refused = kube.kubectl("create", "configmap", f"{LAST}-validating", "--dry-run=server", check=False)
     changed = kube.kubectl("create", "configmap", f"{LAST}-mutating", "--dry-run=server", "-o", "json", check=False)
     if refused.returncode == 0:
         return False
     assert LAST in refused.stderr, refused.stderr
     assert changed.returncode == 0, changed.stderr
-    return LAST in json.loads(changed.stdout)["metadata"].get("labels", {})
+    if LAST not in json.loads(changed.stdout)["metadata"].get("labels", {}):
+        return False
+    examples = (EXAMPLES / name for name in ("limit-order.yaml", "oco.yaml", "account.yaml"))
+    made = [kube.kubectl("create", "--dry-run=server", "-o", "json", "-f", str(path), check=False) for path in examples]
+    assert all(one.returncode == 0 for one in made), [one.stderr for one in made]
+    return all(json.loads(one.stdout)["metadata"].get("finalizers") for one in made[:2])
 
 
 @pytest.fixture
