@@ -98,11 +98,14 @@ class Watched(Groups):
         stop = next((member.name for member in self.spec.members if member.role is MemberRole.STOP_LOSS), None) if group is not None else None
         if group is None or stop is None or self.entry is None or stop in self.taken_away or group.status.native:
             return ZERO
+        if self.state(stop) == "Filled":
+            return ZERO     # it closed all that was known: what an Entry brings later is told as StopFilled, and has no order of its own yet
         record = self.intent(self.entry)
         told = [member.filled_quantity or ZERO for member in group.status.members if member.name == self.entry] + ([record.status.filled_quantity or ZERO] if record is not None else [])
         open_now = self.to_the_step(max(told, default=ZERO) - self.filled_of(*self.exits))
         order = self.live_of(stop)
-        return max(open_now - (order.quantity - order.filled_quantity if order is not None else ZERO), ZERO)
+        missing = open_now - (order.quantity - order.filled_quantity if order is not None else ZERO)
+        return max(self.to_the_step(missing), ZERO) if missing > 0 else ZERO     # less than a step is no order
 
     def take(self, member: str, quantity: str, *, tell: bool = True) -> None:
         """The market takes so much of a member's live order: what is left of it, and of the position that it reduces, is the most."""
