@@ -101,7 +101,7 @@ def left_to_a_person(one: Object) -> bool:
     """Whether nothing was sent of a group because the market has passed one of its exits meanwhile: it says so, and somebody must edit it."""
     status = one.get("status") or {}
     states = {member.get("state") for member in status.get("members", [])} if one["kind"] == "OrderGroup" else {status.get("state")}
-    return states == {"Pending"} and condition(one, "Ready") == ("False", "WrongSide") and condition(one, "Stalled")[0] == "True"
+    return states <= {"Pending", "Submitting"} and condition(one, "Ready") == ("False", "WrongSide") and condition(one, "Stalled")[0] == "True"
 
 
 def contradiction(state: str, filled: Decimal, target: Decimal, live: list[Order]) -> str | None:
