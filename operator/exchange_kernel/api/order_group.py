@@ -110,6 +110,8 @@ class GroupMember(OrderTerms, Named):
                   "quantityPercent is at most 100, all that the Entry fills: make it smaller", at="quantityPercent"),
         forbidden("self.role in ['StopLoss', 'TakeProfit'] || !has(self.onTriggerPassed)",
                   "onTriggerPassed is for StopLoss and TakeProfit: remove it, or correct role", at="onTriggerPassed"),
+        forbidden("!(self.role in ['StopLoss', 'TakeProfit']) || !has(self.timeLimitSeconds)",
+                  "an exit has no timeLimitSeconds, for the position would stay open without it: remove it, or set it on the Entry", at="timeLimitSeconds"),
         forbidden("self.role != 'StopLoss' || self.type in ['StopMarket', 'StopLimit', 'TrailingStop']",
                   "a StopLoss waits for its price: use type: StopMarket, StopLimit or TrailingStop", at="type"),
         forbidden("self.role != 'TakeProfit' || self.type in ['Limit', 'TakeProfitMarket', 'TakeProfitLimit']",

@@ -129,7 +129,9 @@ class OrderTerms(Spec):
     time_in_force: TimeInForce | None = field(
         "How long the order works: GTC until it is cancelled, IOC only against what is there now, FOK the same but whole or not at all, GTD until "
         "expireTime. Absent: GTC. Not allowed with type Market, which takes what is there.", default=None)
-    expire_time: Time | None = field("When a GTD order ends. Can't be changed.", default=None)
+    expire_time: Time | None = field(
+        "When a GTD order ends. Where the exchange has no GTD, the operator emulates it: the order is sent as GTC, and cancelled at this time, or later if the "
+        "operator is down then. Can't be changed.", default=None)
     execution_policy: ExecutionPolicy = field("PostOnly: the exchange refuses the order rather than let it take liquidity.", default=ExecutionPolicy.ANY)
     position_effect: PositionEffect = field("ReduceOnly: the order may make a position smaller, never larger or reversed.", default=PositionEffect.ANY)
     desired_state: DesiredState = field(
@@ -145,6 +147,10 @@ class OrderTerms(Spec):
     submit_deadline_time: Time | None = field(
         "The first submission never happens after this time. Replaces submitDeadlineSeconds, and unlike it holds for an object that is restored or "
         "created again.", default=None)
+    time_limit_seconds: StrictInt | None = field(
+        "The order is cancelled if it is not filled so many seconds after it was first sent (status.submitTime), and ends as Canceled with reason "
+        "TimeLimit; what it filled stays. The operator keeps this time: while it is down the cancel waits. Absent: no such limit.",
+        default=None, minimum=1, maximum=INT32_MAX)
     exchange_parameters: Annotated[dict[Name, ParameterValue], Field(max_length=16)] | None = field(
         "Parameters of this exchange only, as its adapter names and allows them.", default=None)
     metadata: Annotated[dict[Name, JsonText], Field(max_length=32)] | None = field(

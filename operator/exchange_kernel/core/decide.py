@@ -29,8 +29,16 @@ def decide(facts: Facts) -> Decision:
     """What to do next for one order, from what is recorded, what was seen and what the venue can do. The first check with an opinion wins."""
     for check in CHECKS:
         if (decision := check(facts)) is not None:
-            return _without_second_reading(decision, facts)
-    return Decision()
+            return _until_its_time(_without_second_reading(decision, facts), facts)
+    return _until_its_time(Decision(), facts)
+
+
+def _until_its_time(decision: Decision, facts: Facts) -> Decision:
+    """Look again at the latest when the order's own time is up."""
+    if facts.order.finished or decision.verdict is not None or facts.time_limit is None or facts.overdue is not None:
+        return decision
+    left_ms = facts.time_limit.due_ms - facts.now.venue_ms
+    return replace(decision, again_ms=left_ms if decision.again_ms is None else min(left_ms, decision.again_ms))
 
 
 def _without_second_reading(decision: Decision, facts: Facts) -> Decision:

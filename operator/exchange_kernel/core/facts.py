@@ -22,12 +22,13 @@ from exchange_kernel.api.order_intent import MAX_BUSTED
 from exchange_kernel.core import absence, fills, resolution
 from exchange_kernel.core.answers import OrderStatus, Trade
 from exchange_kernel.core.deadline import submit_deadline_passed
-from exchange_kernel.core.market_rules import TRIGGERED, request_for, unacceptable
+from exchange_kernel.core.market_rules import TRIGGERED, as_sent, request_for, unacceptable
 from exchange_kernel.core.money import ZERO, add, multiply, quantise_quantity, subtract
 from exchange_kernel.core.order import Closing, Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import CONTRADICTED, SENT_AGAIN, UNSTAMPED, Resolution, Unusable, is_told
 from exchange_kernel.core.risk import Proposal, Refusal, refused
 from exchange_kernel.core.sending import SendRecord, SendStage, Terms
+from exchange_kernel.core.time_limits import TimeLimit, time_limit
 from exchange_kernel.core.venue import MarketRules, OrderRequest
 
 FORGOTTEN_AFTER_MS = 5_000  # apart are two answers by which the exchange does not know a live order any more
@@ -401,7 +402,11 @@ class Facts:
 
     def request(self, number: int, market: MarketRules) -> OrderRequest:
         """What attempt `number` asks for, if it is sent now."""
-        return request_for(self._spec_of(number), self.seen.ids[number], market, quantity=self.remaining())
+        return self.as_sent(request_for(self._spec_of(number), self.seen.ids[number], market, quantity=self.remaining()))
+
+    def as_sent(self, request: OrderRequest) -> OrderRequest:
+        """The request in the words that the account's exchange has."""
+        return as_sent(request, self.seen.account.capabilities)
 
     def _spec_of(self, number: int) -> OrderIntentSpec:
         return self.spec.model_copy(update=AT_MARKET) if self.at_market(number) else self.spec
@@ -645,6 +650,21 @@ class Facts:
 
     @property
     def unwanted(self) -> bool:
+        """Whether the order is to go from the exchange: by the user's wish, or as its time is up."""
+        return self.asked_away or self.overdue is not None
+
+    @cached_property
+    def time_limit(self) -> TimeLimit | None:
+        """When the operator gives the order up by itself."""
+        return time_limit(self.order, self.seen, submits_first=self.submits_first)
+
+    @property
+    def overdue(self) -> TimeLimit | None:
+        """The limit that has passed, if one has."""
+        return self.time_limit if self.time_limit is not None and self.now.venue_ms >= self.time_limit.due_ms else None
+
+    @property
+    def asked_away(self) -> bool:
         """Whether the user wants the order gone from the exchange."""
         if self.spec.desired_state is DesiredState.CANCELED or (self.seen.group is not None and self.seen.group.unwanted):
             return True
@@ -683,7 +703,7 @@ class Facts:
         if market is None or self.target is None:
             return None
         earlier = subtract(self.filled_total(), self.filled(number).quantity)
-        return request_for(self._spec_of(number), self.seen.ids[number], market, quantity=subtract(self.target, earlier))
+        return self.as_sent(request_for(self._spec_of(number), self.seen.ids[number], market, quantity=subtract(self.target, earlier)))
 
     @cached_property
     def grid(self) -> MarketRules | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from decimal import Decimal
 
 from exchange_kernel.api import ExecutionPolicy, MarketType, OrderIntentSpec, OrderTerms, PositionEffect, TrailingUnit, TriggerPriceType
@@ -50,6 +51,18 @@ def request_for(spec: OrderIntentSpec | StandardOrder, client_order_id: str, mar
     )
 
 
+def emulates_gtd(venue: Capabilities) -> bool:
+    """Whether the operator ends a GTD order itself, for the venue has no such orders: sent as GTC, and cancelled at its time."""
+    return "GTD" not in venue.times_in_force and "GTC" in venue.times_in_force
+
+
+def as_sent(request: OrderRequest, venue: Capabilities) -> OrderRequest:
+    """The request in the words that its venue has: GTD as GTC where the operator keeps the time."""
+    if request.time_in_force != "GTD" or not emulates_gtd(venue):
+        return request
+    return replace(request, time_in_force="GTC", expire_time_ms=None)
+
+
 def too_small(terms: OrderTerms, quantity: Decimal, market: MarketRules) -> bool:
     """Whether the market takes no order of so little, at these terms' own price."""
     smallest = max(market.min_quantity or Decimal(0), market.quantity_step or Decimal(0))
@@ -64,6 +77,7 @@ def unacceptable(request: OrderRequest, market: MarketRules, venue: Capabilities
         return problem
     if (problem := not_on_market(request, market)) is not None:
         return problem
+    request = as_sent(request, venue)
     if request.time_in_force is not None and request.time_in_force not in venue.times_in_force:
         return f"This exchange's adapter has no timeInForce {request.time_in_force}: use one of {', '.join(sorted(venue.times_in_force))}."
     if request.trigger_price_type is not None and request.trigger_price_type not in venue.trigger_prices:
@@ -157,6 +171,8 @@ def group_unacceptable(request: GroupRequest, market: MarketRules, venue: Capabi
             return "An order list is of one market."
         if one.quantity is None:
             return "An order list has no orders by quote quantity."
+        if as_sent(one, venue) is not one:
+            return "This exchange has no GTD, and the operator keeps no time of an order in its list: use timeInForce GTC, or nativePolicy: Never."
         if (problem := unacceptable(one, market, venue)) is not None:
             return problem
     match request.mode, requests:

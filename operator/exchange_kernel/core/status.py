@@ -25,7 +25,7 @@ from exchange_kernel.api.order_intent import MAX_BUSTED
 from exchange_kernel.core import fees, fills
 from exchange_kernel.core.actions import Decision, Waiting, WriteAhead, WriteAmend
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
-from exchange_kernel.core.checks.ending import ended_by_exchange, fell_short
+from exchange_kernel.core.checks.ending import ended_as_wanted, ended_by_exchange, fell_short
 from exchange_kernel.core.claims import filled_through
 from exchange_kernel.core.conditions import Outlook, conditions
 from exchange_kernel.core.deadline import suspended_ms
@@ -229,7 +229,7 @@ def _state(facts: Facts, ahead: WriteAhead | None, filled_quantity: Decimal) -> 
         case OrderStatus.FILLED:
             return OrderState.FILLED
         case _ if facts.unwanted:
-            return OrderState.CANCELED
+            return ended_as_wanted(facts).state
         case ended:
             return ended_by_exchange(facts, ended).state  # by its cause from the first, as it will be once it has settled
 

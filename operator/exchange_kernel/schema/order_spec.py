@@ -58,7 +58,7 @@ class StandardOrder(Spec):
     trigger_price_type: TriggerPriceType | None = Field(default=None, description="Which price triggers; absent: Last.")
     trailing: Trailing | None = Field(default=None, description="How a TrailingStop follows the market.")
     time_in_force: TimeInForce | None = Field(default=None, description="Absent: GTC. Not allowed with type Market, which takes what is there.")
-    expire_time: Time | None = Field(default=None, description="When a GTD order ends.")
+    expire_time: Time | None = Field(default=None, description="When a GTD order ends; kept by the operator where the exchange has no GTD.")
     execution_policy: ExecutionPolicy = Field(default=ExecutionPolicy.ANY, description="PostOnly: refused rather than taking liquidity.")
     position_effect: PositionEffect = Field(default=PositionEffect.ANY, description="ReduceOnly: makes a position smaller, never larger or reversed.")
     position_side: PositionSide | None = Field(default=None, description="Position to act on, in hedge mode.")
@@ -68,6 +68,9 @@ class StandardOrder(Spec):
         default=300, ge=0, le=INT32_MAX, description="The first submission never happens later than so many seconds after it is placed; 0: no deadline."
     )
     submit_deadline_time: Time | None = Field(default=None, description="The first submission never happens after this time. Replaces submit_deadline_seconds.")
+    time_limit_seconds: int | None = Field(
+        default=None, ge=1, le=INT32_MAX, description="The order is cancelled if it is not filled so many seconds after it was first sent; not for exits."
+    )
     idempotency_key: IdempotencyKey | None = Field(
         default=None,
         description="Names this order: placed again with the same key, whatever crashed in between, it is the same one. Needs submit_deadline_time.",

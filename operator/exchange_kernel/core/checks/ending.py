@@ -177,7 +177,7 @@ def finish_when_settled(facts: Facts) -> Decision | None:
     if remaining is not None and (remaining <= 0 or _only_dust(facts, remaining)):
         return Decision(verdict=_filled(facts))
     if facts.unwanted:
-        return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled as asked."))
+        return Decision(verdict=ended_as_wanted(facts))
     if status is OrderStatus.FILLED and fell_short(facts):
         return Decision(verdict=ended_by_exchange(facts, status))
     if facts.nothing_at_exchange(last) and not facts.refused(last):
@@ -196,6 +196,12 @@ def finish_when_settled(facts: Facts) -> Decision | None:
         # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
         return None if facts.spec.modify_policy is ModifyPolicy.AMEND_OR_REPLACE else Decision(verdict=_filled(facts))
     return Decision(verdict=ended_by_exchange(facts, status))
+
+
+def ended_as_wanted(facts: Facts) -> Verdict:
+    """The end of an order that was to go: somebody's wish comes before a time that is up."""
+    limit = facts.overdue if not facts.asked_away else None
+    return limit.end if limit is not None else Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled as asked.")
 
 
 def _only_dust(facts: Facts, remaining: Decimal) -> bool:
@@ -264,5 +270,6 @@ def leave_what_is_at_the_exchange(facts: Facts) -> Decision | None:
 def cancel_before_the_send(facts: Facts) -> Decision | None:
     """9: what was never sent, or is proved absent, ends as Canceled without the exchange."""
     if facts.unwanted:
-        return Decision(verdict=Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled before it was sent."))
+        before = Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled before it was sent.")
+        return Decision(verdict=before if facts.asked_away else ended_as_wanted(facts))
     return None
