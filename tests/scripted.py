@@ -333,7 +333,7 @@ class ScriptedExchange:
             return UnknownOrder("-2013")
         if request.quantity <= live[-1].filled_quantity:
             return Refused("-2038", "Order amend is not supported on this quantity")
-        order = self._set(replace(live[-1], quantity=request.quantity, price=request.price, update_time_ms=self.now_ms()), tell=False)
+        order = self._set(replace(live[-1], quantity=request.quantity, price=request.price, trigger_price=request.trigger_price, update_time_ms=self.now_ms()), tell=False)
         self.accepted()
         return self.amend_reply(order) if self.amend_reply is not None else Accepted(order)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt, StringConstraints
 
 from exchange_kernel.api.base import (
     INT32_MAX,
@@ -32,7 +32,7 @@ from exchange_kernel.api.base import (
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
 from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal
 from exchange_kernel.api.order_intent import AccountRef, MemberName, OrderState
-from exchange_kernel.api.order_terms import DesiredState, OrderTerms, PositionEffect, fixed_terms
+from exchange_kernel.api.order_terms import LIMIT_TYPES, TRIGGERED_TYPES, DesiredState, OrderTerms, PositionEffect, fixed_terms
 
 MAX_MEMBERS = 20
 
@@ -81,6 +81,12 @@ class GroupDeletionPolicy(StrEnum):
     ORPHAN = "Orphan"
 
 
+Offset = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[+-]?[0-9]+(\.[0-9]+)?(%|bp)?$")]
+
+#: Rules of an order's terms that say otherwise of a member, whose size or prices may follow what an Entry fills.
+_SAID_ANEW = ("a quantity is required", "price is required", "triggerPrice is required", "triggerPriceType needs")
+
+
 class GroupMember(OrderTerms, Named):
     """One order of a group. Its OrderIntent is named <group>-<name>."""
 
@@ -93,13 +99,32 @@ class GroupMember(OrderTerms, Named):
     quantity_percent: PositiveDecimal | None = field(
         "How much of what the Entry fills an exit closes, in percent, instead of quantity: \"50\" is half. A StopLoss or a lone TakeProfit without either "
         "closes all of what is open.", default=None, examples=["50"])
+    price_offset: Offset | None = field(
+        "Instead of price: so far from the average price at which the Entry filled, in percent, basis points or the quote currency, signed. Rounded to the "
+        "market's step, up for a Sell and down for a Buy, and kept so as the Entry fills.", default=None, examples=["+3%"])
+    trigger_offset: Offset | None = field("The same instead of triggerPrice.", default=None, examples=["-2%", "-150bp", "-500"])
     on_trigger_passed: TriggerPassedPolicy | None = field(
         "What follows where the market is past triggerPrice already, so that the exchange refuses an exit of an open position. Market: a Market order of the "
         "same size, whatever types a RiskLimit allows. Wait: it is sent again until the market is back. Report: it ends as Rejected. "
         "Absent: Market for StopLoss, Report for TakeProfit.", default=None)
 
     rules = (
-        *(rule for rule in OrderTerms.rules if rule.cel != "has(self.quantity) || has(self.quoteQuantity)"),
+        *(rule for rule in OrderTerms.rules if not rule.message.startswith(_SAID_ANEW)),
+        required(f"!(self.type in {LIMIT_TYPES}) || has(self.price) || has(self.priceOffset)",
+                 "price is required for limit types: set spec.price, or use type: Market", at="price"),
+        required(f"!(self.type in {TRIGGERED_TYPES}) || has(self.triggerPrice) || has(self.triggerOffset)",
+                 "triggerPrice is required for Stop and TakeProfit types: set triggerPrice, or triggerOffset on an exit", at="triggerPrice"),
+        forbidden("has(self.triggerPrice) || has(self.triggerOffset) || self.type == 'TrailingStop' || !has(self.triggerPriceType)",
+                  "triggerPriceType needs something to trigger: set triggerPrice or triggerOffset, or remove triggerPriceType", at="triggerPriceType"),
+        forbidden("!has(self.price) || !has(self.priceOffset)", "price and priceOffset exclude each other: remove one of them", at="priceOffset"),
+        forbidden("!has(self.triggerPrice) || !has(self.triggerOffset)",
+                  "triggerPrice and triggerOffset exclude each other: remove one of them", at="triggerOffset"),
+        forbidden("self.role in ['StopLoss', 'TakeProfit'] || !(has(self.priceOffset) || has(self.triggerOffset))",
+                  "offsets are for StopLoss and TakeProfit, from what the Entry fills at: set price and triggerPrice instead", at="priceOffset"),
+        forbidden(f"self.type in {LIMIT_TYPES} || !has(self.priceOffset)",
+                  "priceOffset is for limit types only: remove it, or use a limit type", at="priceOffset"),
+        forbidden("self.type != 'Limit' || !has(self.triggerOffset)",
+                  "triggerOffset is not allowed for Limit: use priceOffset, or a TakeProfit type", at="triggerOffset"),
         required("has(self.quantity) || has(self.quoteQuantity) || self.role in ['StopLoss', 'TakeProfit']",
                  "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity"),
         forbidden("self.role in ['StopLoss', 'TakeProfit'] || !has(self.quantityPercent)",
@@ -197,6 +222,8 @@ class OrderGroupSpec(Spec):
         forbidden("self.mode != 'Bracket' || !self.members.exists(m, m.role == 'Entry' && has(m.quoteQuantity)) "
                   "|| self.members.all(m, m.role == 'Entry' || !has(m.quantity))",
                   "what a quoteQuantity buys is known once it fills: size the exits by quantityPercent, or leave quantity out", at="members"),
+        forbidden("self.mode in ['OneTriggersOther', 'Bracket'] || self.members.all(m, !has(m.priceOffset) && !has(m.triggerOffset))",
+                  "offsets are from what an Entry fills at, and this mode has none: set price and triggerPrice", at="members"),
         forbidden("self.mode in ['OneCancelsOther', 'Bracket'] || !has(self.onPartialFill)",
                   "onPartialFill is for OneCancelsOther and Bracket: remove it", at="onPartialFill"),
         forbidden("self.members.size() == oldSelf.members.size() && self.members.all(m, oldSelf.members.exists(o, o.name == m.name))",

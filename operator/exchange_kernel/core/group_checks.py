@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, NativePolicy, OrderGroupSpec, OrderGroupStatus, OrderState, OrderType, TimeInForce
-from exchange_kernel.core import group_positions, groups, risk
+from exchange_kernel.core import group_positions, group_prices, groups, risk
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.groups import EXITS, GroupRecord, Member, Members, Want
 from exchange_kernel.core.market_rules import (
@@ -89,12 +89,18 @@ class Case:
     @cached_property
     def unmade(self) -> list[Member]:
         """Members of which nothing was sent, and that are wanted."""
-        return [one for one in self.members if not (_sent_once(one) or one.cancelled or one.finished)]
+        return [self._priced(one) for one in self.members if not (_sent_once(one) or one.cancelled or one.finished)]
+
+    def _priced(self, member: Member) -> Member:
+        """With the prices that its offsets make of the price at which the Entry is expected to fill."""
+        if not group_prices.unpriced(member.spec):
+            return member
+        return replace(member, spec=group_prices.priced(member.spec, self.reference, self.known.markets.get(member.spec.symbol)))
 
     @cached_property
     def sent(self) -> list[Sent]:
         """The orders of `unmade`, as far as their markets are known."""
-        known = ((one, self.known.markets.get(one.spec.symbol), _needed(self, one)) for one in self.unmade)
+        known = ((one, self.known.markets.get(one.spec.symbol), _needed(self, one)) for one in self.unmade if not group_prices.unpriced(one.spec))
         return [_sent(self, one, market, size) for one, market, size in known if market is not None and (size or one.spec.quote_quantity)]
 
     @cached_property
@@ -180,7 +186,7 @@ def price_wanted(group: GroupRecord, members: Members) -> str | None:
     compared = any(one.role is MemberRole.ENTRY and one.type in (OrderType.MARKET, OrderType.LIMIT) for one in group.spec.members)
     if entry is None or group.unwanted or _stands_still(group) or not compared or not nothing_sent(members):
         return None
-    return entry.symbol if any(_aim(one) is not None for one in members) else None
+    return entry.symbol if any(_aim(one) is not None or group_prices.unpriced(one.spec) for one in members) else None
 
 
 def _stands_still(group: GroupRecord) -> bool:
@@ -263,6 +269,13 @@ def _aim(member: Member) -> Decimal | None:
     return spec.trigger_price or spec.price
 
 
+def _aim_from(one: Sent, aim: Decimal, reference: Decimal) -> Decimal:
+    """The price at which an exit acts once an Entry has filled at this one: of several Entries, each may be the only one that does."""
+    if not group_prices.relative(one.member.spec):
+        return aim
+    return _aim(replace(one.member, spec=group_prices.priced(one.member.spec, reference, one.market))) or aim
+
+
 # ── The checks ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -340,7 +353,7 @@ def exits_are_on_their_sides(case: Case) -> Iterator[Problem]:
         if (reference := case.paid_by(opens)) is not None:
             whose = "the Entry's price" if len(case.entries) == 1 else f"the price of member {opens.name}"
             at = "the market's last price" if reference == case.known.prices.get(opens.symbol) and reference != opens.price else whose
-            pairs += [(one, subtract(aim, reference), at) for one, aim in aims if one.request.side != opens.side]
+            pairs += [(one, subtract(_aim_from(one, aim, reference), reference), at) for one, aim in aims if one.request.side != opens.side]
     if entry is None:
         stops = [(one, aim) for one, aim in aims if one.member.spec.role is MemberRole.STOP_LOSS]
         takes = [(one, aim) for one, aim in aims if one.member.spec.role is MemberRole.TAKE_PROFIT]
@@ -360,10 +373,16 @@ def exits_are_on_their_sides(case: Case) -> Iterator[Problem]:
             )
 
 
+def offsets_make_prices(case: Case) -> Iterator[Problem]:
+    for one in case.unmade:
+        if case.reference is not None and one.spec.symbol in case.known.markets and group_prices.unpriced(one.spec):
+            yield Problem("OffsetTooLarge", f"Member {one.name}: its offset from {plain(case.reference)} makes no price above zero: make it smaller.")
+
+
 def price_is_known(case: Case) -> Iterator[Problem]:
     """A Market entry says no price: its exits are compared with the market's last one."""
     entry = next((one for one in case.entries if one.type is OrderType.MARKET and case.paid_by(one) is None), None)
-    if entry is not None and any(_aim(one) is not None for one in case.unmade):
+    if entry is not None and any(_aim(one) is not None or group_prices.unpriced(one.spec) for one in case.unmade):
         yield Problem("PriceUnknown", f"The last price of {entry.symbol}, with which the exits are compared, is not known. {SEEN_LATER}", waits=True)
 
 
@@ -482,4 +501,5 @@ CHECKS: tuple[Check, ...] = (
     list_leaves_room_for_the_fee,
     orders_fit_the_market,
     price_is_known,
+    offsets_make_prices,
 )

@@ -33,7 +33,7 @@ from exchange_kernel.api import (
     TriggerPassedPolicy,
 )
 from exchange_kernel.api.order_terms import IDENTITY, UNCHANGEABLE
-from exchange_kernel.core import fees, group_positions
+from exchange_kernel.core import fees, group_positions, group_prices
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
@@ -438,6 +438,8 @@ def exits_lack_their_market(group: GroupRecord, members: Members, markets: Mappi
 
 def _exit(group: GroupRecord, member: Member, entry: group_positions.Opening, exits: Members, markets: Mapping[str, MarketRules]) -> Want:
     """One exit, as large as what is open allows. Between the Entry's last fill and its end nothing is taken away for good: it may still fill."""
+    if group_prices.unpriced(member.spec):
+        return Want(exists=member.made)
     opened = entry.brought(markets)
     allowed = _on_grid(_allowed(group, member, opened, exits), member.spec, markets)
     if allowed is None:
@@ -557,6 +559,8 @@ def not_listed(group: GroupRecord, members: Members, markets: Mapping[str, Marke
         return "This exchange has no list for it."
     if group.spec.mode is GroupMode.BRACKET and group.reduces:
         return "Its list cancels the other exit at any fill of one: set onPartialFill: Cancel."
+    if group.entry is not None and any(group_prices.relative(member.spec) for member in members):
+        return "Its list takes no exits whose prices follow what the Entry fills at: set price and triggerPrice."
     market = markets.get(members[0].spec.symbol)
     if market is None:
         return "Its market is not known."
@@ -651,6 +655,7 @@ def may_have_made(group: GroupRecord, spec: GroupMember, order: OrderRecord, mar
     made = intent_spec(group, fresh, Want(quantity=order.spec.quantity), markets)
     differing = {name for name in OrderIntentSpec.model_fields if getattr(made, name) != getattr(order.spec, name)} - {"desired_state"}
     differing -= _left_open(spec)
+    differing -= {name for name, offset in (("price", spec.price_offset), ("trigger_price", spec.trigger_offset)) if offset is not None}
     if spec.position_effect is None and spec.symbol not in markets:
         differing -= {"position_effect"}  # it follows from the market, which is not known
     working = not order.deleting and order.spec.desired_state is DesiredState.WORKING

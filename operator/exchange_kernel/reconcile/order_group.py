@@ -14,7 +14,7 @@ from decimal import Decimal
 import structlog
 
 from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentSpec, OrderState
-from exchange_kernel.core import group_checks, group_status, groups
+from exchange_kernel.core import group_checks, group_prices, group_status, groups
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import GroupFound, Unreachable
 from exchange_kernel.core.facts import Facts
@@ -364,7 +364,7 @@ class OrderGroupReconciler:
                     return None
                 facts = Facts(order, seen, session.now())
             members.append(Member(spec=spec, status=status, order=order, facts=facts, recorded=status.uid == written.get(spec.name)))
-        return tuple(members)
+        return group_prices.as_filled(members, _markets(session) if session is not None else {})
 
     def _intent_of(self, group: GroupRecord, member: GroupMember, status: MemberStatus, known: MemberStatus | None) -> OrderRecord | None:
         """The member's intent: of the UID that status has, or that this process knows, or else the one of its name that the group made.

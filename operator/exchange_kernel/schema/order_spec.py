@@ -36,7 +36,7 @@ from exchange_kernel.api import (
     TriggerPriceType,
 )
 from exchange_kernel.api.base import INT32_MAX, Asset, Time
-from exchange_kernel.api.order_group import MAX_MEMBERS
+from exchange_kernel.api.order_group import MAX_MEMBERS, Offset
 from exchange_kernel.api.order_intent import IdempotencyKey, MemberName
 from exchange_kernel.api.order_terms import Name, ParameterValue, Symbol
 
@@ -94,6 +94,10 @@ class GroupMember(Spec):
     quantity_percent: PositiveDecimal | None = Field(
         default=None, description="How much of what the Entry fills an exit closes, in percent, instead of order.quantity; neither: all of what is open."
     )
+    price_offset: Offset | None = Field(
+        default=None, description="An exit's price, instead of order.price, from what the Entry filled at: +3%, +150bp, or +500 in quote."
+    )
+    trigger_offset: Offset | None = Field(default=None, description="The same instead of order.trigger_price.")
     on_trigger_passed: TriggerPassedPolicy | None = Field(
         default=None, description="What follows where the market is past an exit's trigger already; absent: Market for StopLoss, Report for TakeProfit."
     )

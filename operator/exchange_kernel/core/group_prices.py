@@ -1,0 +1,85 @@
+"""Prices of exits relative to what their group's Entry filled at: priceOffset and triggerOffset. Pure.
+
+An exit is priced anew at each look, from all that has filled so far, so that nothing has to be remembered. Its prices are rounded to the market's step, up
+for a Sell and down for a Buy: a stop never risks more than was asked, and a take never brings less. Fills that leave the rounded price as it is change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from exchange_kernel.api import GroupMember, MemberRole
+from exchange_kernel.core.money import ZERO, add, average_price, multiply, quantise_price, share_of
+from exchange_kernel.core.venue import MarketRules
+
+if TYPE_CHECKING:
+    from exchange_kernel.core.groups import Member
+
+PERCENT, BASIS_POINTS = Decimal(100), Decimal(10_000)
+
+
+def relative(spec: GroupMember) -> bool:
+    """Return whether a member's prices follow what the Entry fills at."""
+    return spec.price_offset is not None or spec.trigger_offset is not None
+
+
+def unpriced(spec: GroupMember) -> bool:
+    """Return whether a member has an offset whose price is not known yet."""
+    return (spec.price_offset is not None and spec.price is None) or (spec.trigger_offset is not None and spec.trigger_price is None)
+
+
+def offset_from(reference: Decimal, offset: str) -> Decimal:
+    """Return the price so far from another: a percentage, basis points, or an amount in the quote currency."""
+    if offset.endswith("%"):
+        return add(reference, share_of(reference, Decimal(offset[:-1]), PERCENT))
+    if offset.endswith("bp"):
+        return add(reference, share_of(reference, Decimal(offset[:-2]), BASIS_POINTS))
+    return add(reference, Decimal(offset))
+
+
+def priced(spec: GroupMember, reference: Decimal | None, market: MarketRules | None) -> GroupMember:
+    """Return the member with the prices that its offsets make of this one; as it is, where that makes none."""
+    if reference is None or market is None or not relative(spec):
+        return spec
+    asked = {"price": spec.price_offset, "trigger_price": spec.trigger_offset}
+    prices = {name: quantise_price(offset_from(reference, one), market.price_step, spec.side) for name, one in asked.items() if one is not None}
+    return spec.model_copy(update=prices) if all(price > 0 for price in prices.values()) else spec
+
+
+def as_filled(members: Sequence[Member], markets: Mapping[str, MarketRules]) -> tuple[Member, ...]:
+    """Return the members with the prices that follow from what filled. While that can't be said, an exit stays as it stands."""
+    reference = average(one for one in members if one.spec.role is MemberRole.ENTRY)
+    return tuple(_as_filled(one, reference, markets.get(one.spec.symbol)) if relative(one.spec) else one for one in members)
+
+
+def _as_filled(member: Member, reference: Decimal | None, market: MarketRules | None) -> Member:
+    spec = priced(member.spec, reference, market)
+    if unpriced(spec) and member.order is not None:
+        stands = {"price": spec.price_offset and member.order.spec.price, "trigger_price": spec.trigger_offset and member.order.spec.trigger_price}
+        spec = spec.model_copy(update={name: price for name, price in stands.items() if price is not None})
+    return replace(member, spec=spec)
+
+
+def average(entries: Iterable[Member]) -> Decimal | None:
+    """Return the average price of what the Entries filled; None while nothing has, or a price of it is missing."""
+    filled, worth = ZERO, ZERO
+    for entry in entries:
+        if entry.filled <= 0:
+            continue
+        if (price := _average_of(entry)) is None:
+            return None
+        filled, worth = add(filled, entry.filled), add(worth, multiply(entry.filled, price))
+    return average_price(worth, filled)
+
+
+def _average_of(entry: Member) -> Decimal | None:
+    facts = entry.facts
+    if facts is not None and facts.numbers:
+        amounts = [facts.filled(number) for number in facts.numbers]
+        quantity, quote = add(*(one.quantity for one in amounts)), add(*(one.quote_quantity for one in amounts))
+        if quantity >= entry.filled and quote > 0:
+            return average_price(quote, quantity)
+    return (entry.order.status.average_price if entry.order is not None else None) or entry.status.average_price
