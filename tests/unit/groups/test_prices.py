@@ -177,3 +177,16 @@ async def test_a_stop_that_is_moved_twenty_times_under_fills_never_leaves_the_po
         assert bare <= world.group().spec.max_unprotected_seconds
         assert sum(order.status is not OrderStatus.FILLED and not order.status.ended and order.client_order_id in stop
                    for order in world.exchange.orders_by_id.values()) == 1
+
+
+@scenario
+async def test_no_list_of_the_exchange_s_is_asked_to_keep_a_time_that_it_can_t():
+    """A GTD stop of an OCO that the exchange would keep: the operator keeps the pair, and its time, itself."""
+    async with a_group_world() as world:
+        world.on_spot()
+        await world.start()
+        far = {"timeInForce": "GTD", "expireTime": "2100-01-01T00:00:00Z"}
+        world.place(a_group("OneCancelsOther", a_member("take", **far), a_member("stop", "StopLoss")))
+        await until(lambda: world.condition("Finished") is not None and bool(world.group().status.members))
+        await asyncio.sleep(10)
+        assert (world.exchange.lists, "submit_group" in world.exchange.calls) == ({}, False)
