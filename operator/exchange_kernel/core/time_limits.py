@@ -33,8 +33,7 @@ def time_limit(order: OrderRecord, seen: Seen, *, submits_first: bool) -> TimeLi
     `submits_first`: nothing of it was at the exchange; then an expireTime that passed has it Denied instead.
     """
     limits = []
-    sent_ms = first_sent_ms(order, seen)
-    if order.spec.time_limit_seconds is not None and sent_ms is not None:
+    if order.spec.time_limit_seconds is not None and (sent_ms := first_sent_ms(order, seen)) is not None:
         limits.append(TimeLimit(sent_ms + order.spec.time_limit_seconds * 1000, TIME_LIMIT))
     if not submits_first and order.spec.expire_time is not None and _emulated(order.spec, seen):
         limits.append(TimeLimit(int(order.spec.expire_time.timestamp() * 1000), EXPIRED))
