@@ -40,7 +40,7 @@ demo-loaded: $(READY)
 
 .PHONY: test
 test: lint $(READY) ## All tests that need no container engine: what waits for a cluster, beside what computes
-	@$(BIN)/python -u hack/beside.py cluster-1,chart cluster-2 contract,unit,property,crash,chaos-short
+	@$(BIN)/python -u hack/beside.py cluster-1,chart cluster-2,property contract,unit,crash,chaos-short
 
 .PHONY: lint
 lint: $(READY) ## ruff, mypy --strict, the layers, and generated files against their source
