@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import AmendQuantity, RiskLimitSpec
+from exchange_kernel.stores.port import Unavailable
 from tests.scripted import until
 from tests.unit.groups.desk import PERPETUAL, SPOT, a_bracket, a_group, a_group_world, a_member
 from tests.virtual_time import scenario
@@ -376,3 +377,25 @@ async def test_an_exit_on_the_entrys_side_is_not_let_past_a_risk_limit():
         world.fill("entry", "10")
         await until(lambda: world.state("stop") == "Denied")
         assert [order.type for order in world.exchange.orders_by_id.values()] == ["Limit"]
+
+
+@pytest.mark.proves("rule 16")
+@pytest.mark.parametrize("down_s", [3, 12])
+@scenario
+async def test_a_stop_that_filled_a_part_is_not_called_filled_while_its_spec_asks_for_more(down_s):
+    """The API server takes no spec of the group's while the take closes the rest: the stop's own object still asks for 10."""
+    async with a_bracket_that_filled("10") as world:
+        world.fill("stop", "4")
+        await asyncio.sleep(AT_REST_S)
+        write, world.store.write_spec = world.store.write_spec, _no_answer
+        world.fill("take", "6")
+        await asyncio.sleep(down_s)
+        world.store.write_spec = write
+        await world.finished()
+        stop = world.intent("stop")
+        assert (str(stop.status.state), stop.spec.quantity, stop.status.filled_quantity) == ("Canceled", 10, 4)
+        assert world.condition("Succeeded") == ("True", "Closed")
+
+
+async def _no_answer(record, spec):
+    return Unavailable("no answer from the API server")

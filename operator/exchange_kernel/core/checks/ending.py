@@ -153,6 +153,9 @@ def _operation(facts: Facts, number: int) -> str:
     return "Replacing" if number < facts.numbers[-1] and not facts.unwanted and not facts.contradicted(number) else "Canceling"
 
 
+LET_GO = Verdict(OrderState.CANCELED, "CanceledAsAsked", "Canceled for its group: other exits closed the rest of the position.")
+
+
 def finish_when_settled(facts: Facts) -> Decision | None:
     """11: an end is written as the end only when nothing can change it; until then it is read again."""
     if not facts.numbers:
@@ -175,7 +178,7 @@ def finish_when_settled(facts: Facts) -> Decision | None:
     if status is OrderStatus.FILLED and remaining is None and not fell_short(facts):
         return Decision(verdict=_filled(facts))
     if remaining is not None and (remaining <= 0 or _only_dust(facts, remaining)):
-        return Decision(verdict=_filled(facts))
+        return Decision(verdict=LET_GO if _let_go(facts, last) else _filled(facts))
     if facts.unwanted:
         return Decision(verdict=ended_as_wanted(facts))
     if status is OrderStatus.FILLED and fell_short(facts):
@@ -196,6 +199,15 @@ def finish_when_settled(facts: Facts) -> Decision | None:
         # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
         return None if facts.spec.modify_policy is ModifyPolicy.AMEND_OR_REPLACE else Decision(verdict=_filled(facts))
     return Decision(verdict=ended_by_exchange(facts, status))
+
+
+def _let_go(facts: Facts, last: int) -> bool:
+    """Whether an exit was cancelled for its rest, since others closed the position, and its own spec still asks for that rest: it is not filled."""
+    asked, most = facts.spec.quantity, facts.closing.most if facts.closing is not None else None
+    if asked is None or not most or most > facts.filled_total() or facts.end_of(last) is OrderStatus.FILLED:
+        return False
+    rest = subtract(asked, facts.filled_total())
+    return rest > 0 and not _only_dust(facts, rest)
 
 
 def ended_as_wanted(facts: Facts) -> Verdict:
