@@ -24,7 +24,7 @@ from exchange_kernel.api import (
 from exchange_kernel.api.order_intent import MAX_BUSTED
 from exchange_kernel.core import fees, fills
 from exchange_kernel.core.actions import Decision, Waiting, WriteAhead, WriteAmend
-from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Trade
+from exchange_kernel.core.answers import OrderStatus, Trade
 from exchange_kernel.core.checks.ending import ended_as_wanted, ended_by_exchange, fell_short
 from exchange_kernel.core.claims import filled_through
 from exchange_kernel.core.conditions import Outlook, conditions
@@ -35,6 +35,7 @@ from exchange_kernel.core.money import ZERO, add, average_price, subtract
 from exchange_kernel.core.order import Now, OrderRecord, Seen
 from exchange_kernel.core.resolution import CONTRADICTED, SENT_AGAIN, told_by
 from exchange_kernel.core.sending import SendStage, Terms
+from exchange_kernel.core.time_limits import first_sent_ms
 
 MAX_FILLS = 20
 MAX_ATTEMPTS = 9
@@ -93,7 +94,7 @@ def project(facts: Facts, decision: Decision) -> OrderIntentStatus:
         or (AccountSnapshot(uid=seen.account.uid, fingerprint=seen.account.fingerprint, exchange=seen.account.exchange) if attempts else None),
         market=market,
         asked_terms=asked_terms,
-        submit_time=old.submit_time or (_first_send(seen, live, now) if sent else None),
+        submit_time=old.submit_time or (when(first_ms) if sent and (first_ms := first_sent_ms(order, seen)) is not None else None),
         acknowledge_time=old.acknowledge_time or (when(live.created_time_ms or now.venue_ms) if live is not None else None),
         trigger_time=old.trigger_time or (when(live.trigger_time_ms) if live is not None and live.trigger_time_ms is not None else None),
         suspend_time=suspension[0],
@@ -339,13 +340,6 @@ def _market(seen: Seen) -> MarketSnapshot | None:
         min_notional=market.min_notional,
         contract_size=market.contract_size,
     )
-
-
-def _first_send(seen: Seen, live: ExchangeOrder | None, now: Now) -> datetime | None:
-    stamps = [send.last_stamp_ms for send in seen.sends.values() if send.last_stamp_ms is not None]
-    if stamps:
-        return when(min(stamps))
-    return when(live.created_time_ms) if live is not None and live.created_time_ms is not None else None
 
 
 def unaccounted(order: OrderRecord, waiting: Waiting, wall_ms: int, state: OrderState | None = None) -> OrderIntentStatus:

@@ -12,6 +12,7 @@ from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.lifecycle import EDGES, IllegalTransition, advance
 from exchange_kernel.core.sending import SendStage
 from exchange_kernel.core.status import project
+from exchange_kernel.core.time_limits import first_sent_ms
 from tests.builders import T0, a_report, a_send, a_sight, a_spec, a_trade, an_attempt, an_order, at
 
 
@@ -128,3 +129,12 @@ def test_an_edge_that_is_not_in_the_table_raises():
 
 def test_every_state_has_its_edges():
     assert set(EDGES) == set(OrderState)
+
+
+def test_the_time_of_the_first_attempt_is_written_though_only_the_exchange_knows_it():
+    """As after a status was wiped: the time limit that counts from it is the same before and after it is written."""
+    orders = {1: a_report(1, status=OrderStatus.CANCELED, filled="0.2", created_time_ms=T0 - 60_000), 2: a_report(2, quantity="0.8", created_time_ms=T0)}
+    order, seen = an_order(attempts=[an_attempt(1), an_attempt(2)]), a_sight(orders=orders, trades={1: (a_trade("1", "0.2"),)})
+    status = written(order, seen)
+    assert status.submit_time is not None
+    assert int(status.submit_time.timestamp() * 1000) == first_sent_ms(order, seen) == T0 - 60_000
