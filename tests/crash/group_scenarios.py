@@ -359,14 +359,7 @@ BRACKETS = (
 
 
 def refuse_stops(world: Watched) -> None:
-    from exchange_kernel.core.answers import Refused
-
-    take, world.exchange.refuses_stops = world.exchange._take_order, True
-
-    async def refuse(request, stamp):
-        return Refused("-2021", "Order would immediately trigger.") if request.type == "StopMarket" else await take(request, stamp)
-
-    world.exchange._take_order = refuse
+    refuse_exits(world, Refused("-2021", "Order would immediately trigger."), stops_only=True)
 
 
 KEPT_BY_THE_EXCHANGE = tuple(replace(scenario, name=f"list: {scenario.name}", prepare=(lambda before: lambda world: (on_spot(world), before(world)))(scenario.prepare)) for scenario in (

@@ -32,7 +32,18 @@ from exchange_kernel.api.base import (
 from exchange_kernel.api.conditions import MAX_CONDITIONS, Condition
 from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal
 from exchange_kernel.api.order_intent import AccountRef, MemberName, OrderState
-from exchange_kernel.api.order_terms import LIMIT_TYPES, TRIGGERED_TYPES, DesiredState, OrderTerms, PositionEffect, fixed_terms
+from exchange_kernel.api.order_terms import (
+    LIMIT_TYPES,
+    PRICE_REQUIRED,
+    QUANTITY_REQUIRED,
+    TRIGGER_OF_ITS_TYPE,
+    TRIGGER_REQUIRED,
+    TRIGGERED_TYPES,
+    DesiredState,
+    OrderTerms,
+    PositionEffect,
+    fixed_terms,
+)
 
 MAX_MEMBERS = 20
 
@@ -83,9 +94,6 @@ class GroupDeletionPolicy(StrEnum):
 
 Offset = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[+-]?[0-9]+(\.[0-9]+)?(%|bp)?$")]
 
-#: Rules of an order's terms that say otherwise of a member, whose size or prices may follow what an Entry fills.
-_SAID_ANEW = ("a quantity is required", "price is required", "triggerPrice is required", "triggerPriceType needs")
-
 
 class GroupMember(OrderTerms, Named):
     """One order of a group. Its OrderIntent is named <group>-<name>."""
@@ -109,7 +117,7 @@ class GroupMember(OrderTerms, Named):
         "Absent: Market for StopLoss, Report for TakeProfit.", default=None)
 
     rules = (
-        *(rule for rule in OrderTerms.rules if not rule.message.startswith(_SAID_ANEW)),
+        *(rule for rule in OrderTerms.rules if rule not in (PRICE_REQUIRED, TRIGGER_REQUIRED, TRIGGER_OF_ITS_TYPE, QUANTITY_REQUIRED)),
         required(f"!(self.type in {LIMIT_TYPES}) || has(self.price) || has(self.priceOffset)",
                  "price is required for limit types: set spec.price, or use type: Market", at="price"),
         required(f"!(self.type in {TRIGGERED_TYPES}) || has(self.triggerPrice) || has(self.triggerOffset)",

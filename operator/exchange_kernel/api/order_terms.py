@@ -105,6 +105,24 @@ class Trailing(Spec):
 LIMIT_TYPES = "['Limit', 'StopLimit', 'TakeProfitLimit']"
 TRIGGERED_TYPES = "['StopMarket', 'StopLimit', 'TakeProfitMarket', 'TakeProfitLimit']"
 
+#: Rules that say otherwise of a group's member, whose size or prices may follow what an Entry fills.
+PRICE_REQUIRED = required(
+    f"!(self.type in {LIMIT_TYPES}) || has(self.price)",
+    "price is required for limit types: set spec.price, or use type: Market", at="price",
+)
+TRIGGER_REQUIRED = required(
+    f"!(self.type in {TRIGGERED_TYPES}) || has(self.triggerPrice)",
+    "triggerPrice is required for Stop and TakeProfit types: set spec.triggerPrice, or use type: Market or Limit", at="triggerPrice",
+)
+TRIGGER_OF_ITS_TYPE = forbidden(
+    "has(self.triggerPrice) || self.type == 'TrailingStop' || !has(self.triggerPriceType)",
+    "triggerPriceType needs something to trigger: set spec.triggerPrice, or remove spec.triggerPriceType", at="triggerPriceType",
+)
+QUANTITY_REQUIRED = required(
+    "has(self.quantity) || has(self.quoteQuantity)",
+    "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity",
+)
+
 
 class OrderTerms(Spec):
     """The order that is wanted."""
@@ -157,22 +175,18 @@ class OrderTerms(Spec):
         "The strategy's own notes; values are JSON text. The operator does not read them.", default=None)
 
     rules: ClassVar[Sequence[Rule]] = (
-        required(f"!(self.type in {LIMIT_TYPES}) || has(self.price)",
-                 "price is required for limit types: set spec.price, or use type: Market", at="price"),
+        PRICE_REQUIRED,
         forbidden(f"self.type in {LIMIT_TYPES} || !has(self.price)",
                   "price is for limit types only: remove spec.price, or use type: Limit", at="price"),
-        required(f"!(self.type in {TRIGGERED_TYPES}) || has(self.triggerPrice)",
-                 "triggerPrice is required for Stop and TakeProfit types: set spec.triggerPrice, or use type: Market or Limit", at="triggerPrice"),
+        TRIGGER_REQUIRED,
         forbidden("!(self.type in ['Market', 'Limit']) || !has(self.triggerPrice)",
                   "triggerPrice is not allowed for Market and Limit: remove spec.triggerPrice, or use a Stop or TakeProfit type", at="triggerPrice"),
-        forbidden("has(self.triggerPrice) || self.type == 'TrailingStop' || !has(self.triggerPriceType)",
-                  "triggerPriceType needs something to trigger: set spec.triggerPrice, or remove spec.triggerPriceType", at="triggerPriceType"),
+        TRIGGER_OF_ITS_TYPE,
         required("self.type != 'TrailingStop' || has(self.trailing)",
                  "trailing is required for TrailingStop: set spec.trailing.offset and spec.trailing.unit", at="trailing"),
         forbidden("self.type == 'TrailingStop' || !has(self.trailing)",
                   "trailing is for TrailingStop only: remove spec.trailing, or use type: TrailingStop", at="trailing"),
-        required("has(self.quantity) || has(self.quoteQuantity)",
-                 "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity"),
+        QUANTITY_REQUIRED,
         forbidden("!has(self.quantity) || !has(self.quoteQuantity)",
                   "quantity and quoteQuantity exclude each other: remove one of them", at="quoteQuantity"),
         forbidden("self.type == 'Market' || !has(self.quoteQuantity)",

@@ -267,17 +267,17 @@ class _Opener:
         return current
 
     async def open(self, account: AccountRecord) -> Exchange | NotConnectable:
-        spec = account.spec
+        spec, endpoint = account.spec, account.spec.endpoint or Endpoint()
         try:
             refuse_elsewhere(
                 spec.exchange,
                 market_type=spec.market_type.lower(),
                 environment=spec.environment,
-                rest=spec.endpoint.rest if spec.endpoint is not None else None,
-                websocket=spec.endpoint.websocket if spec.endpoint is not None else None,
-                own_ca=spec.endpoint is not None and spec.endpoint.ca_secret_ref is not None,
+                rest=endpoint.rest,
+                websocket=endpoint.websocket,
+                own_ca=endpoint.ca_secret_ref is not None,
                 listed=self._allowed_endpoints,
-                proxy=spec.endpoint.proxy if spec.endpoint is not None else None,
+                proxy=endpoint.proxy,
             )
         except CannotOpen as error:
             return _not_connectable(error)
@@ -287,22 +287,22 @@ class _Opener:
                 "CredentialsValid", "SecretNotReadable", f"The Secret in spec.credentialsSecretRef can't be read: {secret}. Create it in this namespace."
             )
         ca_pem: bytes | None = None
-        if spec.endpoint is not None and spec.endpoint.ca_secret_ref is not None:
-            ca = await self._read(account, spec.endpoint.ca_secret_ref.name)
+        if endpoint.ca_secret_ref is not None:
+            ca = await self._read(account, endpoint.ca_secret_ref.name)
             if isinstance(ca, str) or "ca.crt" not in ca:
                 return NotConnectable(
                     "Connected", "CaNotReadable", "The Secret in spec.endpoint.caSecretRef can't be read or has no ca.crt: create it in this namespace."
                 )
             ca_pem = ca["ca.crt"].encode()
-        endpoint, limit = spec.endpoint, spec.rate_limit
+        limit = spec.rate_limit
         try:
             return open_exchange(
                 spec.exchange,
                 market_type=spec.market_type.lower(),
                 environment=spec.environment,
                 credentials=Credentials(secret),
-                rest=endpoint.rest if endpoint is not None else None,
-                websocket=endpoint.websocket if endpoint is not None else None,
+                rest=endpoint.rest,
+                websocket=endpoint.websocket,
                 ca_pem=ca_pem,
                 requests_per_second=float(limit.requests_per_second) if limit is not None and limit.requests_per_second else None,
                 cancel_reserve_percent=limit.cancel_reserve_percent if limit is not None else DEFAULT_CANCEL_RESERVE,
@@ -312,9 +312,11 @@ class _Opener:
             return _not_connectable(error)
 
     def _way_to(self, endpoint: Endpoint | None) -> str | None:
-        """The proxy for this account. The operator's own is not for what is on this machine or in this cluster."""
-        if endpoint is None or endpoint.proxy is not None:
-            return endpoint.proxy if endpoint is not None else self._proxy
+        """Return the proxy for an account: its own, or else the operator's, but not to near hosts."""
+        if endpoint is None:
+            return self._proxy
+        if endpoint.proxy is not None:
+            return endpoint.proxy
         host = host_of(endpoint.rest) if endpoint.rest is not None else None
         return None if host is not None and host.near else self._proxy
 

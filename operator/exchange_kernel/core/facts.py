@@ -404,8 +404,12 @@ class Facts:
         """What attempt `number` asks for, if it is sent now."""
         return self.as_sent(request_for(self._spec_of(number), self.seen.ids[number], market, quantity=self.remaining()))
 
+    def replacement(self, number: int, market: MarketRules, quantity: Decimal | None) -> OrderRequest:
+        """Return what is sent in place of attempt `number`: so much of what spec says, under the id of the next."""
+        return self.as_sent(request_for(self.spec, self.seen.ids[number + 1], market, quantity=quantity))
+
     def as_sent(self, request: OrderRequest) -> OrderRequest:
-        """The request in the words that the account's exchange has."""
+        """Return the request in the words of the account's exchange."""
         return as_sent(request, self.seen.account.capabilities)
 
     def _spec_of(self, number: int) -> OrderIntentSpec:
@@ -650,7 +654,7 @@ class Facts:
 
     @property
     def unwanted(self) -> bool:
-        """Whether the order is to go from the exchange: by the user's wish, or as its time is up."""
+        """Return whether the order is to go: by the user's wish, or as its time is up."""
         return self.asked_away or self.overdue is not None
 
     @cached_property

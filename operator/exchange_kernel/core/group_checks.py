@@ -92,7 +92,7 @@ class Case:
         return [self._priced(one) for one in self.members if not (_sent_once(one) or one.cancelled or one.finished)]
 
     def _priced(self, member: Member) -> Member:
-        """With the prices that its offsets make of the price at which the Entry is expected to fill."""
+        """Return the member with its offsets' prices, from where the Entry is expected to fill."""
         if not group_prices.unpriced(member.spec):
             return member
         return replace(member, spec=group_prices.priced(member.spec, self.reference, self.known.markets.get(member.spec.symbol)))
@@ -108,12 +108,19 @@ class Case:
         return [one for one in self.group.spec.members if one.role is MemberRole.ENTRY] if self.group.entry is not None else []
 
     @cached_property
+    def native(self) -> bool | None:
+        """Return whether the exchange is to keep the group; None where that is settled or unknown."""
+        if self.known.venue is None or any(member.made for member in self.members):
+            return None
+        return groups.goes_native(self.group, self.members, self.known.markets, self.known.venue)
+
+    @cached_property
     def reference(self) -> Decimal | None:
-        """The price at which the Entry, or the first of several, is expected to fill; None if nothing says."""
+        """Return the expected price of the (first) Entry; None if nothing says."""
         return self.paid_by(self.group.entry)
 
     def paid_by(self, entry: GroupMember | None) -> Decimal | None:
-        """The price at which one Entry is expected to fill; None if nothing says."""
+        """Return the expected price of an Entry; None if nothing says."""
         if entry is None or entry.type is OrderType.TRAILING_STOP:
             return None
         last = self.known.prices.get(entry.symbol)
@@ -223,9 +230,9 @@ def _sent(case: Case, member: Member, market: MarketRules, size: Decimal | None)
 
 
 def _needed(case: Case, member: Member) -> Decimal | None:
-    """Its size once the Entry is filled whole, and a stop's once the smallest of several is; None if nothing says.
+    """Return its full size; None if nothing says.
 
-    Exits close what arrived, and those of one role share it.
+    A stop's is that once the smallest of several Entries is filled. Exits close what arrived, and those of one role share it.
     """
     if case.group.entry is None or member.spec.role not in EXITS:
         return member.spec.quantity
@@ -241,7 +248,10 @@ def _needed(case: Case, member: Member) -> Decimal | None:
 
 
 def _entered(case: Case, entry: GroupMember) -> Decimal | None:
-    """How much an Entry is for: what its quoteQuantity buys at the price that is expected, down to the market's step."""
+    """Return how much an Entry is for.
+
+    Of a quoteQuantity that is what it buys at the expected price, down to the market's step.
+    """
     price, market = case.paid_by(entry), case.known.markets.get(entry.symbol)
     if entry.quantity is not None or entry.quote_quantity is None or not price or market is None:
         return entry.quantity
@@ -270,7 +280,10 @@ def _aim(member: Member) -> Decimal | None:
 
 
 def _aim_from(one: Sent, aim: Decimal, reference: Decimal) -> Decimal:
-    """The price at which an exit acts once an Entry has filled at this one: of several Entries, each may be the only one that does."""
+    """Return the price at which an exit acts once an Entry has filled at `reference`.
+
+    Of several Entries, each may be the only one that fills.
+    """
     if not group_prices.relative(one.member.spec):
         return aim
     return _aim(replace(one.member, spec=group_prices.priced(one.member.spec, reference, one.market))) or aim
@@ -455,29 +468,27 @@ def _at_once(case: Case, sent: Sequence[Sent]) -> list[Sent]:
 
 def kept_as_one_list(case: Case) -> Iterator[Problem]:
     """Require needs the exchange's list; Prefer needs it where two orders of one position would lock its balance twice."""
-    group, members, venue = case.group, case.members, case.known.venue
-    if venue is None or any(member.made for member in members):
-        return
-    markets = case.known.markets
-    if groups.goes_native(group, members, markets, venue):
+    group, venue = case.group, case.known.venue
+    if venue is None or case.native is not False:
         return
     if group.spec.native_policy is NativePolicy.REQUIRE:
-        why = groups.not_listed(group, members, markets, venue) or ""
+        why = groups.not_listed(group, case.members, case.known.markets, venue) or ""
         yield Problem("NoNativeGroup", f"nativePolicy is Require, and the exchange can't keep the group as one list. {why} Or set Prefer or Never.")
-    elif group.spec.native_policy is NativePolicy.PREFER and groups.locks_twice(group, markets):
+    elif group.spec.native_policy is NativePolicy.PREFER and groups.locks_twice(group, case.known.markets):
         yield Problem(groups.NEEDS_NATIVE.reason, groups.NEEDS_NATIVE.message)
 
 
 def list_leaves_room_for_the_fee(case: Case) -> Iterator[Problem]:
-    """Exits of the exchange's own list are placed as they were sent: one that is larger than what arrives is refused then, and protects nothing."""
-    group, venue, entry = case.group, case.known.venue, case.group.entry
-    if venue is None or entry is None or entry.quantity is None or any(member.made for member in case.members):
-        return
-    if not groups.goes_native(group, case.members, case.known.markets, venue):
+    """An exchange places the exits of its list as they were sent.
+
+    It refuses one that is larger than what arrived by then, and the position has no protection.
+    """
+    venue, entry = case.known.venue, case.group.entry
+    if venue is None or entry is None or entry.quantity is None or not case.native:
         return
     for one in (sent for sent in case.sent if sent.exit):
         most = quantise_quantity(_arrived(case, entry.quantity), one.market.quantity_step)
-        if min(group_positions.asked(one.member.spec, entry.quantity), entry.quantity) > most:
+        if (groups.in_list(one.member, case.members) or ZERO) > most:
             fee = f"a fee of {plain(venue.taker_fee or ZERO)} taken in {one.market.base}"
             yield one.problem(
                 "ExitsLargerThanArrives",

@@ -373,10 +373,10 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
     if group.unwanted and entry.finished and group.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ALL:
         return Want(unwanted=True)
     siblings = [one for one in members if one.name != member.name and one is not entry] if group.spec.mode is GroupMode.BRACKET else []
-    return Want(quantity=_in_list(member, members), unwanted=any(one.filled > 0 for one in siblings))
+    return Want(quantity=in_list(member, members), unwanted=any(one.filled > 0 for one in siblings))
 
 
-def _in_list(member: Member, members: Members) -> Decimal | None:
+def in_list(member: Member, members: Members) -> Decimal | None:
     """How large a member of the exchange's list is: the exchange places exits as they were sent, once the Entry is filled whole."""
     entry = next((one for one in members if one.spec.role is MemberRole.ENTRY), None)
     return min(group_positions.asked(member.spec, entry.quantity), entry.quantity) if entry is not None and member.spec.role in EXITS else member.spec.quantity
@@ -396,7 +396,7 @@ def exempt(group: GroupRecord, member: Member, members: Members, *, native: bool
     if not closes(group, member):
         return None
     if native:
-        return _in_list(member, members)  # placed by the exchange, once the Entry is filled whole
+        return in_list(member, members)  # placed by the exchange, once the Entry is filled whole
     opened, exits = group_positions.opening(members).filled, [one for one in members if one.spec.role in EXITS]
     if member.spec.quantity is None:
         return max(subtract(opened, add(*(one.filled for one in exits if one.name != member.name))), member.filled)
@@ -430,7 +430,7 @@ def nothing_open(group: GroupRecord, member: Member, members: Members, markets: 
 
 
 def exits_lack_their_market(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules]) -> bool:
-    """Whether an Entry has filled, and exits are unmade because the list of markets has theirs no more."""
+    """Return whether exits of a filled Entry are unmade because their market is not listed."""
     if group.finished or not any(member.spec.role is MemberRole.ENTRY and member.filled > 0 for member in members):
         return False
     return any(member.spec.role in EXITS and not member.made and member.spec.symbol not in markets for member in members)
@@ -440,11 +440,10 @@ def _exit(group: GroupRecord, member: Member, entry: group_positions.Opening, ex
     """One exit, as large as what is open allows. Between the Entry's last fill and its end nothing is taken away for good: it may still fill."""
     if group_prices.unpriced(member.spec):
         return Want(exists=member.made)
-    opened = entry.brought(markets)
-    allowed = _on_grid(_allowed(group, member, opened, exits), member.spec, markets)
-    if allowed is None:
+    if (market := markets.get(member.spec.symbol)) is None:
         return Want(exists=member.made)
-    allowed = _rounded(group, member, opened, exits, markets[member.spec.symbol])
+    opened = entry.brought(markets)
+    allowed = _rounded(group, member, opened, exits, market)
     size = max(allowed, member.filled)
     rest = subtract(size, member.filled)
     closed = any(other.filled > 0 for other in exits if other.name != member.name)
@@ -473,7 +472,7 @@ def _too_large_for_good(member: Member, rest: Decimal, market: MarketRules) -> b
 
 
 def _rounded(group: GroupRecord, member: Member, opened: Decimal, exits: Members, market: MarketRules) -> Decimal:
-    """How large an exit may be in all, on the market's step."""
+    """Return how large an exit may be in all, on the market's step."""
     def on_step(one: Member) -> Decimal:
         return max(ZERO, quantise_quantity(_allowed(group, one, opened, exits), market.quantity_step))
 
@@ -573,7 +572,7 @@ def list_request(group: GroupRecord, members: Members, markets: Mapping[str, Mar
     market = markets[members[0].spec.symbol]
     legs = []
     for member in sorted(members, key=lambda one: one.spec.role is not MemberRole.ENTRY):
-        spec = intent_spec(group, member, Want(quantity=_in_list(member, members)), markets)
+        spec = intent_spec(group, member, Want(quantity=in_list(member, members)), markets)
         legs.append(GroupLeg(member.spec.role, request_for(spec, ids[member.name], market, quantity=spec.quantity)))
     return GroupRequest(list_id, group.spec.mode, tuple(legs))
 

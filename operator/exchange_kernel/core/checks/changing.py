@@ -12,7 +12,7 @@ from exchange_kernel.core.checks.finding import look_for_the_tail
 from exchange_kernel.core.checks.pace import RETRY_MS, ask_at, due, settle_due
 from exchange_kernel.core.checks.sending import NOT_SENT, may_not_send
 from exchange_kernel.core.facts import Facts
-from exchange_kernel.core.market_rules import halted, request_for, too_small, unacceptable, unsent_parameters
+from exchange_kernel.core.market_rules import halted, too_small, unacceptable, unsent_parameters
 from exchange_kernel.core.money import ZERO
 from exchange_kernel.core.sending import SendStage, Terms
 from exchange_kernel.core.venue import OrderRequest
@@ -79,7 +79,7 @@ def change_if_different(facts: Facts) -> Decision | None:
         return amend
     if rest > 0 and (bare := _would_unprotect(facts, number)) is not None:
         return bare
-    request = facts.as_sent(request_for(facts.spec, facts.seen.ids[number + 1], market, quantity=rest))
+    request = facts.replacement(number, market, rest)
     return _change_refused(facts, request, rest) or look_for_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
 
 
@@ -88,7 +88,7 @@ def _less_at_once(facts: Facts, number: int, rest: Decimal) -> Decision:
     if rest > 0 and facts.spec.modify_policy is not ModifyPolicy.REJECT and (amend := _amend(facts, number)) is not None and amend.action is not None:
         return amend
     assert facts.seen.market is not None
-    request = facts.as_sent(request_for(facts.spec, facts.seen.ids[number + 1], facts.seen.market, quantity=rest))
+    request = facts.replacement(number, facts.seen.market, rest)
     return look_for_the_tail(facts) or Decision(WriteAhead(number + 1, request), operation="Replacing")
 
 
@@ -146,7 +146,7 @@ def replace_in_one_request(facts: Facts, number: int) -> Decision | None:
         return None
     if send is None or send.stage is not SendStage.PREPARED or not send.quantity or may_not_send(facts) is not None or facts.seen.market is None:
         return None
-    request = facts.as_sent(request_for(facts.spec, facts.seen.ids[number + 1], facts.seen.market, quantity=facts.remaining()))
+    request = facts.replacement(number, facts.seen.market, facts.remaining())
     if facts.risk(request, changes=number) is not None:
         return None
     return Decision(Replace(number, request), operation="Replacing") if send.terms == Terms.of(request) else None

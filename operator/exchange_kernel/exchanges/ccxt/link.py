@@ -165,6 +165,7 @@ class Link:
         if wire.shut is not None:
             return Silence(wire.written, wire.shut.reason)
         if isinstance(error, CannotSign):
+            log.error("a request to %s can't be signed: %s", self._dialect.exchange_id, error)     # its kind alone
             return Silence(False, UNSIGNED)
         if not isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
             log.error("a request to %s failed with %s", self._dialect.exchange_id, type(error).__name__)      # a bug, of ours or of ccxt
@@ -201,7 +202,7 @@ class Link:
 
 
 def _unconnected(error: Exception) -> str:
-    """Return why there is no connection. A proxy's host is the operator's or the account's own word; its user and password are not told."""
+    """Return why there is no connection. A proxy is named without its user and password."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return f"the proxy refused to connect to the exchange (HTTP {error.status})"
     if isinstance(error, aiohttp.ClientProxyConnectionError):
