@@ -95,13 +95,19 @@ def test_a_basket_of_which_one_is_refused_is_cancelled_and_what_filled_is_shown(
     assert states == {"bought": ("Filled", "0.01"), "rests": ("Canceled", "0"), "beyond": ("Rejected", "0")}
 
 
-@pytest.mark.timeout(150)
-def test_the_examples_do_what_they_say(desk):
+def on_the_account_of_the_examples(desk):
+    """The examples name their account `simulated`."""
     trading = desk.trading
     trading.run("delete", "xa", "main", "--timeout=20s")
     trading.open_account("simulated")
     desk.start()
     trading.await_account("simulated")
+    return trading
+
+
+@pytest.mark.timeout(150)
+def test_the_examples_do_what_they_say(desk):
+    trading = on_the_account_of_the_examples(desk)
     trading.run("apply", "-f", str(EXAMPLES / "oco.yaml"), "-f", str(EXAMPLES / "bracket.yaml"))
     oco, bracket = Group(trading, "oco"), Group(trading, "bracket")
     oco.await_state("Open", "take", "stop")
@@ -118,11 +124,7 @@ def test_the_examples_do_what_they_say(desk):
 
 @pytest.mark.timeout(150)
 def test_the_examples_of_larger_positions_do_what_they_say(desk):
-    trading = desk.trading
-    trading.run("delete", "xa", "main", "--timeout=20s")
-    trading.open_account("simulated")
-    desk.start()
-    trading.await_account("simulated")
+    trading = on_the_account_of_the_examples(desk)
     trading.run("apply", "-f", str(EXAMPLES / "bracket-ladder.yaml"), "-f", str(EXAMPLES / "scale-in.yaml"))
     ladder, scale_in = Group(trading, "bracket-ladder"), Group(trading, "scale-in")
     ladder.await_state("Open", "entry")
@@ -143,11 +145,7 @@ def test_the_examples_of_larger_positions_do_what_they_say(desk):
 
 
 def test_the_examples_of_orders_that_follow_or_stand_beside_each_other_do_what_they_say(desk):
-    trading = desk.trading
-    trading.run("delete", "xa", "main", "--timeout=20s")
-    trading.open_account("simulated")
-    desk.start()
-    trading.await_account("simulated")
+    trading = on_the_account_of_the_examples(desk)
     trading.run("apply", "-f", str(EXAMPLES / "one-triggers-other.yaml"), "-f", str(EXAMPLES / "basket.yaml"))
     follows, basket = Group(trading, "one-triggers-other"), Group(trading, "basket")
     follows.await_state("Open", "entry")

@@ -99,22 +99,13 @@ async def test_two_entries_at_two_prices_make_one_average():
         await until(lambda: world.order("stop").trigger_price == Decimal(48000) and world.order("stop").quantity == 20)
 
 
+@pytest.mark.parametrize("stop", ["+2%", "-60000"], ids=["on the wrong side", "that makes no price"])
 @scenario
-async def test_an_offset_on_the_wrong_side_is_denied_before_anything_is_sent():
+async def test_an_offset_that_can_not_be_is_denied_before_anything_is_sent(stop):
     async with a_group_world() as world:
         world.exchange.last = Decimal(50000)
         await world.start()
-        world.place(a_relative_bracket(stop="+2%"))
-        await until(lambda: world.condition("Finished") is not None and world.condition("Finished")[0] == "True")
-        assert not world.exchange.orders_by_id
-
-
-@scenario
-async def test_an_offset_that_makes_no_price_is_denied_before_anything_is_sent():
-    async with a_group_world() as world:
-        world.exchange.last = Decimal(50000)
-        await world.start()
-        world.place(a_relative_bracket(stop="-60000"))
+        world.place(a_relative_bracket(stop=stop))
         await until(lambda: world.condition("Finished") is not None and world.condition("Finished")[0] == "True")
         assert not world.exchange.orders_by_id
 

@@ -94,23 +94,14 @@ async def test_the_time_of_an_order_goes_on_while_it_is_suspended():
     await world.desk.stop()
 
 
+@pytest.mark.parametrize(("fill", "end"), [("0.2", (OrderState.CANCELED, "TimeLimit")), ("0.5", (OrderState.FILLED, "Filled"))], ids=["a part", "the whole"])
 @scenario
-async def test_a_fill_on_its_way_when_the_time_is_up_counts():
+async def test_a_fill_on_its_way_when_the_time_is_up_counts(fill, end):
     world = await a_desk()
-    world.exchange.late_fill = "0.2"
+    world.exchange.late_fill = fill
     await opened(world, quantity="0.5", timeLimitSeconds=60)
     await ended(world, within=120)
-    assert (the_end(world), world.status("a").filled_quantity) == ((OrderState.CANCELED, "TimeLimit"), Decimal("0.2"))
-    await world.desk.stop()
-
-
-@scenario
-async def test_an_order_that_fills_whole_before_the_cancel_arrives_is_filled():
-    world = await a_desk()
-    world.exchange.late_fill = "0.5"
-    await opened(world, quantity="0.5", timeLimitSeconds=60)
-    await ended(world, within=120)
-    assert (the_end(world), world.status("a").filled_quantity) == ((OrderState.FILLED, "Filled"), Decimal("0.5"))
+    assert (the_end(world), world.status("a").filled_quantity) == (end, Decimal(fill))
     await world.desk.stop()
 
 
