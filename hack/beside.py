@@ -73,7 +73,7 @@ class Lane:
 
 
 def _told_of_failures(output: list[str]) -> list[str]:
-    """Return what pytest says of failures, so that the end of the log tells them, or else the last lines."""
+    """Return what pytest says of failures, or else the last lines."""
     return [line for line in output if line.startswith(("FAILED ", "ERROR ", "E  "))][-MOST_LINES:] or output[-MOST_LINES:]
 
 

@@ -67,7 +67,7 @@ LAST = "zz-tests-last"
 
 
 def _last_policy(kind: str) -> list[dict[str, object]]:
-    """A policy that is made after ours: the API server heard of ours before, and enforces them once it enforces this one."""
+    """Return a policy that is made after ours: once it is enforced, ours are."""
     does: dict[str, object] = {"validations": [{"expression": "false", "message": LAST}]}
     if kind == "Mutating":
         does = {"reinvocationPolicy": "Never", "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {
@@ -81,7 +81,10 @@ def _last_policy(kind: str) -> list[dict[str, object]]:
 
 
 def _in_force(kube: Kube) -> bool:
-    """Whether the last policies are enforced, and those that change our kinds know them: each kind is made known to them by itself."""
+    """Return whether the last policies are enforced, and mutating ones know our kinds.
+
+    Each kind is made known to them by itself.
+    """
     refused = kube.kubectl("create", "configmap", f"{LAST}-validating", "--dry-run=server", check=False)
     changed = kube.kubectl("create", "configmap", f"{LAST}-mutating", "--dry-run=server", "-o", "json", check=False)
     if refused.returncode == 0:

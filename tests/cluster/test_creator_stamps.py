@@ -230,7 +230,10 @@ async def test_what_writes_after_the_stamp_is_refused(kube: Any, alice: Person) 
 
 
 async def refused_by_turns(kube: Any, who: Person) -> str | None:
-    """What a create is refused with, if it is. The order of policies is chance, drawn again at each change of one; where ours is the last, its word holds."""
+    """Return what a create is refused with, if it is.
+
+    The order of policies is chance, drawn again at each change of one. Where ours is the last, its word holds.
+    """
     answer = await who.api.create(who.path("orderintents", dryRun="All"), an_order("mine"))
     if not answer.ok:
         return answer.message

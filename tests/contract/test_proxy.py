@@ -23,7 +23,7 @@ __all__ = ["addresses"]
 
 @dataclass
 class Proxy:
-    """It forwards plain requests, and tunnels those that say CONNECT; both only with the password, if it has one."""
+    """A proxy that forwards plain requests, and tunnels those that say CONNECT."""
 
     port: int = 0
     refuses: int | None = None  # with this status

@@ -111,7 +111,10 @@ def _structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Sche
 
 
 def _say_in_words(schema: Schema) -> None:
-    """Have rules with sentences in place of patterns that have some, in what people write. CEL reads a `date-time` as a time, not as the text it was."""
+    """Put rules that have sentences in place of patterns.
+
+    CEL reads a `date-time` as a time, and not as the text that it was: such a field loses its format.
+    """
     if (wording := WORDINGS.get(schema.get("pattern", ""))) is not None:
         del schema["pattern"]
         if schema.pop("format", None) is not None:

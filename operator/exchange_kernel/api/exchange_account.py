@@ -74,9 +74,9 @@ class SecretRef(Spec):
 
 
 class Endpoint(Spec):
-    """Where the exchange is, if not where ccxt knows it to be: a gateway, or the simulated exchange; and the proxy on the way there.
+    """Addresses of the exchange, where it is not as ccxt knows it, and the proxy to it.
 
-    The exchange's own paths are appended to an address.
+    The exchange is then behind a gateway, or a simulated one. Its own paths are appended to an address.
     """
 
     rest: RestAddress | None = field("Base address of the REST API.", default=None, examples=["https://gateway.example.com/binance"])

@@ -1,6 +1,7 @@
-"""Sentences for texts of a form that is not taken: in the CRD instead of a `pattern`, whose refusal is a raw regular expression, and in Python.
+"""Sentences that refuse texts of a wrong form, in the CRD and in Python.
 
-Each form says how it is written rightly; where the right spelling follows from what was written, it is offered.
+In a CRD they stand in place of a `pattern`, whose refusal is a raw regular expression. Each form says how it is
+written rightly; where the right spelling follows from what was written, it is offered.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _QUOTE = f"({'|'.join(QUOTES)})$"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One wrong spelling: the texts that have it, what is said of them, and the right spelling if it follows.
+    """A wrong spelling, its sentence, and the right spelling where that follows.
 
     `matches` is a regular expression in the part of RE2 and Python that both read. `offer` is CEL for the right spelling, `offered` the same in Python.
     """
@@ -41,7 +42,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """A field's form: the regular expression of what is taken, the wrong spellings that are known, and the sentence for any other."""
+    """The form of a field: what is taken, known wrong spellings, and the sentence for others."""
 
     pattern: str
     sentence: str

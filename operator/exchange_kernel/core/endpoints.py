@@ -113,7 +113,7 @@ def why_refused(
 
 
 def why_proxy_refused(proxy: str, listed: Iterable[Allowed]) -> str | None:
-    """Return what is wrong with an account's proxy, as a sentence for its owner; None if the operator may connect to it.
+    """Return why an account's proxy is not taken, as a sentence; None if it is.
 
     Only a proxy that is listed is taken, a near one too: whoever may write accounts could have any service of the cluster connected to.
     """

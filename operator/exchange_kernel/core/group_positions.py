@@ -1,4 +1,4 @@
-"""Which members of a group open its position, how much is open, and how its exits share that. Pure."""
+"""The position of a group: who opens it, how much is open, and how exits share it. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Opening:
 
     @property
     def finished(self) -> bool:
-        """Whether none of them can fill any more."""
+        """Return whether none of them can fill any more."""
         return all(one.finished for one in self.entries)
 
     @property
@@ -41,7 +41,7 @@ class Opening:
         return all(one.cancelled for one in self.entries)
 
     def brought(self, markets: Mapping[str, MarketRules]) -> Decimal:
-        """How much of their fills is there to be closed."""
+        """Return how much of their fills is there to be closed."""
         return add(*(one.brought(markets) for one in self.entries))
 
 
@@ -51,21 +51,21 @@ def opening(members: Iterable[Member]) -> Opening:
 
 
 def asked(spec: GroupMember, opened: Decimal) -> Decimal:
-    """Return how much of a position of this size an exit asks for: its quantity, its percentage, or all of it."""
+    """Return how much of `opened` an exit asks for: its quantity, its percentage, or all."""
     if spec.quantity is not None:
         return spec.quantity
     return share_of(opened, spec.quantity_percent, HUNDRED) if spec.quantity_percent is not None else opened
 
 
 def entered(spec: OrderGroupSpec) -> Decimal | None:
-    """Return how much the Entries are for together; None where one of them says it in the quote currency."""
+    """Return how much the Entries are for together; None where one has a quoteQuantity."""
     sizes = [one.quantity for one in spec.members if one.role is MemberRole.ENTRY]
     known = [size for size in sizes if size is not None]
     return add(*known) if len(known) == len(sizes) else None
 
 
 def alternatives(spec: OrderGroupSpec, member: GroupMember) -> bool:
-    """Return whether an exit covers all that is open beside others of its role: the two stops of a Bracket. Others share it."""
+    """Return whether an exit covers all that is open beside its like, as a Bracket's stops do."""
     return spec.mode is GroupMode.BRACKET and member.role is MemberRole.STOP_LOSS
 
 
@@ -83,7 +83,9 @@ def closed_besides(alike: Iterable[Member], exits: Iterable[Member]) -> Decimal:
 
 
 def with_rounding(member: Member, left: Decimal, alike: Sequence[Member], allowed: Callable[[Member], Decimal], step: Decimal) -> Decimal:
-    """Return how much an exit may close, where percentages make up the whole: what rounding left of the others' shares is the last one's by name.
+    """Return how much an exit may close, with what rounding left over.
+
+    Where percentages make up the whole, the last exit by name gets what rounding left of the others' shares.
 
     `left`: what is open for all of `alike`; `allowed`: the share of one, on the market's step.
     """

@@ -32,7 +32,7 @@ def unpriced(spec: GroupMember) -> bool:
 
 
 def offset_from(reference: Decimal, offset: str) -> Decimal:
-    """Return the price so far from another: a percentage, basis points, or an amount in the quote currency."""
+    """Return the price at an offset: in percent, basis points, or the quote currency."""
     if offset.endswith("%"):
         return add(reference, share_of(reference, Decimal(offset[:-1]), PERCENT))
     if offset.endswith("bp"):
@@ -41,7 +41,7 @@ def offset_from(reference: Decimal, offset: str) -> Decimal:
 
 
 def priced(spec: GroupMember, reference: Decimal | None, market: MarketRules | None) -> GroupMember:
-    """Return the member with the prices that its offsets make of this one; as it is, where that makes none."""
+    """Return the member with its offsets' prices; unchanged where one would not be above zero."""
     if reference is None or market is None or not relative(spec):
         return spec
     asked = {"price": spec.price_offset, "trigger_price": spec.trigger_offset}
@@ -50,7 +50,10 @@ def priced(spec: GroupMember, reference: Decimal | None, market: MarketRules | N
 
 
 def as_filled(members: Sequence[Member], markets: Mapping[str, MarketRules]) -> tuple[Member, ...]:
-    """Return the members with the prices that follow from what filled. While that can't be said, an exit stays as it stands."""
+    """Return the members with the prices that follow from what filled.
+
+    While that can't be said, an exit stays as it stands.
+    """
     reference = average(one for one in members if one.spec.role is MemberRole.ENTRY)
     return tuple(_as_filled(one, reference, markets.get(one.spec.symbol)) if relative(one.spec) else one for one in members)
 
@@ -64,7 +67,7 @@ def _as_filled(member: Member, reference: Decimal | None, market: MarketRules | 
 
 
 def average(entries: Iterable[Member]) -> Decimal | None:
-    """Return the average price of what the Entries filled; None while nothing has, or a price of it is missing."""
+    """Return the average price of what the Entries filled; None while it is not known."""
     filled, worth = ZERO, ZERO
     for entry in entries:
         if entry.filled <= 0:

@@ -52,12 +52,15 @@ def request_for(spec: OrderIntentSpec | StandardOrder, client_order_id: str, mar
 
 
 def emulates_gtd(venue: Capabilities) -> bool:
-    """Whether the operator ends a GTD order itself, for the venue has no such orders: sent as GTC, and cancelled at its time."""
+    """Return whether the operator ends GTD orders itself, as the venue has none.
+
+    They are sent as GTC, and cancelled at their time.
+    """
     return "GTD" not in venue.times_in_force and "GTC" in venue.times_in_force
 
 
 def as_sent(request: OrderRequest, venue: Capabilities) -> OrderRequest:
-    """The request in the words that its venue has: GTD as GTC where the operator keeps the time."""
+    """Return the request as its venue takes it: GTD as GTC where the operator keeps the time."""
     if request.time_in_force != "GTD" or not emulates_gtd(venue):
         return request
     return replace(request, time_in_force="GTC", expire_time_ms=None)

@@ -28,7 +28,7 @@ class TimeLimit:
 
 
 def time_limit(order: OrderRecord, seen: Seen, *, submits_first: bool) -> TimeLimit | None:
-    """Return the first moment at which the operator gives the order up; None if there is none, or it was never sent.
+    """Return when the operator gives the order up first; None if never, or it was never sent.
 
     `submits_first`: nothing of it was at the exchange; then an expireTime that passed has it Denied instead.
     """
@@ -41,7 +41,7 @@ def time_limit(order: OrderRecord, seen: Seen, *, submits_first: bool) -> TimeLi
 
 
 def first_sent_ms(order: OrderRecord, seen: Seen) -> int | None:
-    """Return when it was first sent (venue ms): as it is written, or else as this process knows it."""
+    """Return when it was first sent (venue ms): as written, or else as this process knows it."""
     if order.status.submit_time is not None:
         return int(order.status.submit_time.timestamp() * 1000)
     stamps = [send.last_stamp_ms for send in seen.sends.values() if send.last_stamp_ms is not None]

@@ -202,7 +202,10 @@ def finish_when_settled(facts: Facts) -> Decision | None:
 
 
 def _let_go(facts: Facts, last: int) -> bool:
-    """Whether an exit was cancelled for its rest, since others closed the position, and its own spec still asks for that rest: it is not filled."""
+    """Return whether an exit's rest was cancelled, as others closed the position, but stands in spec.
+
+    It is not filled then: the group's write of its smaller size has not arrived.
+    """
     asked, most = facts.spec.quantity, facts.closing.most if facts.closing is not None else None
     if asked is None or not most or most > facts.filled_total() or facts.end_of(last) is OrderStatus.FILLED:
         return False

@@ -93,7 +93,7 @@ def _usable(credentials: Credentials) -> dict[str, str]:
 
 
 def _refuse_broken_wallet_key(ccxt: Any) -> None:
-    """Raise CannotOpen if orders are signed with a wallet's key and this is none: reading the account would not tell."""
+    """Raise CannotOpen if a wallet's key is needed and this is none: no reading would tell."""
     if ccxt.requiredCredentials.get("privateKey") and re.fullmatch("(0x)?[0-9a-fA-F]{64}", ccxt.privateKey) is None:
         raise CannotOpen(
             MALFORMED, "privateKey in the credentials Secret is no wallet's key, which has 64 hexadecimal digits, with 0x before them or without: copy it "

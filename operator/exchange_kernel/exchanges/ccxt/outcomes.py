@@ -219,7 +219,10 @@ def unreachable(reply: Reply) -> Unreachable:
 
 
 def account_refusal(reply: Reply, dialect: Dialect) -> Refused | Unreachable:
-    """For a reading of the account that brought nothing: a no that is about the credentials, the venue's or our own, is told from silence."""
+    """Tell a no about the credentials, the venue's or our own, from silence.
+
+    For a reading of the account that brought nothing.
+    """
     if isinstance(reply, Silence) and reply.reason == UNSIGNED:
         return Refused(MALFORMED, UNSIGNED)
     if isinstance(reply, VenueError) and _says(reply, dialect.words.refusals):

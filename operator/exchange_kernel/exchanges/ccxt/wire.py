@@ -170,7 +170,10 @@ class WireResponse(aiohttp.ClientResponse):
 
 
 def open_session(ca_pem: bytes | None, proxy: str | None = None) -> aiohttp.ClientSession:
-    """The account's HTTP session: no resend, no cookies, no proxy but the one named, and the account's own CA where it has one."""
+    """Open the account's HTTP session: no resend, no cookies, no proxy but the one named.
+
+    It trusts the account's own CA where that has one.
+    """
     trust = ssl.create_default_context(cadata=ca_pem.decode()) if ca_pem else _public_trust()
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=trust), request_class=WireRequest, response_class=WireResponse, cookie_jar=aiohttp.DummyCookieJar(),
@@ -351,7 +354,7 @@ def wired(ccxt_id: str) -> Any:
             return await self.fetch(made["url"], made["method"], made["headers"], made["body"])
 
         def _signed(self, path: str, api: list[str], method: str, params: Any) -> Any:
-            """Return the request as ccxt signs it. What it raises may hold a key: its kind alone is told."""
+            """Return the request as ccxt signs it. An error may hold a key: its kind alone is told."""
             try:
                 return self.sign(path, api, method, params)
             except Exception as error:
