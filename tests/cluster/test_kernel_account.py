@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +15,8 @@ from exchange_kernel.kernel import ExchangeError, KubernetesKernel, State, Valid
 from exchange_kernel.schema import OrderType, Side, StandardOrder
 from tests.cluster.operating import Trading, status_writes
 from tests.support import aeventually, eventually
+
+T = TypeVar("T")
 
 REST = StandardOrder(symbol_id="BTC/USDT", side=Side.BUY, type=OrderType.LIMIT, quantity="0.01", price="20000")
 TOO_LITTLE = REST.model_copy(update={"quantity": Decimal("0.0000001")})
@@ -45,6 +48,18 @@ def kernels(kube, trading: Trading, tmp_path: Path) -> Iterator[dict[str, Kubern
         trading.run("delete", f"rolebinding/{name}", f"role/{name}", "--ignore-not-found")
 
 
+async def at_rest(count: Callable[[], T], *, other_than: T | None = None) -> T:
+    """Return what `count` reads once it stayed the same for five seconds. The audit log tells a write after the watch has told of it."""
+    seen: list[T] = []
+
+    def same() -> bool:
+        seen.append(count())
+        return seen[-1] != other_than and len(seen) > 5 and len(set(seen[-6:])) == 1
+
+    await aeventually(same, within=90, every=1.0, what=f"nothing is written any more, and more than {other_than} was")
+    return seen[-1]
+
+
 async def test_with_a_strategy_s_role_a_reading_costs_one_write_and_an_idle_account_none(kernels, trading, audit_log):
     def counted() -> tuple[int, int]:
         return status_writes(audit_log, trading.namespace, "main", resource="accountstates"), status_writes(audit_log, trading.namespace, name)
@@ -54,17 +69,11 @@ async def test_with_a_strategy_s_role_a_reading_costs_one_write_and_an_idle_acco
     name = await kernel.place_order(REST)
     order = str((await kernel.get_order_state(name)).client_order_id)
     await kernel.force_reconciliation()
-    seen: list[tuple[int, int]] = []
-
-    def quiet() -> tuple[int, int] | None:
-        seen.append(counted())
-        return seen[-1] if len(seen) > 6 and len(set(seen[-6:])) == 1 else None
-
-    before = await aeventually(quiet, within=30, every=1.0, what="nothing is written any more")
+    accounts, intents = await at_rest(counted)
     await asyncio.gather(*(kernel.force_reconciliation(name) for _ in range(10)))
-    assert counted() == (before[0], before[1] + 1)
+    assert await at_rest(counted, other_than=(accounts, intents)) == (accounts, intents + 1)
     await asyncio.gather(*(kernel.force_reconciliation() for _ in range(10)))
-    assert counted() == (before[0] + 1, before[1] + 1)
+    assert await at_rest(counted, other_than=(accounts, intents + 1)) == (accounts + 1, intents + 1)
     assert len(trading.exchange.orders(order)) == 1
     await kernel.cancel_all_orders()
     await kernel.stop()
@@ -93,7 +102,7 @@ async def test_what_a_stranger_writes_into_the_annotation_is_ignored_unless_it_i
     kernel = kernels["full"]
     await kernel.start()
     await kernel.force_reconciliation()
-    before = status_writes(audit_log, trading.namespace, "main", resource="accountstates")
+    before = await at_rest(lambda: status_writes(audit_log, trading.namespace, "main", resource="accountstates"))
     for word in ("x" * 5000, "two words", '{"all": true}'):
         trading.run("annotate", "acct", "main", "--overwrite", f"exchange-kernel.io/reconcile={word}")
         await asyncio.sleep(1.5)          # the operator would look within one second
