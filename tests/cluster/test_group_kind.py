@@ -106,6 +106,13 @@ def test_a_cancel_is_not_taken_back(groups):
         assert f"desiredState never goes back to Working: {ELSEWHERE}" in groups.patch(name, {"desiredState": back}).stderr
 
 
+def test_closed_is_not_taken_back_and_canceled_may_become_closed(groups):
+    name = groups.create(**BRACKET, desiredState="Canceled")
+    assert groups.patch(name, {"desiredState": "Closed"}).returncode == 0
+    for back in ("Working", "Canceled"):
+        assert "what is being closed can't be kept: leave desiredState: Closed" in groups.patch(name, {"desiredState": back}).stderr
+
+
 def test_what_the_server_stores_of_a_spec_is_what_our_model_says(groups):
     """The defaults of the schema and those of the class are the same."""
     stored = json.loads(groups.run("get", "og", groups.create(), "-o", "json").stdout)["spec"]

@@ -160,6 +160,32 @@ def test_the_examples_of_orders_that_follow_or_stand_beside_each_other_do_what_t
     basket.wait("Succeeded")
 
 
+# ── Orders that a group adds ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+@pytest.mark.timeout(150)
+def test_the_example_of_a_position_that_is_closed_in_time_does_what_it_says(desk):
+    trading = on_the_account_of_the_examples(desk)
+    trading.run("apply", "-f", str(EXAMPLES / "time-boxed.yaml"))
+    group = Group(trading, "time-boxed")
+    group.await_state("Open", "entry")
+    group.fill("entry", "0.01")
+    group.await_state("Open", "stop")
+    eventually(lambda: "openedTime" in group.status(), within=30, what="it is known since when the position is open")
+    group.patch(positionTimeLimitSeconds=1)
+    group.wait("Succeeded", within=60)
+    assert group.ledger() == {"entry": [("FILLED", "0.01")], "stop": [("CANCELED", "0")], "close": [("FILLED", "0.00999")]}
+    assert group.member("close")["extraOf"] == "entry"
+
+
+def test_closed_ends_what_rests_and_sells_what_is_held_by_an_order_that_kubectl_shows(trading):
+    group = Group(trading, "out").opened()
+    group.patch(desiredState="Closed")
+    group.wait("Succeeded", within=60)
+    assert group.condition("Succeeded") == ("True", "Closed")
+    assert group.ledger() == {"entry": [("CANCELED", "0.004")], "take": [("CANCELED", "0")], "stop": [("CANCELED", "0")], "close": [("FILLED", "0.00399")]}
+    assert group.intent("close")["spec"]["type"] == "Market"
+
+
 # ── The members' objects ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def test_a_strangers_object_of_a_members_name_is_left_alone_and_said(trading):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from exchange_kernel.api import AmendQuantity, DesiredState, MemberRole, OrderGroupSpec, RefusalKind
+from exchange_kernel.api import AmendQuantity, DesiredState, GroupDesiredState, MemberRole, OrderGroupSpec, RefusalKind
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Refused, Unknown
 from exchange_kernel.core.groups import EXITS
 from exchange_kernel.core.identity import member_order_id
@@ -160,7 +160,7 @@ def edit_quantities(**quantities: str) -> Step:
     return step
 
 
-cancel_group = edit_group(desired_state=DesiredState.CANCELED)
+cancel_group = edit_group(desired_state=GroupDesiredState.CANCELED)
 
 
 def delete_group(world: Watched) -> None:

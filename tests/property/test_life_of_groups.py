@@ -15,7 +15,7 @@ from random import Random
 import pytest
 import structlog
 
-from exchange_kernel.api import DesiredState, GroupDeletionPolicy, OrderGroupSpec, OrderGroupStatus
+from exchange_kernel.api import DesiredState, GroupDeletionPolicy, GroupDesiredState, OrderGroupSpec, OrderGroupStatus
 from exchange_kernel.core.answers import OrderStatus
 from tests.crash.group_scenarios import (
     AN_ENTRY_AND_ITS_EXITS,
@@ -117,7 +117,7 @@ class Life:
         if self.random.random() < 0.6:
             return
         member = self.random.choice(self.spec.members)
-        self.random.choice([edit_group(desired_state=DesiredState.CANCELED), delete_group, delete_member(member.name),
+        self.random.choice([edit_group(desired_state=GroupDesiredState.CANCELED), delete_group, delete_member(member.name),
                             edit_member(member.name, desired_state=DesiredState.CANCELED), edit_member(member.name, quantity=Decimal(9))])(self.world)
 
     def ended(self) -> None:

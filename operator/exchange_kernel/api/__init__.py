@@ -27,6 +27,7 @@ from exchange_kernel.api.money import NonNegativeDecimal, PositiveDecimal, Signe
 from exchange_kernel.api.order_group import (
     FailurePolicy,
     GroupDeletionPolicy,
+    GroupDesiredState,
     GroupMember,
     GroupMode,
     MemberCounts,
@@ -121,6 +122,7 @@ __all__ = [
     "FillEntry",
     "FillFee",
     "GroupDeletionPolicy",
+    "GroupDesiredState",
     "GroupMember",
     "GroupMode",
     "GroupRef",

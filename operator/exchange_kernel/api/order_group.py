@@ -39,13 +39,13 @@ from exchange_kernel.api.order_terms import (
     TRIGGER_OF_ITS_TYPE,
     TRIGGER_REQUIRED,
     TRIGGERED_TYPES,
-    DesiredState,
     OrderTerms,
     PositionEffect,
     fixed_terms,
 )
 
 MAX_MEMBERS = 20
+MAX_EXTRAS = 20  # orders that a group adds by itself
 
 
 # ── What is wanted ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -84,6 +84,12 @@ class TriggerPassedPolicy(StrEnum):
 class FailurePolicy(StrEnum):
     CANCEL_ALL = "CancelAll"
     CONTINUE = "Continue"
+
+
+class GroupDesiredState(StrEnum):
+    WORKING = "Working"
+    CANCELED = "Canceled"
+    CLOSED = "Closed"
 
 
 class GroupDeletionPolicy(StrEnum):
@@ -179,9 +185,13 @@ class OrderGroupSpec(Spec):
     max_unprotected_seconds: StrictInt = field(
         "How long a change of a StopLoss may leave a position without one, where the exchange can't change it in place. What would take longer is not done: "
         "the stop stays as it was, and the group says so. A position that has no stop for longer is Stalled.", default=5, minimum=0, maximum=INT32_MAX)
-    desired_state: DesiredState = field(
+    desired_state: GroupDesiredState = field(
         "Working: the group is to work until it ends. Canceled: entries and legs are cancelled; what is done with exits of an open position is "
-        "deletionPolicy's to say. There is no way back.", default=DesiredState.WORKING)
+        "deletionPolicy's to say. Closed: entries, legs and takes are cancelled, and what is open is closed by a Market order; the stop stays until then, or "
+        "on spot, where it locks what is to be sold, until that order can be sent. There is no way back.", default=GroupDesiredState.WORKING)
+    position_time_limit_seconds: StrictInt | None = field(
+        "Close what is open so many seconds after the Entry first filled, as desiredState: Closed does, by the operator's own clock; absent: never.",
+        default=None, minimum=1, maximum=INT32_MAX)
     suspend: StrictBool = field("True: nothing is sent or changed until it is false. Cancels, deletes and lookups go on.", default=False)
     deletion_policy: GroupDeletionPolicy = field(
         "What deleting this object, or desiredState Canceled, does to live orders. CancelEntries: all are cancelled but the stop of an open position, which "
@@ -236,8 +246,14 @@ class OrderGroupSpec(Spec):
                   "onPartialFill is for OneCancelsOther and Bracket: remove it", at="onPartialFill"),
         forbidden("self.members.size() == oldSelf.members.size() && self.members.all(m, oldSelf.members.exists(o, o.name == m.name))",
                   "members can't be added or removed: create a new OrderGroup", at="members"),
-        forbidden("oldSelf.desiredState != 'Canceled' || self.desiredState == 'Canceled'",
+        forbidden("oldSelf.desiredState != 'Canceled' || self.desiredState != 'Working'",
                   "desiredState never goes back to Working: create a new OrderGroup", at="desiredState"),
+        forbidden("oldSelf.desiredState != 'Closed' || self.desiredState == 'Closed'",
+                  "what is being closed can't be kept: leave desiredState: Closed, or create a new OrderGroup", at="desiredState"),
+        forbidden("self.mode in ['OneTriggersOther', 'Bracket'] || self.desiredState != 'Closed'",
+                  "Closed is for a position that the group's Entry opened: use desiredState: Canceled", at="desiredState"),
+        forbidden("self.mode in ['OneTriggersOther', 'Bracket'] || !has(self.positionTimeLimitSeconds)",
+                  "positionTimeLimitSeconds is for a position that the group's Entry opened: remove it", at="positionTimeLimitSeconds"),
         *immutable("accountRef", "mode", "nativePolicy", "onPartialFill", instead="create a new OrderGroup"),
     )
 
@@ -247,7 +263,7 @@ class OrderGroupSpec(Spec):
 class MemberStatus(Status, Named):
     """One member, as it stands."""
 
-    name: MemberName = field("The member's name in the group.")
+    name: MemberName = field("The member's name in the group, or that of an order which the group added.")
     intent_name: ObjectName = field("Its OrderIntent, if there is or was one.")
     uid: Identifier | None = field("metadata.uid of its OrderIntent. A member that has one is never created again.", default=None)
     state: OrderState = field("Where its order stands, as on an OrderIntent. Pending: not created, or not sent.", default=OrderState.PENDING)
@@ -259,6 +275,9 @@ class MemberStatus(Status, Named):
     arrived_quantity: NonNegativeDecimal | None = field(
         "How much of what filled is there to be closed, where fees were taken in what was bought; absent: all of it.", default=None)
     average_price: NonNegativeDecimal | None = field("Average price of the fills.", default=None)
+    extra_of: MemberName | None = field(
+        "Set on an order that the group added by itself, and that spec does not name: the StopLoss that it continues, or the Entry whose position it closes.",
+        default=None)
     reason: Reason | None = field("Why it is as it is, in one word for programs.", default=None)
     message: Message | None = field("The same in a sentence for people.", default=None)
 
@@ -266,20 +285,22 @@ class MemberStatus(Status, Named):
 class MemberCounts(Status):
     """How many members there are in each state."""
 
-    total: StrictInt = field("All of them.", minimum=0, maximum=MAX_MEMBERS)
-    open: StrictInt = field("Working at the exchange.", minimum=0, maximum=MAX_MEMBERS)
-    filled: StrictInt = field("Filled.", minimum=0, maximum=MAX_MEMBERS)
-    ended: StrictInt = field("Ended otherwise.", minimum=0, maximum=MAX_MEMBERS)
-    unknown: StrictInt = field("Those whose outcome is being found out.", minimum=0, maximum=MAX_MEMBERS)
+    total: StrictInt = field("All of them.", minimum=0, maximum=MAX_MEMBERS + MAX_EXTRAS)
+    open: StrictInt = field("Working at the exchange.", minimum=0, maximum=MAX_MEMBERS + MAX_EXTRAS)
+    filled: StrictInt = field("Filled.", minimum=0, maximum=MAX_MEMBERS + MAX_EXTRAS)
+    ended: StrictInt = field("Ended otherwise.", minimum=0, maximum=MAX_MEMBERS + MAX_EXTRAS)
+    unknown: StrictInt = field("Those whose outcome is being found out.", minimum=0, maximum=MAX_MEMBERS + MAX_EXTRAS)
 
 
 class OrderGroupStatus(Status):
     """The group as it stands."""
 
     observed_generation: StrictInt = field("metadata.generation this status answers; -1: not looked at yet.", default=-1, minimum=-1)
-    members: list[MemberStatus] = field("The members, by name.", max_items=MAX_MEMBERS, key="name")
+    members: list[MemberStatus] = field(
+        "The members, by name, and the orders that the group added by itself.", max_items=MAX_MEMBERS + MAX_EXTRAS, key="name")
     native: StrictBool = field("Whether the exchange itself keeps the orders as one list.", default=False)
     counts: MemberCounts | None = field("How many members there are in each state.", default=None)
+    opened_time: Time | None = field("When the Entry first filled, by the exchange's clock.", default=None)
     completion_time: Time | None = field("When the last member's end was settled.", default=None)
     conditions: list[Condition] = field(
         "Finished (every member reached a settled end), Succeeded (the end asked for), Ready (every member is as spec says), Stalled (a person is needed) and "

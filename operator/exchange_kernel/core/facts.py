@@ -681,7 +681,8 @@ class Facts:
         amended = changes is not None and request.client_order_id == self.seen.ids[changes]
         proposal = Proposal(
             request=request, filled=self.filled(changes).quantity if amended and changes is not None else ZERO, replaces=changes is not None,
-            exit=self._closes(request, amended=changes if amended else None), instead=request.type != self.spec.type,
+            exit=self._closes(request, amended=changes if amended else None),
+            instead=request.type != self.spec.type or (self.seen.group is not None and self.seen.group.at_market),
         )
         return refused(proposal, self.seen.exposure, self.seen.market)
 

@@ -89,7 +89,7 @@ class Case:
     @cached_property
     def unmade(self) -> list[Member]:
         """Members of which nothing was sent, and that are wanted."""
-        return [self._priced(one) for one in self.members if not (_sent_once(one) or one.cancelled or one.finished)]
+        return [self._priced(one) for one in self.members if not (_sent_once(one) or one.cancelled or one.finished or one.extra)]
 
     def _priced(self, member: Member) -> Member:
         """Return the member with its offsets' prices, from where the Entry is expected to fill."""

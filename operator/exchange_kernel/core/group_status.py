@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from exchange_kernel.api import Condition, DesiredState, GroupMode, MemberCounts, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentStatus, OrderState
-from exchange_kernel.core import group_positions
+from exchange_kernel.api import (
+    Condition,
+    DesiredState,
+    GroupDesiredState,
+    GroupMode,
+    MemberCounts,
+    MemberRole,
+    MemberStatus,
+    OrderGroupStatus,
+    OrderIntentStatus,
+    OrderState,
+)
+from exchange_kernel.core import extra_members, group_positions
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.groups import EXITS, NOT_RECORDED, GroupRecord, Member, Members, Want, settled
 from exchange_kernel.core.lifecycle import ENDED
@@ -19,7 +30,7 @@ from exchange_kernel.core.venue import MarketRules
 TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
 #: Why Protected is False while no stop works and something is under way.
-ON_ITS_WAY = ("StopPending", "StopUnknown")
+ON_ITS_WAY = ("StopPending", "StopUnknown", "Closing")
 
 #: And while one works.
 OTHER_SIZE = ("StopResizing", "StopSmaller", "StopLarger")
@@ -82,9 +93,15 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
         members=members,
         native=outlook.native,
         counts=_counts(members),
+        opened_time=old.opened_time or _opened_time(outlook),
         completion_time=at if finished else None,
         conditions=_conditions(outlook, finished, at),
     )
+
+
+def _opened_time(outlook: Outlook) -> datetime | None:
+    opened_ms = extra_members.opened(outlook.group, group_positions.opening(outlook.members).entries)
+    return datetime.fromtimestamp(opened_ms / 1000, UTC) if opened_ms is not None else None
 
 
 def _of_generation(status: OrderGroupStatus, generation: int) -> OrderGroupStatus:
@@ -116,12 +133,13 @@ def _member(outlook: Outlook, member: Member) -> MemberStatus:
             reason, message = ("NotNeeded", want.never) if want.never is not None else (want.held.reason, want.held.message) if want.held else (None, None)
             canceled = want.never is not None and want.unwanted
             return MemberStatus(name=member.name, intent_name=name, state=OrderState.CANCELED if canceled else OrderState.PENDING, quantity=quantity,
-                                finished=want.never is not None, reason=reason, message=message)
+                                extra_of=member.status.extra_of, finished=want.never is not None, reason=reason, message=message)
         return member.status.model_copy(update={"gone": member.gone, "finished": True}) if member.gone else member.status
     status = member.order.status
     ready = next((condition for condition in status.conditions if condition.type == "Ready"), None)
     return MemberStatus(
         name=member.name, intent_name=name, uid=member.status.uid or member.order.uid, state=status.state, finished=member.order.finished,
+        extra_of=member.status.extra_of,
         quantity=member.order.spec.quantity, filled_quantity=status.filled_quantity or ZERO, average_price=status.average_price,
         arrived_quantity=arrived if (arrived := member.brought(outlook.markets)) < member.filled else None,
         reason=ready.reason if ready is not None else None, message=ready.message or None if ready is not None else None,
@@ -299,7 +317,7 @@ def _protection(outlook: Outlook) -> Protection | None:
             return Protection(TRUE, "NoPosition")  # its exits wait in their list
         if any(stop.live for stop in stops):
             return Protection(FALSE, "StopPending", "There is a position, and the exchange's list places its stop once the Entry is filled whole.")
-    sizes = [stop.working for stop in stops]
+    sizes = [add(*(one.working for one in extra_members.chain(stop, stops))) for stop in stops if not stop.extra]
     working = max(sizes) if group_positions.alternatives(outlook.group.spec, stops[0].spec) else add(*sizes)
     if working > 0:
         return _by_size(outlook, stops, subtract(working, position))
@@ -340,6 +358,8 @@ def _entry_goes(outlook: Outlook) -> bool:
 def _without_stop(outlook: Outlook, entry: group_positions.Opening, stops: Members, position: Decimal) -> Protection:
     market = outlook.markets.get(stops[0].spec.symbol)
     small = market is not None and all(too_small(stop.spec, position, market) for stop in stops)
+    if extra_members.closes_now(outlook.group, outlook.members) and entry.finished:
+        return _being_closed(outlook, small)
     if any(stop.unknown for stop in stops):
         return Protection(FALSE, "StopUnknown", "There is a position, and what became of its stop is being found out: look at the exchange if it takes long.")
     ended = [stop for stop in stops if stop.finished]
@@ -351,6 +371,19 @@ def _without_stop(outlook: Outlook, entry: group_positions.Opening, stops: Membe
     waits = next((waits for stop in stops if (waits := _waits(outlook, stop)) is not None), None)
     if waits is None:
         return Protection(FALSE, "StopPending", "There is a position, and its stop is being placed.")
+    return Protection(FALSE, waits.reason, f"There is a position without its stop. {waits.message}", person=waits.person or waits.reason in HELD_BACK)
+
+
+def _being_closed(outlook: Outlook, small: bool) -> Protection:
+    """Of a position that is closed at market and whose stop does not work any more."""
+    closing = next((one for one in reversed(extra_members.closing_orders(outlook.members))), None)
+    if small and (closing is None or closing.finished):
+        return Protection(FALSE, "BelowMinimum", "There is a position, and it is below the market's smallest order: it can't be closed.", person=True)
+    if closing is not None and closing.finished:
+        return Protection(FALSE, "NotClosed", "There is a position, and the order that was to close it has ended: close the rest, or protect it.", person=True)
+    waits = _waits(outlook, closing) if closing is not None else outlook.trouble
+    if waits is None or waits is extra_members.MAKING_WAY:
+        return Protection(FALSE, "Closing", "There is a position without its stop, and it is being closed at market.")
     return Protection(FALSE, waits.reason, f"There is a position without its stop. {waits.message}", person=waits.person or waits.reason in HELD_BACK)
 
 
@@ -374,6 +407,10 @@ def _waits(outlook: Outlook, stop: Member) -> Waiting | None:
 # ── The end ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CANCELED = Verdict(True, "CanceledAsAsked", "Canceled as asked.")
+
+
+def _asked_to_end(group: GroupRecord) -> bool:
+    return group.unwanted or group.spec.desired_state is GroupDesiredState.CLOSED
 
 
 def _ended(outlook: Outlook) -> Verdict:
@@ -402,7 +439,7 @@ def _followed(outlook: Outlook) -> Verdict:
     entry = group_positions.opening(outlook.members)
     others = [member for member in outlook.members if member.spec.role is not MemberRole.ENTRY]
     if entry.filled <= 0:
-        if outlook.group.unwanted or entry.cancelled:
+        if _asked_to_end(outlook.group) or entry.cancelled:
             return CANCELED
         return Verdict(False, "EntryNotFilled", "The Entry ended unfilled, and nothing followed it: see status.members.")
     legs = [member for member in others if member.spec.role not in EXITS]
@@ -422,7 +459,7 @@ def _followed(outlook: Outlook) -> Verdict:
 def _not_all(outlook: Outlook, members: Members) -> Verdict:
     if any(member.failed for member in members):
         return Verdict(False, "MemberRefused", "A member was refused: see status.members. What is filled stays.")
-    if outlook.group.unwanted or all(member.cancelled or member.state is OrderState.FILLED for member in members):
+    if _asked_to_end(outlook.group) or all(member.cancelled or member.state is OrderState.FILLED for member in members):
         return CANCELED
     partly = any(member.filled > 0 for member in members)
     return Verdict(False, "PartiallyFilled" if partly else "NotFilled", "Not all that was wanted is filled: see status.members.")

@@ -16,6 +16,7 @@ from exchange_kernel.api import (
     DesiredState,
     FailurePolicy,
     GroupDeletionPolicy,
+    GroupDesiredState,
     GroupMember,
     GroupMode,
     GroupRef,
@@ -33,7 +34,7 @@ from exchange_kernel.api import (
     TriggerPassedPolicy,
 )
 from exchange_kernel.api.order_terms import IDENTITY, UNCHANGEABLE
-from exchange_kernel.core import fees, group_positions, group_prices
+from exchange_kernel.core import extra_members, fees, group_positions, group_prices
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.market_rules import group_unacceptable, request_for, too_small
@@ -111,7 +112,7 @@ class GroupRecord:
     @property
     def unwanted(self) -> bool:
         """Whether its entries and legs are to go from the exchange."""
-        asked = self.spec.desired_state is DesiredState.CANCELED
+        asked = self.spec.desired_state is GroupDesiredState.CANCELED
         return asked or (self.deleting and self.spec.deletion_policy is not GroupDeletionPolicy.ORPHAN)
 
     @property
@@ -141,6 +142,11 @@ class Member:
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @property
+    def extra(self) -> bool:
+        """Return whether the group added it by itself."""
+        return self.status.extra_of is not None
 
     @property
     def made(self) -> bool:
@@ -280,7 +286,7 @@ def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRule
 
 def want_of(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules], *, native: bool = False) -> Want:
     """What is wanted of one member."""
-    by_mode = _listed if native and group.entry is not None else _MODES[group.spec.mode]
+    by_mode = _listed if native and group.entry is not None and not member.extra else _MODES[group.spec.mode]
     before = _asked_on(member, markets)
     want = by_mode(group, member, members, before)
     if before is not markets and (member.order is None or want.quantity not in (None, member.order.spec.quantity)):
@@ -341,10 +347,14 @@ def _triggered(group: GroupRecord, member: Member, members: Members, markets: Ma
     entry = group_positions.opening(members)
     others = [one for one in members if one.name != member.name]
     exits = [one for one in members if one.spec.role in EXITS]
+    closing = extra_members.closes_now(group, members)
+    ending = group.unwanted or closing
     if member.spec.role is MemberRole.ENTRY:
         # Once an exit fills, the position is being closed: what the Entry has not filled by then is not wanted any more.
-        return Want(unwanted=group.unwanted or _gave_up(group, others) or any(one.filled > 0 for one in exits))
+        return Want(unwanted=ending or _gave_up(group, others) or any(one.filled > 0 for one in exits))
     closes = member.spec.role in EXITS
+    if closes and (closing or member.extra) and (want := _closed_at_market(group, member, members, markets, closing=closing)) is not None:
+        return want
     if entry.filled <= 0 and not (closes and member.made):
         never = "The Entry ended unfilled: there is nothing to follow it." if entry.finished else None
         return Want(exists=False, never=never, unwanted=entry.finished)
@@ -352,12 +362,35 @@ def _triggered(group: GroupRecord, member: Member, members: Members, markets: Ma
         if group.unwanted and not _stays(group, member) and entry.finished:
             return Want(unwanted=True)
         return _exit(group, member, entry, exits, markets)
-    if group.unwanted or _gave_up(group, members):
+    if ending or _gave_up(group, members):
         return Want(unwanted=True)
     size = _on_grid(min(member.quantity, share_of(entry.filled, member.quantity, entry.quantity)), member.spec, markets)
     if size is None or (not member.made and too_small(member.spec, size, markets[member.spec.symbol])):
         return Want(exists=member.made, never=BELOW_MINIMUM if entry.finished and size is not None else None)
     return Want(quantity=size)
+
+
+def _closed_at_market(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules], *, closing: bool) -> Want | None:
+    """What is wanted of an exit beside the order that closes the position at market, and of that order; None: what is wanted of any exit."""
+    if member.spec.role is MemberRole.STOP_LOSS:
+        return Want(unwanted=True) if closing and extra_members.stops_make_way(members, markets) else None
+    if not member.extra:
+        return Want(unwanted=True)
+    if not closing:
+        return Want(unwanted=True, exists=member.made)
+    if (market := markets.get(member.spec.symbol)) is None:
+        return Want(exists=member.made)
+    opened, links = group_positions.opening(members).brought(markets), extra_members.chain(member, members)
+    elsewhere = add(*(one.filled for one in members if one.spec.role in EXITS and one not in links))
+    total = max(ZERO, quantise_quantity(subtract(opened, elsewhere), market.quantity_step))
+    size = max(extra_members.own_part(member, links, total), member.filled)
+    if size <= member.filled:
+        return Want(quantity=member.order.spec.quantity if member.order is not None else None, unwanted=True)
+    if not member.made and too_small(member.spec, size, market):
+        return Want(exists=False, never=BELOW_MINIMUM)
+    # While something else keeps it from being sent, which it says itself, the stop stays.
+    waits = extra_members.in_the_way(members, market) and (market.contract_size is not None or extra_members.stops_make_way(members, markets))
+    return Want(quantity=size, held=extra_members.MAKING_WAY if waits else None)
 
 
 def _listed(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
@@ -366,13 +399,15 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
     if member is entry:
         # Of a list that was refused nothing is sent again: each of its members ends by itself, and so fails.
         failed = group.spec.failure_policy is FailurePolicy.CANCEL_ALL and any(one.failed for one in members)
-        return Want(unwanted=group.unwanted or _broken(member, members) or failed)
+        return Want(unwanted=group.unwanted or extra_members.closes_now(group, members) or _broken(member, members) or failed)
     if entry.filled <= 0 and entry.finished:
         return Want(unwanted=True)  # until then the Entry alone is cancelled: filled meanwhile, it needs them, and else they go with it
     # Of a position's exits both stay: the exchange itself keeps one from filling after the other, and would end both with either.
     if group.unwanted and entry.finished and group.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ALL:
         return Want(unwanted=True)
-    siblings = [one for one in members if one.name != member.name and one is not entry] if group.spec.mode is GroupMode.BRACKET else []
+    if entry.finished and extra_members.stops_make_way(members, markets):
+        return Want(unwanted=True)
+    siblings = [one for one in members if one.name != member.name and one is not entry and not one.extra] if group.spec.mode is GroupMode.BRACKET else []
     return Want(quantity=in_list(member, members), unwanted=any(one.filled > 0 for one in siblings))
 
 
@@ -398,7 +433,7 @@ def exempt(group: GroupRecord, member: Member, members: Members, *, native: bool
     if native:
         return in_list(member, members)  # placed by the exchange, once the Entry is filled whole
     opened, exits = group_positions.opening(members).filled, [one for one in members if one.spec.role in EXITS]
-    if member.spec.quantity is None:
+    if member.spec.quantity is None or len(extra_members.chain(member, exits)) > 1:
         return max(subtract(opened, add(*(one.filled for one in exits if one.name != member.name))), member.filled)
     return max(_allowed(group, member, opened, exits), member.filled)
 
@@ -447,7 +482,8 @@ def _exit(group: GroupRecord, member: Member, entry: group_positions.Opening, ex
     size = max(allowed, member.filled)
     rest = subtract(size, member.filled)
     closed = any(other.filled > 0 for other in exits if other.name != member.name)
-    if closed and group.spec.mode is GroupMode.BRACKET and not group.reduces:
+    taken = any(other.filled > 0 for other in exits if other.name != member.name and not (other.extra or member.extra))
+    if taken and group.spec.mode is GroupMode.BRACKET and not group.reduces:
         return Want(quantity=size, unwanted=True)
     over = rest <= 0 and (closed or allowed <= 0 or allowed < member.filled)
     if not member.made and not over and too_small(member.spec, size, markets[member.spec.symbol]):
@@ -472,7 +508,15 @@ def _too_large_for_good(member: Member, rest: Decimal, market: MarketRules) -> b
 
 
 def _rounded(group: GroupRecord, member: Member, opened: Decimal, exits: Members, market: MarketRules) -> Decimal:
-    """Return how large an exit may be in all, on the market's step."""
+    """Return how large an exit may be in all, on the market's step. One that is continued by others shares with them what all may be."""
+    links, chains = extra_members.chain(member, exits), extra_members.joined(exits)
+    if len(links) == 1:
+        return _chain_rounded(group, member, opened, chains, market)
+    whole = next(one for one in chains if one.name == links[0].name)
+    return extra_members.own_part(member, links, _chain_rounded(group, whole, opened, chains, market))
+
+
+def _chain_rounded(group: GroupRecord, member: Member, opened: Decimal, exits: Members, market: MarketRules) -> Decimal:
     def on_step(one: Member) -> Decimal:
         return max(ZERO, quantise_quantity(_allowed(group, one, opened, exits), market.quantity_step))
 
@@ -710,9 +754,10 @@ def may_go(group: GroupRecord, members: Members, wanted: Mapping[str, Want]) -> 
     """Whether a deleted group can be let go: all its members have ended, or stay at the exchange on their own."""
     if group.spec.deletion_policy is GroupDeletionPolicy.ORPHAN:
         return True
+    closing = extra_members.closes_now(group, members)
     return all(
         settled(group, member, want)
-        or (member.live and not want.unwanted)
+        or (member.live and not want.unwanted and not closing)
         or not (member.made or to_be_made(group, member, want))
         for member in members
         for want in (wanted[member.name],)
@@ -722,4 +767,4 @@ def may_go(group: GroupRecord, members: Members, wanted: Mapping[str, Want]) -> 
 def to_be_made(group: GroupRecord, member: Member, want: Want) -> bool:
     """Whether its intent is missing. Of a group that goes, only the stop of what its Entry still filled while it was cancelled."""
     missing = want.exists and not member.made and not member.status.finished and not want.unwanted
-    return missing and (not group.deleting or (group.entry is not None and member.spec.role is MemberRole.STOP_LOSS))
+    return missing and (not group.deleting or member.extra or (group.entry is not None and member.spec.role is MemberRole.STOP_LOSS))

@@ -91,6 +91,7 @@ class Membership:
     exit: Decimal | None = None  # it closes what the group's entry opened, and may be so large in all; None: it is no exit
     stranger: bool = False  # the group did not make it, and it was never sent: the ids of its place are another's
     closing: Closing | None = None  # it closes what the group's entry has filled
+    at_market: bool = False  # it closes the position at market, as was asked: whatever types a RiskLimit allows
     made_before: bool = False  # an earlier object may have had its place, and sent its orders: its group's status does not tell
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 import structlog
 
 from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentSpec, OrderState
-from exchange_kernel.core import group_checks, group_prices, group_status, groups
+from exchange_kernel.core import extra_members, extras_due, group_checks, group_prices, group_status, groups
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import GroupFound, Unreachable
 from exchange_kernel.core.facts import Facts
@@ -95,6 +95,7 @@ class _Memory:
     applied: dict[str, OrderIntentSpec]  # what each member's intent was last written to say
     refused: dict[str, str]  # members that admission refused, with its words
     gone: set[str]  # the UIDs that a consistent list of intents lacks
+    extras: dict[str, str] = field(default_factory=dict)  # what the group added, and of which member of spec each is: their status may be lost
     known: dict[str, MemberStatus] = field(default_factory=dict)  # each member as it was last believed to be
     markets: Mapping[str, MarketRules] = field(default_factory=dict)  # as they were when it was last looked at
     native: bool | None = None  # whether the exchange keeps it, once that is decided: its members are written down
@@ -146,7 +147,7 @@ class OrderGroupReconciler:
         if members is None:
             return Membership(held=groups.NOT_RECORDED)  # what became of another member is found out first
         member = next(member for member in members if member.name == ref.member)
-        native, memory = self._native(group), self._memory.get(group.uid)
+        native, memory = self._native(group) and not member.extra, self._memory.get(group.uid)
         want = groups.want_of(group, member, members, _markets(session), native=native)
         if want.held is None and group_checks.nothing_sent(members):
             want = replace(want, held=self._unfit(group, members, session))
@@ -159,6 +160,7 @@ class OrderGroupReconciler:
         return Membership(
             made_before=memory is not None and ref.member in (memory.made_before or ()), closing=groups.closing(group, member, members, want),
             held=held, unwanted=want.unwanted, native=native, recorded=group_status.recorded(group, ref.member, record.status), exit=limit,
+            at_market=member.extra and member.spec.role is MemberRole.TAKE_PROFIT,
         )
 
     def siblings(self, record: OrderRecord) -> list[str]:
@@ -183,7 +185,7 @@ class OrderGroupReconciler:
     def _has(self, group: GroupRecord, record: OrderRecord) -> bool:
         """Return whether the intent is the group's member that it says it is."""
         ref = record.spec.group_ref
-        spec = next((one for one in group.spec.members if ref is not None and one.name == ref.member), None)
+        spec = next((one for one in self._specs(group) if ref is not None and one.name == ref.member), None)
         if spec is None:
             return False
         written = next((one for one in group.status.members if one.name == spec.name), None)
@@ -219,6 +221,7 @@ class OrderGroupReconciler:
         memory = self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
         if not memory.known:
             self._know(group, memory)
+            self._find_extras(group, memory)
         if isinstance(session, Waiting):
             known = self._members(group, None)
             if known is None:
@@ -235,6 +238,8 @@ class OrderGroupReconciler:
         group = _unended(group, members)
         markets, venue = term.markets, term.exchange.capabilities
         native = memory.native if memory.native is not None else groups.goes_native(group, members, markets, venue)
+        if (added := extras_due.due(group, members, markets, lambda name: intent_name(group.name, name))) is not None:
+            members = (*members, added)
         wanted = groups.wants(group, members, markets, native=native)
         new = not (group.finished or memory.made_before or memory.listed)  # else an order of it may be at the exchange
         problem = group_checks.denial(group, members, self._known(group, members, session, term)) if new else None
@@ -327,6 +332,7 @@ class OrderGroupReconciler:
     def _know(self, group: GroupRecord, memory: _Memory) -> None:
         """Take a status for what it says: the first that is seen, and then those that this process wrote."""
         memory.known = {member.name: member for member in group.status.members}
+        memory.extras |= self._extras(group)
         if any(member.uid is not None for member in group.status.members):
             memory.native = groups.is_native(group)
 
@@ -337,12 +343,35 @@ class OrderGroupReconciler:
     def _told(self, group: GroupRecord) -> dict[str, MemberStatus]:
         """What the group's status says of each member, as far as it fits what this process knows."""
         written = {member.name: member for member in group.status.members}
-        return {spec.name: self._told_of(group, spec, written.get(spec.name)) for spec in group.spec.members}
+        return {spec.name: self._told_of(group, spec, written.get(spec.name)) for spec in self._specs(group)}
+
+    def _specs(self, group: GroupRecord) -> list[GroupMember]:
+        """Return the members of spec, and what the group added by itself: as status has it, or as this process knows it."""
+        extras = self._extras(group)
+        if not extras:
+            return group.spec.members
+        bases = {one.name: one for one in group.spec.members}
+        return [*group.spec.members, *(extra_members.spec_of(bases[of], name) for name, of in sorted(extras.items()))]
+
+    def _extras(self, group: GroupRecord) -> dict[str, str]:
+        """Return the orders that the group added, each with the member of spec that it is for."""
+        memory = self._memory.get(group.uid)
+        known = memory.extras if memory is not None else {}
+        told = {one.name: one.extra_of for one in group.status.members if one.extra_of is not None and one.name not in known}
+        return known | {name: of for name, of in told.items() if extra_members.base_of(group.spec, name, of) is not None}
+
+    def _find_extras(self, group: GroupRecord, memory: _Memory) -> None:
+        """At the first sight of a group: what it added by the intents there are, for its status may have been lost."""
+        for base in group.spec.members if group.entry is not None else ():
+            for name in extra_members.names(group.spec, base):
+                found = self._intents.named(group.namespace, intent_name(group.name, name))
+                if found is not None and groups.names(group, name, found):
+                    memory.extras.setdefault(name, base.name)
 
     def _told_of(self, group: GroupRecord, spec: GroupMember, written: MemberStatus | None) -> MemberStatus:
         """The same of one member."""
         memory = self._memory.get(group.uid)
-        status = written or MemberStatus(name=spec.name, intent_name=intent_name(group.name, spec.name))
+        status = written or MemberStatus(name=spec.name, intent_name=intent_name(group.name, spec.name), extra_of=self._extras(group).get(spec.name))
         known = memory.known.get(spec.name) if memory is not None else None
         return groups.believed(status, known, self._intent_of(group, spec, status, known))
 
@@ -352,7 +381,7 @@ class OrderGroupReconciler:
             return None
         told, memory = self._told(group), self._memory.get(group.uid)
         written, members = {member.name: member.uid for member in group.status.members}, []
-        for spec in group.spec.members:
+        for spec in self._specs(group):
             name, status = intent_name(group.name, spec.name), told[spec.name]
             order = self._intent_of(group, spec, status, None)
             if order is None and not status.finished and status.uid is None and memory is not None and (words := memory.refused.get(spec.name)) is not None:
@@ -412,6 +441,8 @@ class OrderGroupReconciler:
         if here and not group.finished and outlook.denied is None and outlook.waits is None:
             for member in outlook.members:
                 want = outlook.wanted[member.name]
+                if member.extra and not any(one.name == member.name for one in stored.status.members):
+                    continue  # it is written down before it is made
                 if groups.to_be_made(group, member, want) and (step := await self._make(outlook, member, want)) is not None:
                     return step
         status = group_status.project(self._timed(outlook), datetime.fromtimestamp(self._wall_ms() / 1000, UTC))
@@ -431,6 +462,8 @@ class OrderGroupReconciler:
         if not isinstance(session, Waiting) and groups.exits_lack_their_market(group, outlook.members, outlook.markets):
             session.market_readings.ask()
             self._wake_after(group.uid, LISTED_AGAIN_S)
+        if here and not group.finished and (left_ms := extra_members.closes_in_ms(group, outlook.members)) is not None and left_ms > 0:
+            self._wake_after(group.uid, left_ms / 1000 + 0.01)
         if outlook.waits is not None:
             self._wake_after(group.uid, JUDGED_AGAIN_S)
         elif outlook.unfit is not None and here and group_checks.price_wanted(group, outlook.members) is not None:
@@ -477,7 +510,7 @@ class OrderGroupReconciler:
         match await self._intents.create_member(group, intent_name(group.name, member.name), spec, owned=owned):
             case Written(record=made):
                 # Made just now by this very request: ours, whatever an admission webhook or a newer schema wrote into it. What differs is put right.
-                memory.known[member.name] = MemberStatus(name=member.name, intent_name=made.name, uid=made.uid)
+                memory.known[member.name] = MemberStatus(name=member.name, intent_name=made.name, uid=made.uid, extra_of=member.status.extra_of)
                 memory.applied[member.name] = spec
                 memory.trouble, memory.failures = None, 0
                 return Step.NEXT

@@ -32,8 +32,9 @@ async def send(outlook: Outlook, session: AccountSession, gate: Gate, *, again: 
 
     `again`: this process has handed it to the adapter before.
     """
-    legs = {member.name: (member.order, member.facts) for member in outlook.members if member.order is not None and member.facts is not None}
-    if len(legs) < len(outlook.members) or not all(_ready(facts, outlook.wanted[name]) for name, (_, facts) in legs.items()):
+    members = [member for member in outlook.members if not member.extra]
+    legs = {member.name: (member.order, member.facts) for member in members if member.order is not None and member.facts is not None}
+    if len(legs) < len(members) or not all(_ready(facts, outlook.wanted[name]) for name, (_, facts) in legs.items()):
         return ()
     list_id = session.list_id(outlook.group.uid)
     if again or not all(facts.seen.new for _, facts in legs.values()):
@@ -42,7 +43,7 @@ async def send(outlook: Outlook, session: AccountSession, gate: Gate, *, again: 
         if not isinstance(found, NotFound):
             return found
     ids = {name: facts.seen.ids[facts.numbers[-1]] for name, (_, facts) in legs.items()}
-    request = groups.list_request(outlook.group, outlook.members, outlook.markets, list_id, ids)
+    request = groups.list_request(outlook.group, members, outlook.markets, list_id, ids)
     asked = {leg.request.client_order_id: leg.request for leg in request.legs}
     gates = [gate(order, session, asked[ids[name]], len(legs) - 1) for name, (order, _) in legs.items()]
     await submitter.submit_group(session, request, lambda: next((closed for check in gates if (closed := check()) is not None), None))

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from exchange_kernel.api import DesiredState, SendPolicy, TradingMode
+from exchange_kernel.api import DesiredState, GroupDesiredState, SendPolicy, TradingMode
 from exchange_kernel.core import claims
 from exchange_kernel.core.absence import Evidence
 from exchange_kernel.core.answers import MALFORMED, ExchangeOrder, GroupLookupOutcome, Refused, Unreachable
@@ -497,7 +497,7 @@ class AccountSession:
         """9: wake what its user wants gone. Its cancel needs the Lease and no reading, so it does not wait for the first sweep."""
         account = self.account
         groups = self.groups.of_account(account.namespace, account.name) if self.groups is not None else ()
-        gone = {group.uid for group in groups if group.deleting or group.spec.desired_state is DesiredState.CANCELED}
+        gone = {group.uid for group in groups if group.deleting or group.spec.desired_state is not GroupDesiredState.WORKING}
         for record in self.store.of_account(account.namespace, account.name):
             unwanted = record.deleting or record.spec.desired_state is DesiredState.CANCELED
             if not record.finished and (unwanted or (record.spec.group_ref is not None and record.spec.group_ref.uid in gone)):

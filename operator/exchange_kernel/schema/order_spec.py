@@ -113,6 +113,9 @@ class StandardOrderGroup(Spec):
         default=None, description="What a partial fill of one does to the others; absent: Cancel for OneCancelsOther, Reduce for exits."
     )
     failure_policy: FailurePolicy = Field(default=FailurePolicy.CANCEL_ALL, description="What the failure of one does to the others.")
+    position_time_limit_seconds: int | None = Field(
+        default=None, ge=1, le=INT32_MAX, description="Close what is open at market so many seconds after the Entry first filled; absent: never."
+    )
 
 
 # ── Markets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import DesiredState
+from exchange_kernel.api import DesiredState, GroupDesiredState
 from exchange_kernel.core.answers import NotSent, Refused, Unknown
 from tests.scripted import until
 from tests.unit.groups.desk import a_bracket, a_group, a_group_world, a_member, an_oco
@@ -121,7 +121,7 @@ async def test_a_cancelled_list_is_cancelled_once_and_both_say_as_asked():
         spec = an_oco()
         world.place(spec)
         await world.settle(take="Open", stop="Open")
-        world.groups.edit("pair", spec.model_copy(update={"desired_state": DesiredState.CANCELED}))
+        world.groups.edit("pair", spec.model_copy(update={"desired_state": GroupDesiredState.CANCELED}))
         await world.finished()
         assert world.condition("Succeeded") == ("True", "CanceledAsAsked")
         assert not world.live()

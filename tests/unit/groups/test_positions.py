@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import AmendQuantity, DesiredState, OrderGroupSpec
+from exchange_kernel.api import AmendQuantity, DesiredState, GroupDesiredState, OrderGroupSpec
 from tests.scripted import until
 from tests.unit.groups.desk import SPOT, VENUE, a_bracket, a_group, a_group_world, a_member
 from tests.unit.groups.test_exit_sizes import BOTH, edit, rest
@@ -223,7 +223,7 @@ async def test_one_entry_edited_to_less_changes_nothing_of_what_is_open():
 @scenario
 async def test_entries_that_end_unfilled_leave_nothing():
     async with a_position(a_scale_in()) as world:
-        world.groups.edit("pair", world.group().spec.model_copy(update={"desired_state": DesiredState.CANCELED}))
+        world.groups.edit("pair", world.group().spec.model_copy(update={"desired_state": GroupDesiredState.CANCELED}))
         await world.finished()
         assert world.condition("Succeeded") == ("True", "CanceledAsAsked")
         assert not world.live()

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import AccountRef, DesiredState
+from exchange_kernel.api import AccountRef, DesiredState, GroupDesiredState
 from exchange_kernel.stores.port import Snapshot
 from tests.scripted import until
 from tests.unit.groups.desk import a_bracket, a_group, a_group_world, a_member, an_oco
@@ -455,7 +455,7 @@ async def test_a_cancelled_group_leaves_the_exits_of_a_position():
         await world.start()
         spec = a_bracket()
         await world.open_position(spec, "4", "take", "stop")
-        world.groups.edit("pair", spec.model_copy(update={"desired_state": DesiredState.CANCELED}))
+        world.groups.edit("pair", spec.model_copy(update={"desired_state": GroupDesiredState.CANCELED}))
         await world.settle(entry=CANCELED)
         assert world.live() == {"take", "stop"}
         world.fill("take", "4")

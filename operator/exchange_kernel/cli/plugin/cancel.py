@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from exchange_kernel.api import OrderGroup, OrderIntent
-from exchange_kernel.cli.plugin.cancelling import WAIT_S, Plan, cancel_and_tell, group_step, key, member_step, order_step
+from exchange_kernel.cli.plugin.cancelling import WAIT_S, Plan, cancel_and_tell, group_step, key, order_of_a_group_step, order_step
 from exchange_kernel.cli.plugin.cluster import Cluster, NotFound
 from exchange_kernel.cli.plugin.command import DryRun, DryRunFlag, Timeout, command, complete_orders, named
 from exchange_kernel.cli.plugin.output import Document, DocumentFlag
@@ -43,8 +43,7 @@ def add_order(plan: Plan, cluster: Cluster, order: OrderIntent) -> None:
     plan.orders[key(order)] = order
     if order.status.completion_time is None:
         group = _group_of(cluster, order)
-        member = order.spec.group_ref.member if order.spec.group_ref is not None else ""
-        plan.steps.append(member_step(group, member) if group is not None else order_step(order))
+        plan.steps.append(order_of_a_group_step(group, order) if group is not None else order_step(order))
 
 
 def add_group(plan: Plan, group: OrderGroup, orders: Sequence[OrderIntent]) -> None:

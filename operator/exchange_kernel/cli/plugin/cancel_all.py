@@ -62,6 +62,12 @@ def plan_of(orders: Sequence[OrderIntent], groups: Sequence[OrderGroup], *, symb
         wanted = [name for name in matching if of_strategy(group, strategy) or name in labelled]
         plan.steps += [member_step(group, name) for name in wanted]
         plan.orders |= {key(order): order for order in own if order.spec.group_ref is not None and order.spec.group_ref.member in wanted}
+        extras = {member.name for member in group.status.members if member.extra_of is not None}
+        for order in own:
+            added = order.spec.group_ref is not None and order.spec.group_ref.member in extras
+            if added and symbol in (None, order.spec.symbol) and of_strategy(group, strategy):
+                plan.orders[key(order)] = order
+                plan.steps.append(order_step(order))
     for order in open_orders:
         own_say = order.spec.group_ref is None or order.spec.group_ref.uid not in governed
         if own_say and symbol in (None, order.spec.symbol) and of_strategy(order, strategy):

@@ -60,6 +60,12 @@ def group_step(group: OrderGroup) -> Step:
     return Step(ORDER_GROUPS, _namespace(group), group.metadata.name, patch, MERGE_PATCH, f"ordergroup/{group.metadata.name}: desiredState Canceled")
 
 
+def order_of_a_group_step(group: OrderGroup, order: OrderIntent) -> Step:
+    """A member in its group's spec; what the group added by itself, which spec does not name, in its own."""
+    member = order.spec.group_ref.member if order.spec.group_ref is not None else ""
+    return member_step(group, member) if any(one.name == member for one in group.spec.members) else order_step(order)
+
+
 def member_step(group: OrderGroup, member: str) -> Step:
     """By place in the list, and only if it still stands there: a merge patch would replace the whole list, and with it what somebody else edits."""
     place = next(index for index, item in enumerate(group.spec.members) if item.name == member)
@@ -183,6 +189,7 @@ def _kept(cluster: Cluster, groups: Iterable[tuple[str, str]], left: Mapping[tup
         except NotFound:
             continue  # deleted meanwhile: its orders are followed to their own ends
         stops = {member.name for member in group.spec.members if member.role is MemberRole.STOP_LOSS}
+        stops |= {member.name for member in group.status.members if member.extra_of in stops}
         answered = group.status.observed_generation >= (group.metadata.generation or 0)
         protected = any(condition.type == "Protected" and condition.reason in STOP_WORKS for condition in group.status.conditions)
         if answered and protected and all(order.spec.group_ref is not None and order.spec.group_ref.member in stops

@@ -68,15 +68,18 @@ def branches(groups: Sequence[OrderGroup], intents: Sequence[OrderIntent], *, na
     for group in groups:
         root = Tree(Text.assemble((f"og/{_full_name(group, namespaced)}", "bold"), "  ", group.spec.mode, "  ", *_succeeded(group)))
         own = {intent.spec.group_ref.member: intent for intent in intents if intent.spec.group_ref and intent.spec.group_ref.uid == group.metadata.uid}
-        for member in sorted(group.spec.members, key=lambda member: member.name):
-            intent = own.get(member.name)
+        statuses = {status.name: status for status in group.status.members}
+        roles = {member.name: str(member.role) for member in group.spec.members}
+        added = {status.name: f"added for {status.extra_of}" for status in group.status.members if status.extra_of is not None}
+        for name, role in sorted((roles | added).items()):
+            intent = own.get(name)
             if intent is not None:
                 left.pop(intent.metadata.uid, None)
-                _add_order(root, intent, f"{member.role} ", namespaced=False)
+                _add_order(root, intent, f"{role} ", namespaced=False)
             else:
-                told = next((status for status in group.status.members if status.name == member.name), None)
+                told = statuses.get(name)
                 why = "its OrderIntent is gone" if told is not None and told.gone else (told.message if told is not None else None) or "not placed yet"
-                root.add(Text.assemble(f"{member.role} {member.name}  ", *_state(str(told.state) if told is not None else "Pending"), f"  {why}"))
+                root.add(Text.assemble(f"{role} {name}  ", *_state(str(told.state) if told is not None else "Pending"), f"  {why}"))
         made.append(root)
     for intent in left.values():
         root = Tree(_headline(intent, "", namespaced))

@@ -108,14 +108,18 @@ def _change_refused(facts: Facts, request: OrderRequest, rest: Decimal) -> Decis
 
 def _would_unprotect(facts: Facts, number: int) -> Decision | None:
     """16: a stop stays as it was where cancelling and proving it final, before the next is sent, leaves the position bare for too long."""
-    closing, venue = facts.closing, facts.seen.account.capabilities
+    closing = facts.closing
     if closing is None or closing.bare_ms is None or not facts.live(number):
         return None
+    return Decision(waiting=WOULD_UNPROTECT) if replacement_ms(facts) > closing.bare_ms else None
+
+
+def replacement_ms(facts: Facts) -> int:
+    """Return for how long a replacement is expected to leave nothing at the exchange (ms)."""
+    venue = facts.seen.account.capabilities
     if venue.replace is ReplaceKind.FILL_AWARE and facts.filled_total() == 0:
-        return None  # in one request
-    if venue.lookup_delay_ms + REQUESTS_MS <= closing.bare_ms:
-        return None
-    return Decision(waiting=WOULD_UNPROTECT)
+        return 0  # in one request
+    return venue.lookup_delay_ms + REQUESTS_MS
 
 
 def _amend(facts: Facts, number: int) -> Decision | None:

@@ -75,6 +75,14 @@ def test_the_tree_goes_from_groups_to_fills_and_shows_members_that_wait(exchange
     assert [raw["metadata"]["name"] for raw in nested["orders"]] == ["alone"]
 
 
+def test_the_tree_shows_what_a_group_added_and_for_which_member(exchange, server):
+    added = {"name": "stop-2", "intentName": "br-stop-2", "extraOf": "stop", "state": "Open"}
+    server.put(a_group("br", leg("entry", "Entry"), leg("stop", "StopLoss"), members=[added]), a_member("br-stop-2", "br", "stop-2"))
+    root, *lines = exchange("tree").stdout.splitlines()
+    assert root.startswith("og/br")
+    assert sum("added for stop oi/br-stop-2" in line for line in lines) == 1
+
+
 def test_the_tree_of_one_name_is_a_groups_or_else_an_orders(exchange, server):
     server.put(a_group("br", leg("entry", "Entry")), an_order("br-x"))
     assert exchange("tree", "br").stdout.startswith("og/br")

@@ -47,6 +47,31 @@ def test_a_member_is_cancelled_by_its_groups_spec_and_by_its_place_there(exchang
         ("test", "/metadata/uid", "uid-oco"), ("test", "/spec/members/1/name", "stop"), ("add", "/spec/members/1/desiredState", "Canceled")]
 
 
+ADDED = {"name": "stop-2", "intentName": "br-stop-2", "uid": "uid-br-stop-2", "extraOf": "stop", "state": "Open"}
+
+
+def test_what_a_group_added_is_cancelled_by_its_own_spec(exchange, server):
+    server.put(a_group("br", leg("entry", "Entry"), leg("stop", "StopLoss"), members=[ADDED]), a_member("br-stop-2", "br", "stop-2"))
+    settle(server, **{"br-stop-2": "Canceled"})
+    assert exchange("cancel", "br-stop-2").exit_code == 0
+    assert [path for path, _ in server.writes()] == [f"{API}/orderintents/br-stop-2"]
+
+
+def test_what_a_group_added_stays_with_the_stop_that_it_is_for(exchange, server):
+    server.put(a_group("br", leg("entry", "Entry"), leg("stop", "StopLoss"), conditions=[condition("Protected", "True", "StopWorking")], members=[ADDED]),
+               a_member("br-stop", "br", "stop"), a_member("br-stop-2", "br", "stop-2"))
+    done = exchange("cancel", "og/br", "--timeout", "30")
+    assert (done.exit_code, done.stdout.count("stays: it is the stop of an open position")) == (0, 2)
+
+
+def test_cancelling_a_market_takes_what_its_groups_added_there(exchange, server):
+    server.put(a_group("br", leg("entry", "Entry"), leg("stop", "StopLoss"), leg("hedge", symbol="ETH/USDT"), mode="OneTriggersOther", members=[ADDED]),
+               a_member("br-stop-2", "br", "stop-2"))
+    settle(server, **{"br-stop-2": "Canceled"})
+    assert exchange("cancel-all", "--symbol", "BTC/USDT", "--yes").exit_code == 0
+    assert [path.rsplit("/", 1)[-1] for path, _ in server.writes()] == ["br", "br", "br-stop-2"]
+
+
 def test_what_a_deleted_group_left_is_cancelled_by_its_own_spec(exchange, server):
     server.put(a_group("br", leg("entry", "Entry"), leg("stop", "StopLoss")), a_member("br-stop", "br", "stop", spec={"groupRef": {"name": "br", "uid": "uid-of-the-one-before", "member": "stop"}}))
     settle(server, **{"br-stop": "Canceled"})

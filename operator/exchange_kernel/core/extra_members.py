@@ -1,0 +1,194 @@
+"""Orders that a group adds by itself, beside the members that spec names. Pure.
+
+Each is an OrderIntent of its own and an entry of status.members whose `extraOf` says what it is for. It stands there before its intent is made, so that a
+crash leaves no order that the group does not know. Its terms follow from spec at each look:
+
+- Of a StopLoss: the same stop, for what those before it can't cover. They filled whole and the Entry fills more, or no change makes them larger without
+  leaving the position bare for too long.
+- Of an Entry: a Market order for what is open, by desiredState: Closed or positionTimeLimitSeconds.
+
+When one is added is `core/extras_due.py`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from exchange_kernel.api import GroupDesiredState, GroupMember, MemberRole, MemberStatus, OrderGroupSpec, TradingMode
+from exchange_kernel.api.order_group import MAX_EXTRAS
+from exchange_kernel.core.actions import Waiting
+from exchange_kernel.core.market_rules import halted
+from exchange_kernel.core.money import ZERO, add, subtract
+from exchange_kernel.core.risk import Proposal, refused
+from exchange_kernel.core.venue import MarketRules
+
+if TYPE_CHECKING:
+    from exchange_kernel.core.facts import Facts
+    from exchange_kernel.core.groups import GroupRecord, Member
+
+MAX_EACH = 9  # orders of one StopLoss, or that close a position
+NAME_CUT = 60  # of a name of at most 63 characters, so that a number fits
+CLOSE = "close"
+
+MAKING_WAY = Waiting("ExitsMakeWay", "Other exits of the position are cancelled first: the takes, and on spot the stop, which locks what is to be sold.")
+
+
+# ── What they are ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def base_of(spec: OrderGroupSpec, name: str, of: str) -> GroupMember | None:
+    """Return the member of spec that an added order is for; None where no group adds one of this name for it."""
+    base = next((one for one in spec.members if one.name == of), None)
+    return base if base is not None and name in names(spec, base) else None
+
+
+def names(spec: OrderGroupSpec, base: GroupMember) -> Iterator[str]:
+    """Yield the names of the orders that may be added for this member, in their order; none for a Leg or a TakeProfit."""
+    if base.role not in (MemberRole.STOP_LOSS, MemberRole.ENTRY):
+        return
+    taken = {one.name for one in spec.members}
+    first = [CLOSE] if base.role is MemberRole.ENTRY else []
+    stem = CLOSE if base.role is MemberRole.ENTRY else base.name[:NAME_CUT].rstrip("-")
+    yield from (name for name in (*first, *(f"{stem}-{number}" for number in range(2, MAX_EACH + 1))) if name not in taken)
+
+
+def spec_of(base: GroupMember, name: str) -> GroupMember:
+    """Return the terms of an added order, without its size."""
+    if base.role is MemberRole.STOP_LOSS:
+        return base.model_copy(update={"name": name, "quantity": None, "quantity_percent": None})
+    return GroupMember.model_validate({
+        "name": name, "role": "TakeProfit", "symbol": base.symbol, "side": "Sell" if base.side == "Buy" else "Buy", "type": "Market",
+        "positionSide": base.position_side,
+    })
+
+
+def full(status: Iterable[MemberStatus]) -> bool:
+    """Return whether no more may be added."""
+    return sum(one.extra_of is not None for one in status) >= MAX_EXTRAS
+
+
+# ── One after the other ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def _key(member: Member) -> str:
+    return member.status.extra_of or member.name
+
+
+def chain(member: Member, members: Iterable[Member]) -> list[Member]:
+    """Return a member with the orders that continue it, from the first to the last."""
+    return sorted((one for one in members if _key(one) == _key(member) and one.spec.role is member.spec.role), key=_place)
+
+
+def _place(member: Member) -> tuple[bool, int, str]:
+    return member.extra, len(member.name), member.name
+
+
+def joined(exits: Sequence[Member]) -> list[Member]:
+    """Return the exits with each chain as one: as much as all of it filled, and finished once all of it is."""
+    if not any(one.extra for one in exits):
+        return list(exits)
+    chains = groupby(sorted(exits, key=lambda one: (one.spec.role, _key(one), *_place(one))), key=lambda one: (one.spec.role, _key(one)))
+    return [_as_one(list(links)) for _, links in chains]
+
+
+def _as_one(links: Sequence[Member]) -> Member:
+    first = links[0]
+    if len(links) == 1:
+        return first
+    status = first.status.model_copy(update={
+        "uid": None, "gone": False, "finished": all(one.finished for one in links), "filled_quantity": add(*(one.filled for one in links)),
+        "arrived_quantity": None,
+    })
+    return replace(first, status=status, order=None, facts=None)
+
+
+def own_part(member: Member, links: Sequence[Member], total: Decimal) -> Decimal:
+    """Return how large one of a chain is to be, of so much for all of it: those before the last stay as they are at the exchange."""
+    left = subtract(total, add(*(one.filled for one in links if one.finished)))
+    going = [one for one in links if not one.finished]
+    for one in going:
+        part = max(ZERO, left if one is going[-1] else min(_stands(one), left))
+        if one.name == member.name:
+            return part
+        left = subtract(left, max(part, one.filled))
+    return member.filled
+
+
+def _stands(member: Member) -> Decimal:
+    """Return how large an order is in all: at the exchange, or else as its own spec says."""
+    if member.live and member.facts is not None:
+        return add(member.facts.filled_total(), member.working)
+    return (member.order.spec.quantity if member.order is not None else None) or ZERO
+
+
+# ── Closing at market ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+def closes_now(group: GroupRecord, members: Iterable[Member]) -> bool:
+    """Return whether the group's position is to be closed at market: as asked, or as its time is over."""
+    if group.spec.desired_state is GroupDesiredState.CLOSED:
+        return True
+    left_ms = closes_in_ms(group, members)
+    return left_ms is not None and left_ms <= 0
+
+
+def closes_in_ms(group: GroupRecord, members: Iterable[Member]) -> int | None:
+    """Return in how many ms the time of the position is over, by the exchange's clock; None if it has none, or nothing is open."""
+    limit = group.spec.position_time_limit_seconds
+    if limit is None:
+        return None
+    entries = [one for one in members if one.spec.role is MemberRole.ENTRY]
+    now_ms = next((one.facts.now.venue_ms for one in entries if one.facts is not None), None)
+    opened_ms = opened(group, entries)
+    return opened_ms + limit * 1000 - now_ms if opened_ms is not None and now_ms is not None else None
+
+
+def opened(group: GroupRecord, entries: Iterable[Member]) -> int | None:
+    """Return when the Entry first filled (venue ms): as status has it, or else by its executions; None if it has not."""
+    if group.status.opened_time is not None:
+        return int(group.status.opened_time.timestamp() * 1000)
+    return min((time_ms for one in entries if one.filled > 0 and (time_ms := _first_fill_ms(one)) is not None), default=None)
+
+
+def _first_fill_ms(entry: Member) -> int | None:
+    facts, order = entry.facts, entry.order
+    times = [int(fill.time.timestamp() * 1000) for fill in order.status.fills] if order is not None else []
+    times += [trade.time_ms for number in facts.numbers for trade in facts.trades(number)] if facts is not None else []
+    return min(times) if times else facts.now.venue_ms if facts is not None else None
+
+
+def closing_orders(members: Iterable[Member]) -> list[Member]:
+    """Return the Market orders that were added to close the position, from the first to the last."""
+    return sorted((one for one in members if one.extra and one.spec.role is MemberRole.TAKE_PROFIT), key=_place)
+
+
+def stops_make_way(members: Sequence[Member], markets: Mapping[str, MarketRules]) -> bool:
+    """Return whether stops are to go for the order that closes: on spot, once nothing else keeps that one from being sent."""
+    for one in closing_orders(members):
+        market = markets.get(one.spec.symbol)
+        if not one.finished and one.facts is not None and market is not None and market.contract_size is None and _only_stops_wait(one, one.facts, market):
+            return True
+    return False
+
+
+def _only_stops_wait(closing: Member, facts: Facts, market: MarketRules) -> bool:
+    account, exposure = facts.seen.account, facts.seen.exposure
+    if not (account.ready and account.mode_known and account.trading_mode is TradingMode.ENABLED) or halted(market) is not None:
+        return False
+    if facts.order.suspended or closing.status.uid != facts.order.uid or not closing.recorded:
+        return False
+    request = facts.request(facts.next_number, market)
+    return refused(Proposal(request=request, replaces=True, exit=True, instead=True), exposure, market) is None
+
+
+def in_the_way(members: Iterable[Member], market: MarketRules) -> bool:
+    """Return whether another exit could still take what a closing order is to close: a take, or on spot a stop, which locks it."""
+    spot = market.contract_size is None
+    stays = [one for one in members if one.made and not _over(one)]
+    return any(not one.extra if one.spec.role is MemberRole.TAKE_PROFIT else spot and one.spec.role is MemberRole.STOP_LOSS for one in stays)
+
+
+def _over(member: Member) -> bool:
+    """Return whether nothing of it is at the exchange and what it filled is final."""
+    return member.finished or (member.facts is not None and all(member.facts.final(number) for number in member.facts.numbers))
