@@ -81,6 +81,12 @@ class Exchange:
     def stop_market(self) -> None:
         self._call("POST", "/market", {"maker": "stop"})
 
+    def start_market(self) -> None:
+        self._call("POST", "/market", {"maker": "start"})
+
+    def move(self, symbol: str, price: str) -> None:
+        self._call("POST", "/market", {"price": {"symbol": symbol, "price": price}})
+
     def try_fill(self, client_order_id: str, quantity: str) -> bool:
         """False if the order had ended by then."""
         try:

@@ -36,7 +36,7 @@ from tests.cluster.desks import AS_OPERATOR
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 REFUSED = sorted((EXAMPLES / "refused").glob("*.yaml"))
-ACCEPTED = sorted([*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("limits/*.yaml")])
+ACCEPTED = sorted([*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("limits/*.yaml"), *EXAMPLES.glob("from-other-bots/*.yaml")])
 FINALIZER = "exchange-kernel.io/order"
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 

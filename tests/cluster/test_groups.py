@@ -177,6 +177,28 @@ def test_the_example_of_a_position_that_is_closed_in_time_does_what_it_says(desk
     assert group.member("close")["extraOf"] == "entry"
 
 
+@pytest.mark.timeout(150)
+def test_positions_as_other_bots_keep_them_do_what_they_say(desk):
+    trading = on_the_account_of_the_examples(desk)
+    trading.exchange.stop_market()
+    trading.exchange.move("BTC/USDT", "50100")
+    trading.run("apply", "-f", str(EXAMPLES / "from-other-bots" / "freqtrade-roi-table.yaml"), "-f", str(EXAMPLES / "from-other-bots" / "hummingbot-triple-barrier.yaml"))
+    table, barriers = Group(trading, "freqtrade-roi-table"), Group(trading, "hummingbot-triple-barrier")
+    table.await_state("Open", "entry")
+    table.fill("entry", "0.01")
+    table.await_state("Open", "roi", "stop", "trailing")
+    barriers.await_state("Open", "open")
+    barriers.fill("open", "0.01")
+    barriers.await_state("Open", "take-profit", "stop-loss", "trailing-stop")
+    table.fill("roi", "0.00999")
+    table.wait("Succeeded", within=60)
+    assert {name: state for name, ((state, _),) in table.ledger().items()} == {"entry": "FILLED", "roi": "FILLED", "stop": "CANCELED", "trailing": "CANCELED"}
+    trading.exchange.start_market()
+    barriers.patch(positionTimeLimitSeconds=1)
+    barriers.wait("Succeeded", within=60)
+    assert barriers.ledger()["close"] == [("FILLED", "0.00999")]
+
+
 def test_closed_ends_what_rests_and_sells_what_is_held_by_an_order_that_kubectl_shows(trading):
     group = Group(trading, "out").opened()
     group.patch(desiredState="Closed")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from exchange_kernel.api import AmendQuantity, DesiredState, GroupDesiredState, MemberRole, OrderGroupSpec, RefusalKind
+from exchange_kernel.core import extra_members
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Refused, Unknown
 from exchange_kernel.core.groups import EXITS
 from exchange_kernel.core.identity import member_order_id
@@ -30,6 +31,7 @@ class Watched(Groups):
         self.last = None
         self.largest: dict[str, Decimal] = {}        # by member: the largest quantity that any version of the spec had
         self.taken_away: set[str] = set()            # members that a person or the exchange took away
+        self.added: dict[str, str] = {}              # orders that the group may add, and the member that each is for
         self.exchange.refuses_exits = self.exchange.refuses_stops = False
         self.watch_stores()
 
@@ -45,9 +47,11 @@ class Watched(Groups):
 
         def note_group(record):
             if self.last is None:
-                self.ids = {member_order_id(OWNER, group_uid=record.uid, member=member.name, attempt=number): (member.name, number)
-                            for member in record.spec.members for number in range(1, MOST_ATTEMPTS)}
+                self.added = {name: member.name for member in record.spec.members for name in extra_members.names(record.spec, member)}
+                self.ids = {member_order_id(OWNER, group_uid=record.uid, member=name, attempt=number): (name, number)
+                            for name in (*(member.name for member in record.spec.members), *self.added) for number in range(1, MOST_ATTEMPTS)}
             self.largest = {member.name: max(self.largest.get(member.name, ZERO), member.quantity) for member in record.spec.members}
+            self.largest |= {name: self.largest[of] for name, of in self.added.items()}
             self.last = put(record)
             return self.last
 
@@ -75,8 +79,16 @@ class Watched(Groups):
 
     @property
     def exits(self) -> tuple[str, ...]:
-        """Members that close what the Entry opened."""
-        return tuple(member.name for member in self.spec.members if member.role in EXITS) if self.entry is not None else ()
+        """What closes what the Entry opened."""
+        return (*(member.name for member in self.spec.members if member.role in EXITS), *self.added) if self.entry is not None else ()
+
+    def with_added(self, member: str) -> tuple[str, ...]:
+        """A member, and the orders that its group may add for it."""
+        return (member, *(name for name, of in self.added.items() if of == member))
+
+    def working(self, *members: str) -> Decimal:
+        """How much of these orders may still fill."""
+        return sum((order.quantity - order.filled_quantity for order in self.orders_of(*members) if not order.status.ended), ZERO)
 
     @property
     def position(self) -> Decimal:
@@ -98,13 +110,11 @@ class Watched(Groups):
         stop = next((member.name for member in self.spec.members if member.role is MemberRole.STOP_LOSS), None) if group is not None else None
         if group is None or stop is None or self.entry is None or stop in self.taken_away or group.status.native:
             return ZERO
-        if self.state(stop) == "Filled":
-            return ZERO     # it closed all that was known: what an Entry brings later is told as StopFilled, and has no order of its own yet
         record = self.intent(self.entry)
         told = [member.filled_quantity or ZERO for member in group.status.members if member.name == self.entry] + ([record.status.filled_quantity or ZERO] if record is not None else [])
         open_now = self.to_the_step(max(told, default=ZERO) - self.filled_of(*self.exits))
-        order = self.live_of(stop)
-        missing = open_now - (order.quantity - order.filled_quantity if order is not None else ZERO)
+        # An order that closes the position at market takes the place of a stop that made way for it.
+        missing = open_now - self.working(*self.with_added(stop)) - self.working(*self.with_added(self.entry)[1:])
         return max(self.to_the_step(missing), ZERO) if missing > 0 else ZERO     # less than a step is no order
 
     def take(self, member: str, quantity: str, *, tell: bool = True) -> None:
@@ -161,6 +171,7 @@ def edit_quantities(**quantities: str) -> Step:
 
 
 cancel_group = edit_group(desired_state=GroupDesiredState.CANCELED)
+close_group = edit_group(desired_state=GroupDesiredState.CLOSED)
 
 
 def delete_group(world: Watched) -> None:
@@ -214,6 +225,15 @@ def ended_by_the_exchange(member: str) -> Step:
     return step
 
 
+def ended_at_the_market(member: str) -> Step:
+    """What is left of a Market order ends, as where nobody is left to trade with."""
+    def step(world: Watched) -> None:
+        if (order := world.live_of(member)) is not None:
+            world.exchange._set(replace(order, status=OrderStatus.EXPIRED, update_time_ms=world.exchange.now_ms()))
+
+    return step
+
+
 def together(*steps: Step) -> Step:
     def step(world: Watched) -> None:
         for one in steps:
@@ -225,6 +245,16 @@ def together(*steps: Step) -> Step:
 def on_spot(world: Watched) -> None:
     world.on_spot()
     world.exchange.keeps_lists = True
+
+
+def on_spot_without_lists(world: Watched) -> None:
+    world.on_spot()
+    world.exchange.capabilities = replace(world.exchange.capabilities, native_groups=frozenset())
+
+
+def tells_late(world: Watched) -> None:
+    """A replacement takes longer than a position may be bare."""
+    world.exchange.capabilities = replace(VENUE, lookup_delay_ms=6000)
 
 
 def amends(world: Watched) -> None:
@@ -315,6 +345,24 @@ def listed(there: bool) -> Step:
     return lambda world: setattr(world.exchange, "listed", there)
 
 
+ENTRY_AND_STOP = a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("stop", "StopLoss"))
+ADDED = (
+    GroupScenario("the entry fills as its stop has filled", ((10, place(ENTRY_AND_STOP)), (20, fills("4", "entry")), (40, together(fills("4", "stop"), fills("6", "entry"))), (70, fills("10", "stop", "stop-2"))),
+                  ends="Closed"),
+    GroupScenario("the entry of a bracket fills as its stop has filled", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, together(fills("4", "stop"), fills("6", "entry"))), (70, fills("10", "stop", "stop-2"))),
+                  ends="Closed"),
+    GroupScenario("a stop grows by a second one", ((10, place(ENTRY_AND_STOP)), (20, fills("4", "entry")), (40, fills("6", "entry")), (70, fills("4", "stop")), (90, fills("6", "stop-2"))), ends="Closed", prepare=tells_late),
+    GroupScenario("closed at market", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, close_group), (70, fills("10", "close"))), ends="Closed"),
+    GroupScenario("closed at market in parts", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, close_group), (55, fills("1", "close")), (56, ended_at_the_market("close")), (80, fills("3", "close-2"))), ends="Closed"),
+    GroupScenario("closed at market as the entry fills", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, late_fill("3")), (40, close_group), (41, late_fill(None)), (70, fills("10", "close"))), ends="Closed"),
+    GroupScenario("closed at market on spot", ((10, place(ENTRY_AND_STOP)), (20, fills("4", "entry")), (40, close_group), (70, fills("4", "close"))), ends="Closed", prepare=on_spot_without_lists),
+    GroupScenario("closed at market on spot as the stop fills", ((10, place(ENTRY_AND_STOP)), (20, fills("4", "entry")), (40, late_fill("3")), (40, close_group), (41, late_fill(None)), (70, fills("10", "close"))), ends="Closed",
+                  prepare=on_spot_without_lists),
+    GroupScenario("closed before anything filled", ((10, place(a_bracket())), (30, close_group)), ends="CanceledAsAsked"),
+    GroupScenario("closed, and deleted at once", ((10, place(a_bracket())), (20, fills("4", "entry")), (40, close_group), (40, delete_group), (70, fills("10", "close")))),
+    GroupScenario("closed as its time is over", ((10, place(a_bracket(positionTimeLimitSeconds=30))), (20, fills("4", "entry")), (80, fills("10", "close"))), ends="Closed"),
+)
+
 BRACKETS = (
     GroupScenario("bracket closed by its take-profit", (*A_PART_THEN_ALL, (50, fills("10", "take"))), ends="Closed"),
     GroupScenario("bracket closed by its stop, changed in place", (*A_PART_THEN_ALL, (50, fills("10", "stop"))), ends="Closed", prepare=amends),
@@ -379,4 +427,4 @@ KEPT_BY_THE_EXCHANGE = tuple(replace(scenario, name=f"list: {scenario.name}", pr
     GroupScenario("a leg that follows its entry", ((10, place(a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then"), nativePolicy="Require"))), (20, fills("10", "entry")), (60, fills("10", "then"))), ends="Filled"),
 ))
 
-GROUP_SCENARIOS = (*ONE_CANCELS_OTHER, *BRACKETS, *KEPT_BY_THE_EXCHANGE)
+GROUP_SCENARIOS = (*ONE_CANCELS_OTHER, *BRACKETS, *ADDED, *KEPT_BY_THE_EXCHANGE)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
-from exchange_kernel.api import DesiredState, GroupDeletionPolicy, GroupMode, MemberRole, OrderState, PartialFillPolicy
+from exchange_kernel.api import DesiredState, GroupDeletionPolicy, GroupDesiredState, GroupMode, MemberRole, OrderState, PartialFillPolicy
 from exchange_kernel.core.groups import EXITS
 from tests.crash.group_scenarios import ZERO, GroupsUnderWatch, Watched
 from tests.crash.stories import USER, Story
@@ -42,8 +42,8 @@ class GroupStory(Story):
 
     def meanwhile(self, world: Watched) -> None:
         """A little of everything that is live: of an OCO both legs, before any cancel can come."""
-        for member in world.spec.members if world.last is not None else ():
-            world.take(member.name, "1", tell=False)
+        for name in (*(member.name for member in world.spec.members), *world.added) if world.last is not None else ():
+            world.take(name, "1", tell=False)
 
     # ── While it goes on ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,10 +61,15 @@ class GroupStory(Story):
     def _check_size(self, world: Watched) -> None:
         """No member is ever larger than it may be by itself; an exit not larger than what the Entry has filled."""
         for member in world.spec.members:
-            exposed = sum((order.filled_quantity if order.status.ended else order.quantity for order in world.orders_of(member.name)), ZERO)
+            names = world.with_added(member.name) if member.name in world.exits else (member.name,)
+            exposed = sum((order.filled_quantity if order.status.ended else order.quantity for order in world.orders_of(*names)), ZERO)
             opened = world.filled_of(world.entry) if member.name in world.exits and not world.last.status.native else world.largest[member.name]
             if exposed > min(world.largest[member.name], opened):
                 self.problems["overexposed"] += 1
+        if world.entry is not None:
+            closing = world.with_added(world.entry)[1:]
+            if world.filled_of(*world.exits) + world.working(*closing) > world.filled_of(world.entry):
+                self.problems["overexposed"] += world.working(*closing) > 0
 
     def _check_wish(self, world: Watched, client_order_id: str) -> None:
         """What leaves is wanted, by its own object and by its group, whose status has that very object; and it leaves before a sibling filled."""
@@ -78,7 +83,7 @@ class GroupStory(Story):
         elif group is None:
             self.problems["overexposed"] += attempt == 1       # the stop that a group left may still be changed
         else:
-            unwanted = group.unwanted and name not in world.exits
+            unwanted = (group.unwanted or group.spec.desired_state is GroupDesiredState.CLOSED) and name not in world.exits
             told = next((member for member in group.status.members if member.name == name), None)
             beaten = group.spec.mode is GroupMode.ONE_CANCELS_OTHER and not group.reduces and any(
                 world.state(other.name) in ("PartiallyFilled", "Filled") for other in group.spec.members if other.name != name)
@@ -138,7 +143,8 @@ class GroupStory(Story):
         if stop is None or world.entry is None:
             return
         order = world.live_of(stop)
-        works = order is not None and not world.exchange.waits_in_its_list(order.client_order_id) and order.quantity - order.filled_quantity == world.to_the_step(world.position)
+        waits = order is not None and world.exchange.waits_in_its_list(order.client_order_id)
+        works = not waits and world.working(*world.with_added(stop)) == world.to_the_step(world.position)
         if world.to_the_step(world.position) <= 0 or works:
             return
         if world.group() is not None:
@@ -166,8 +172,8 @@ class GroupStory(Story):
         """At rest nothing can fill that would be too much, but for an exit that waits for the rest of the Entry."""
         if world.entry is not None and world.live_of(world.entry) is None and world.group() is not None:
             for kind in EXITS if not world.last.status.native else ():
-                orders = [world.live_of(member.name) for member in world.spec.members if member.role is kind]
-                if sum((order.quantity - order.filled_quantity for order in orders if order is not None), ZERO) > max(world.position, ZERO):
+                names = [name for member in world.spec.members if member.role is kind for name in world.with_added(member.name)]
+                if world.working(*names) > max(world.position, ZERO):
                     self.problems["overexposed"] += 1
         if world.spec.mode is GroupMode.ONE_CANCELS_OTHER and world.group() is not None:
             shares = sum((world.filled_of(member.name) / member.quantity for member in world.spec.members), ZERO)

@@ -46,6 +46,7 @@ from exchange_kernel.api.order_terms import (
 
 MAX_MEMBERS = 20
 MAX_EXTRAS = 20  # orders that a group adds by itself
+MAX_STEPS = 10  # prices of an exit over time
 
 
 # ── What is wanted ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,6 +102,18 @@ class GroupDeletionPolicy(StrEnum):
 Offset = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[+-]?[0-9]+(\.[0-9]+)?(%|bp)?$")]
 
 
+class PriceStep(Spec):
+    """What an exit's offsets are from some time on."""
+
+    after_seconds: StrictInt = field("From so many seconds after the Entry first filled.", minimum=1, maximum=INT32_MAX)
+    price_offset: Offset | None = field("priceOffset from then on; absent: as before.", default=None, examples=["+1%"])
+    trigger_offset: Offset | None = field("triggerOffset from then on; absent: as before.", default=None, examples=["0%"])
+
+    rules = (
+        required("has(self.priceOffset) || has(self.triggerOffset)", "a step changes something: set priceOffset or triggerOffset", at="priceOffset"),
+    )
+
+
 class GroupMember(OrderTerms, Named):
     """One order of a group. Its OrderIntent is named <group>-<name>."""
 
@@ -117,6 +130,11 @@ class GroupMember(OrderTerms, Named):
         "Instead of price: so far from the average price at which the Entry filled, in percent, basis points or the quote currency, signed. Rounded to the "
         "market's step, up for a Sell and down for a Buy, and kept so as the Entry fills.", default=None, examples=["+3%"])
     trigger_offset: Offset | None = field("The same instead of triggerPrice.", default=None, examples=["-2%", "-150bp", "-500"])
+    price_steps: Annotated[list[PriceStep], Field(
+        max_length=MAX_STEPS, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["afterSeconds"]},
+    )] | None = Field(default=None, description=(
+        "What an exit's offsets become with time: a take that asks for less the longer it waits, a stop that is moved to what was paid. The latest step that "
+        "is due holds."))
     on_trigger_passed: TriggerPassedPolicy | None = field(
         "What follows where the market is past triggerPrice already, so that the exchange refuses an exit of an open position. Market: a Market order of the "
         "same size, whatever types a RiskLimit allows. Wait: it is sent again until the market is back. Report: it ends as Rejected. "
@@ -139,6 +157,12 @@ class GroupMember(OrderTerms, Named):
                   "priceOffset is for limit types only: remove it, or use a limit type", at="priceOffset"),
         forbidden("self.type != 'Limit' || !has(self.triggerOffset)",
                   "triggerOffset is not allowed for Limit: use priceOffset, or a TakeProfit type", at="triggerOffset"),
+        forbidden("self.role in ['StopLoss', 'TakeProfit'] || !has(self.priceSteps)",
+                  "priceSteps are for StopLoss and TakeProfit: remove them, or correct role", at="priceSteps"),
+        forbidden(f"self.type in {LIMIT_TYPES} || !has(self.priceSteps) || self.priceSteps.all(s, !has(s.priceOffset))",
+                  "priceOffset is for limit types only: remove it from priceSteps, or use a limit type", at="priceSteps"),
+        forbidden(f"self.type in {TRIGGERED_TYPES} || !has(self.priceSteps) || self.priceSteps.all(s, !has(s.triggerOffset))",
+                  "triggerOffset in priceSteps is for types with a trigger: use priceOffset, or a Stop or TakeProfit type", at="priceSteps"),
         required("has(self.quantity) || has(self.quoteQuantity) || self.role in ['StopLoss', 'TakeProfit']",
                  "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity"),
         forbidden("self.role in ['StopLoss', 'TakeProfit'] || !has(self.quantityPercent)",

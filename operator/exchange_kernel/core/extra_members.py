@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from exchange_kernel.api import GroupDesiredState, GroupMember, MemberRole, MemberStatus, OrderGroupSpec, TradingMode
@@ -34,6 +34,9 @@ MAX_EACH = 9  # orders of one StopLoss, or that close a position
 NAME_CUT = 60  # of a name of at most 63 characters, so that a number fits
 CLOSE = "close"
 
+FIRST_MS, LONGEST_MS = 1_000, 60_000  # between closing orders of which the last filled nothing
+
+NOBODY_TRADES = Waiting("NobodyTrades", "The exchange found nobody to trade with for the order that closes the position: another is sent, ever later.")
 MAKING_WAY = Waiting("ExitsMakeWay", "Other exits of the position are cancelled first: the takes, and on spot the stop, which locks what is to be sold.")
 
 
@@ -138,10 +141,16 @@ def closes_in_ms(group: GroupRecord, members: Iterable[Member]) -> int | None:
     limit = group.spec.position_time_limit_seconds
     if limit is None:
         return None
+    open_for_ms = open_for(group, members)
+    return limit * 1000 - open_for_ms if open_for_ms is not None else None
+
+
+def open_for(group: GroupRecord, members: Iterable[Member]) -> int | None:
+    """Return how long ago the Entry first filled (ms), by the exchange's clock; None if it has not, or the time is not known."""
     entries = [one for one in members if one.spec.role is MemberRole.ENTRY]
     now_ms = next((one.facts.now.venue_ms for one in entries if one.facts is not None), None)
     opened_ms = opened(group, entries)
-    return opened_ms + limit * 1000 - now_ms if opened_ms is not None and now_ms is not None else None
+    return now_ms - opened_ms if opened_ms is not None and now_ms is not None else None
 
 
 def opened(group: GroupRecord, entries: Iterable[Member]) -> int | None:
@@ -161,6 +170,23 @@ def _first_fill_ms(entry: Member) -> int | None:
 def closing_orders(members: Iterable[Member]) -> list[Member]:
     """Return the Market orders that were added to close the position, from the first to the last."""
     return sorted((one for one in members if one.extra and one.spec.role is MemberRole.TAKE_PROFIT), key=_place)
+
+
+def ended_by_itself(closing: Member) -> bool:
+    """Return whether an order that was to close the position has ended, and no person ended it: all of it filled, or nobody was left to trade with."""
+    return closing.finished and not closing.gone and not closing.cancelled
+
+
+def closes_again_in_ms(members: Iterable[Member]) -> int | None:
+    """Return in how many ms a closing order is sent after one that found nobody to trade with; None if that is not what it waits for."""
+    unfilled = 0
+    for one, following in pairwise(closing_orders(members)):
+        unfilled = unfilled + 1 if one.finished and one.filled == 0 else 0
+        ended = one.order.status.completion_time if one.order is not None else None
+        if unfilled and not following.finished and not following.live and ended is not None and following.facts is not None:
+            again_ms = int(ended.timestamp() * 1000) + min(LONGEST_MS, FIRST_MS << (unfilled - 1))
+            return max(0, again_ms - following.facts.now.wall_ms)
+    return None
 
 
 def stops_make_way(members: Sequence[Member], markets: Mapping[str, MarketRules]) -> bool:

@@ -25,7 +25,7 @@ def due(group: GroupRecord, members: Sequence[Member], markets: Mapping[str, Mar
         return None
     if entry.finished and extra_members.closes_now(group, members):
         before = extra_members.closing_orders(members)
-        return _added(group, group.entry, members, markets, intent_name) if not before or _went_on(before[-1]) else None
+        return _added(group, group.entry, members, markets, intent_name) if not before or extra_members.ended_by_itself(before[-1]) else None
     stops = [one for one in members if one.spec.role is MemberRole.STOP_LOSS]
     covered = not all(one.finished for one in stops)
     for first in (one for one in stops if not one.extra):
@@ -48,7 +48,7 @@ def _added(
         return None
     status = MemberStatus(name=name, intent_name=intent_name(name), extra_of=base.name)
     one = Member(spec=extra_members.spec_of(base, name), status=status, recorded=False)
-    *_, one = together = group_prices.as_filled([*members, one], markets)
+    *_, one = together = group_prices.as_filled(group, [*members, one], markets)
     want = want_of(group, one, together, markets)
     return one if want.exists and want.quantity and not want.unwanted else None
 
@@ -77,8 +77,3 @@ def _stays_small(group: GroupRecord, stop: Member) -> bool:
     if facts is None or not stop.live or stop.cancelled or facts.seen.account.capabilities.amend is AmendQuantity.TOTAL:
         return False
     return replacement_ms(facts) > group.spec.max_unprotected_seconds * 1000
-
-
-def _went_on(closing: Member) -> bool:
-    """Return whether an order that was to close the position ended by itself and closed some of it."""
-    return closing.finished and not closing.gone and not closing.cancelled and closing.filled > 0

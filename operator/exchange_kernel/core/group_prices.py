@@ -1,4 +1,4 @@
-"""Prices of exits relative to what their group's Entry filled at: priceOffset and triggerOffset. Pure.
+"""Prices of exits relative to what their group's Entry filled at: priceOffset, triggerOffset, and priceSteps over time. Pure.
 
 An exit is priced anew at each look, from all that has filled so far, so that nothing has to be remembered. Its prices are rounded to the market's step, up
 for a Sell and down for a Buy: a stop never risks more than was asked, and a take never brings less. Fills that leave the rounded price as it is change nothing.
@@ -12,18 +12,19 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from exchange_kernel.api import GroupMember, MemberRole
+from exchange_kernel.core import extra_members
 from exchange_kernel.core.money import ZERO, add, average_price, multiply, quantise_price, share_of
 from exchange_kernel.core.venue import MarketRules
 
 if TYPE_CHECKING:
-    from exchange_kernel.core.groups import Member
+    from exchange_kernel.core.groups import GroupRecord, Member
 
 PERCENT, BASIS_POINTS = Decimal(100), Decimal(10_000)
 
 
 def relative(spec: GroupMember) -> bool:
     """Return whether a member's prices follow what the Entry fills at."""
-    return spec.price_offset is not None or spec.trigger_offset is not None
+    return spec.price_offset is not None or spec.trigger_offset is not None or bool(spec.price_steps)
 
 
 def unpriced(spec: GroupMember) -> bool:
@@ -49,17 +50,40 @@ def priced(spec: GroupMember, reference: Decimal | None, market: MarketRules | N
     return spec.model_copy(update=prices) if all(price > 0 for price in prices.values()) else spec
 
 
-def as_filled(members: Sequence[Member], markets: Mapping[str, MarketRules]) -> tuple[Member, ...]:
-    """Return the members with the prices that follow from what filled.
+def stepped(spec: GroupMember, open_for_ms: int | None) -> GroupMember:
+    """Return the member with the offsets of its latest priceStep that is due."""
+    due = [step for step in spec.price_steps or () if open_for_ms is not None and step.after_seconds * 1000 <= open_for_ms]
+    offsets: dict[str, str] = {}
+    for step in sorted(due, key=lambda one: one.after_seconds):
+        said = {"price_offset": step.price_offset, "trigger_offset": step.trigger_offset}
+        offsets |= {name: offset for name, offset in said.items() if offset is not None}
+    return spec.model_copy(update=offsets) if offsets else spec
+
+
+def changes_in_ms(group: GroupRecord, members: Sequence[Member]) -> int | None:
+    """Return in how many ms time alone changes what the group wants: a priceStep, or the end of its position's time; None if it does not."""
+    open_for_ms = extra_members.open_for(group, members)
+    if open_for_ms is None:
+        return None
+    limit = group.spec.position_time_limit_seconds
+    seconds = [*(step.after_seconds for one in members for step in one.spec.price_steps or ()), *([limit] if limit is not None else [])]
+    return min((second * 1000 - open_for_ms for second in seconds if second * 1000 > open_for_ms), default=None)
+
+
+def as_filled(group: GroupRecord, members: Sequence[Member], markets: Mapping[str, MarketRules]) -> tuple[Member, ...]:
+    """Return the members with the prices that follow from what filled, and how long ago.
 
     While that can't be said, an exit stays as it stands.
     """
+    if not any(relative(one.spec) for one in members):
+        return tuple(members)
     reference = average(one for one in members if one.spec.role is MemberRole.ENTRY)
-    return tuple(_as_filled(one, reference, markets.get(one.spec.symbol)) if relative(one.spec) else one for one in members)
+    open_for_ms = extra_members.open_for(group, members)
+    return tuple(_as_filled(one, reference, markets.get(one.spec.symbol), open_for_ms) if relative(one.spec) else one for one in members)
 
 
-def _as_filled(member: Member, reference: Decimal | None, market: MarketRules | None) -> Member:
-    spec = priced(member.spec, reference, market)
+def _as_filled(member: Member, reference: Decimal | None, market: MarketRules | None, open_for_ms: int | None) -> Member:
+    spec = priced(stepped(member.spec, open_for_ms), reference, market)
     if unpriced(spec) and member.order is not None:
         stands = {"price": spec.price_offset and member.order.spec.price, "trigger_price": spec.trigger_offset and member.order.spec.trigger_price}
         spec = spec.model_copy(update={name: price for name, price in stands.items() if price is not None})

@@ -19,7 +19,7 @@ from exchange_kernel.api import (
     OrderIntentStatus,
     OrderState,
 )
-from exchange_kernel.core import extra_members, group_positions
+from exchange_kernel.core import extra_members, group_positions, group_prices
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.groups import EXITS, NOT_RECORDED, GroupRecord, Member, Members, Want, settled
 from exchange_kernel.core.lifecycle import ENDED
@@ -79,6 +79,12 @@ class Outlook:
     @property
     def finished(self) -> bool:
         return self.denied is not None or all(settled(self.group, member, self.wanted[member.name]) for member in self.members)
+
+
+def changes_in_ms(outlook: Outlook) -> int | None:
+    """Return in how many ms time alone changes what the group wants; None if it does not."""
+    found = (group_prices.changes_in_ms(outlook.group, outlook.members), extra_members.closes_again_in_ms(outlook.members))
+    return min((left_ms for left_ms in found if left_ms), default=None)
 
 
 def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:

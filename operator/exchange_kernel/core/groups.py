@@ -390,7 +390,9 @@ def _closed_at_market(group: GroupRecord, member: Member, members: Members, mark
         return Want(exists=False, never=BELOW_MINIMUM)
     # While something else keeps it from being sent, which it says itself, the stop stays.
     waits = extra_members.in_the_way(members, market) and (market.contract_size is not None or extra_members.stops_make_way(members, markets))
-    return Want(quantity=size, held=extra_members.MAKING_WAY if waits else None)
+    if waits:
+        return Want(quantity=size, held=extra_members.MAKING_WAY)
+    return Want(quantity=size, held=extra_members.NOBODY_TRADES if extra_members.closes_again_in_ms(links) else None)
 
 
 def _listed(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules]) -> Want:
@@ -698,7 +700,7 @@ def may_have_made(group: GroupRecord, spec: GroupMember, order: OrderRecord, mar
     made = intent_spec(group, fresh, Want(quantity=order.spec.quantity), markets)
     differing = {name for name in OrderIntentSpec.model_fields if getattr(made, name) != getattr(order.spec, name)} - {"desired_state"}
     differing -= _left_open(spec)
-    differing -= {name for name, offset in (("price", spec.price_offset), ("trigger_price", spec.trigger_offset)) if offset is not None}
+    differing -= {name for name, offset in (("price", spec.price_offset), ("trigger_price", spec.trigger_offset)) if offset is not None or spec.price_steps}
     if spec.position_effect is None and spec.symbol not in markets:
         differing -= {"position_effect"}  # it follows from the market, which is not known
     working = not order.deleting and order.spec.desired_state is DesiredState.WORKING

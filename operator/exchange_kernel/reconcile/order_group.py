@@ -393,7 +393,7 @@ class OrderGroupReconciler:
                     return None
                 facts = Facts(order, seen, session.now())
             members.append(Member(spec=spec, status=status, order=order, facts=facts, recorded=status.uid == written.get(spec.name)))
-        return group_prices.as_filled(members, _markets(session) if session is not None else {})
+        return group_prices.as_filled(group, members, _markets(session) if session is not None else {})
 
     def _intent_of(self, group: GroupRecord, member: GroupMember, status: MemberStatus, known: MemberStatus | None) -> OrderRecord | None:
         """The member's intent: of the UID that status has, or that this process knows, or else the one of its name that the group made.
@@ -436,6 +436,8 @@ class OrderGroupReconciler:
     async def _step(self, stored: GroupRecord, outlook: Outlook, session: AccountSession | Waiting) -> Step:
         """The first thing that is to be done, or rest. `stored`: the group as it is written, which the outlook may not believe."""
         group, here = outlook.group, not isinstance(session, Waiting)
+        if here and not group.finished and (left_ms := group_status.changes_in_ms(outlook)) is not None:
+            self._wake_after(group.uid, left_ms / 1000 + 0.01)  # whatever is awaited sooner takes its place
         if not group.deleting and not group.finalizer:
             return self._written(stored, await self._store.add_finalizer(stored))  # before any member is made
         if here and not group.finished and outlook.denied is None and outlook.waits is None:
@@ -462,8 +464,6 @@ class OrderGroupReconciler:
         if not isinstance(session, Waiting) and groups.exits_lack_their_market(group, outlook.members, outlook.markets):
             session.market_readings.ask()
             self._wake_after(group.uid, LISTED_AGAIN_S)
-        if here and not group.finished and (left_ms := extra_members.closes_in_ms(group, outlook.members)) is not None and left_ms > 0:
-            self._wake_after(group.uid, left_ms / 1000 + 0.01)
         if outlook.waits is not None:
             self._wake_after(group.uid, JUDGED_AGAIN_S)
         elif outlook.unfit is not None and here and group_checks.price_wanted(group, outlook.members) is not None:

@@ -36,7 +36,7 @@ from exchange_kernel.api import (
     TriggerPriceType,
 )
 from exchange_kernel.api.base import INT32_MAX, Asset, Time
-from exchange_kernel.api.order_group import MAX_MEMBERS, Offset
+from exchange_kernel.api.order_group import MAX_MEMBERS, MAX_STEPS, Offset, PriceStep
 from exchange_kernel.api.order_intent import IdempotencyKey, MemberName
 from exchange_kernel.api.order_terms import Name, ParameterValue, Symbol
 
@@ -98,6 +98,9 @@ class GroupMember(Spec):
         default=None, description="An exit's price, instead of order.price, from what the Entry filled at: +3%, +150bp, or +500 in quote."
     )
     trigger_offset: Offset | None = Field(default=None, description="The same instead of order.trigger_price.")
+    price_steps: Annotated[list[PriceStep], Field(max_length=MAX_STEPS)] | None = Field(
+        default=None, description="What an exit's offsets become so many seconds after the Entry first filled."
+    )
     on_trigger_passed: TriggerPassedPolicy | None = Field(
         default=None, description="What follows where the market is past an exit's trigger already; absent: Market for StopLoss, Report for TakeProfit."
     )

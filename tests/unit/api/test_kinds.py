@@ -34,7 +34,7 @@ from exchange_kernel.api import (
 )
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
-ACCEPTED = sorted([*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("limits/*.yaml")])
+ACCEPTED = sorted([*EXAMPLES.glob("*.yaml"), *EXAMPLES.glob("limits/*.yaml"), *EXAMPLES.glob("from-other-bots/*.yaml")])
 BY_NAME: dict[str, type[Kind]] = {kind.__name__: kind for kind in KINDS}
 AT = datetime(2026, 1, 31, 12, 0, 0, 5000, UTC)
 

@@ -387,6 +387,25 @@ async def test_a_refused_close_is_sent_again_and_told_meanwhile(answer, told):
 
 
 @scenario
+async def test_a_close_that_finds_nobody_to_trade_with_is_followed_by_others_ever_later():
+    async with a_position(a_pair(), "4", "stop", spot=True) as world:
+        close(world)
+        sent = []
+        for name in ("close", "close-2", "close-3"):
+            await until(lambda name=name: world.intent(name) is not None and world.state(name) == OPEN)
+            sent.append(asyncio.get_running_loop().time())
+            ended_by_the_exchange(world, name)
+        await until(lambda: world.condition("Protected") == ("False", "NobodyTrades"))
+        await until(lambda: world.intent("close-4") is not None and world.state("close-4") == OPEN)
+        sent.append(asyncio.get_running_loop().time())
+        assert [round(after - before) >= least for before, after, least in zip(sent, sent[1:], (1, 2, 4), strict=False)] == [True] * 3
+        world.fill("close-4", "4")
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "Closed")
+        assert sold(world) == 4
+
+
+@scenario
 async def test_a_close_of_which_nothing_was_heard_is_found_and_not_sent_again():
     async with a_position(a_pair(), "4", "stop", spot=True) as world:
         world.exchange.reply = lambda accepted: Unknown("the connection was lost before the answer")

@@ -8,8 +8,10 @@ from decimal import Decimal
 import pytest
 
 from exchange_kernel.api import OrderGroupSpec
+from exchange_kernel.api.order_group import PriceStep
 from exchange_kernel.core import group_prices
 from exchange_kernel.core.answers import OrderStatus
+from exchange_kernel.stores.port import Unavailable
 from tests.scripted import until
 from tests.unit.groups.desk import a_group, a_group_world, a_member
 from tests.unit.groups.test_exit_sizes import BOTH
@@ -181,3 +183,77 @@ async def test_no_list_of_the_exchange_s_is_asked_to_keep_a_time_that_it_can_t()
         await until(lambda: world.condition("Finished") is not None and bool(world.group().status.members))
         await asyncio.sleep(10)
         assert (world.exchange.lists, "submit_group" in world.exchange.calls) == ({}, False)
+
+
+# ── Steps over time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FALLING = [{"afterSeconds": 1200, "priceOffset": "+2%"}, {"afterSeconds": 2400, "priceOffset": "+1%"}, {"afterSeconds": 3600, "priceOffset": "0%"}]
+
+
+def a_table(**changes) -> OrderGroupSpec:
+    """A take at 4 percent that asks for less as time goes by, and a stop that is moved to what was paid."""
+    return a_group(
+        "Bracket", a_member("entry", "Entry"), a_member("take", "TakeProfit", quantity=None, price=None, priceOffset="+4%", priceSteps=FALLING),
+        a_member("stop", "StopLoss", quantity=None, triggerPrice=None, triggerOffset="-10%", priceSteps=[{"afterSeconds": 3000, "triggerOffset": "0%"}]), **changes,
+    )
+
+
+def prices(world) -> tuple[Decimal, Decimal]:
+    return world.order("take").price, world.order("stop").trigger_price
+
+
+@BOTH
+@scenario
+async def test_a_take_asks_for_less_the_longer_it_waits_and_the_stop_comes_after(amend):
+    async with a_position(a_table(), amend, entry="10") as world:
+        begun = asyncio.get_running_loop().time()
+        seen = []
+        for at, take, stop in ((1190, 52000, 45000), (1210, 51000, 45000), (2410, 50500, 45000), (3010, 50500, 50000), (3610, 50000, 50000)):
+            await asyncio.sleep(at - (asyncio.get_running_loop().time() - begun))
+            seen.append((prices(world), (take, stop)))
+        assert [found for found, _ in seen] == [wanted for _, wanted in seen]
+        assert world.condition("Protected") == ("True", "StopWorking")
+        world.fill("take", "10")
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "Closed")
+
+
+@scenario
+async def test_after_steps_that_were_missed_the_latest_holds_and_counts_from_the_first_fill():
+    async with a_position(a_table(), entry="4") as world:
+        await world.settle(take="Open", stop="Open")
+        await asyncio.sleep(600)
+        world.fill("entry", "6")
+        await until(lambda: world.order("take").quantity == 10)
+        world.desk.kill()
+        await asyncio.sleep(2000)
+        await world.start()
+        await until(lambda: prices(world)[0] == 50500)
+        assert prices(world) == (50500, 45000)
+
+
+@scenario
+async def test_a_step_may_be_set_while_the_position_is_open():
+    async with a_position(a_relative_bracket(), entry="10") as world:
+        await world.settle(take="Open", stop="Open")
+        await asyncio.sleep(100)
+        edit_stop(world, price_steps=[PriceStep.model_validate({"afterSeconds": 200, "triggerOffset": "+0.1%"})])
+        await asyncio.sleep(90)
+        assert prices(world)[1] == 49000
+        await asyncio.sleep(20)
+        assert prices(world)[1] == 50050
+
+
+@scenario
+async def test_a_member_that_could_not_be_made_is_tried_again_soon_whatever_comes_later():
+    async with a_position(a_table(positionTimeLimitSeconds=7200)) as world:
+        make = world.store.create_member
+
+        async def unavailable(*arguments, **options):
+            return Unavailable("down")
+
+        world.store.create_member = unavailable
+        world.fill("entry", "10")
+        await asyncio.sleep(5)
+        world.store.create_member = make
+        await until(lambda: world.state("stop") == "Open", within=15)
