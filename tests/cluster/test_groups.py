@@ -177,6 +177,18 @@ def test_the_example_of_a_position_that_is_closed_in_time_does_what_it_says(desk
     assert group.member("close")["extraOf"] == "entry"
 
 
+def test_the_example_of_exits_of_what_is_held_does_what_it_says(desk):
+    trading = on_the_account_of_the_examples(desk)
+    trading.run("apply", "-f", str(EXAMPLES / "exits.yaml"))
+    group = Group(trading, "exits")
+    group.await_state("Open", "take", "stop")
+    assert (group.status()["position"], group.status()["native"]) == ("0.02", True)
+    group.await_condition("Protected", "True", "StopWorking")
+    group.fill("take", "0.02")
+    group.wait("Succeeded")
+    assert group.ledger() == {"take": [("FILLED", "0.02")], "stop": [("EXPIRED", "0")]}
+
+
 @pytest.mark.timeout(150)
 def test_positions_as_other_bots_keep_them_do_what_they_say(desk):
     trading = on_the_account_of_the_examples(desk)

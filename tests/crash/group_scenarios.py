@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from exchange_kernel.api import AmendQuantity, DesiredState, GroupDesiredState, MemberRole, OrderGroupSpec, RefusalKind
 from exchange_kernel.core import extra_members
-from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Refused, Unknown
+from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Position, Refused, Unknown
 from exchange_kernel.core.groups import EXITS
 from exchange_kernel.core.identity import member_order_id
 from tests.crash.scenarios import Scenario, flight, late_fill, reachable, replies
@@ -363,6 +363,17 @@ ADDED = (
     GroupScenario("closed as its time is over", ((10, place(a_bracket(positionTimeLimitSeconds=30))), (20, fills("4", "entry")), (80, fills("10", "close"))), ends="Closed"),
 )
 
+def holds_ten(world: Watched) -> None:
+    world.exchange.held_positions = [Position("BTC/USDT", "Net", Decimal(10))]
+
+
+EXITS_OF_TEN = a_group("Exits", a_member("take", "TakeProfit"), a_member("stop", "StopLoss"), position="Account")
+OF_WHAT_IS_HELD = (
+    GroupScenario("exits of what is held", ((10, place(EXITS_OF_TEN)), (30, fills("4", "take")), (50, fills("6", "stop"))), ends="Closed", prepare=holds_ten),
+    GroupScenario("exits of what is held, deleted", ((10, place(EXITS_OF_TEN)), (30, delete_group)), left=frozenset({"stop"}), prepare=holds_ten),
+    GroupScenario("exits of nothing", ((10, place(EXITS_OF_TEN)), (30, cancel_group)), ends="CanceledAsAsked"),
+)
+
 BRACKETS = (
     GroupScenario("bracket closed by its take-profit", (*A_PART_THEN_ALL, (50, fills("10", "take"))), ends="Closed"),
     GroupScenario("bracket closed by its stop, changed in place", (*A_PART_THEN_ALL, (50, fills("10", "stop"))), ends="Closed", prepare=amends),
@@ -427,4 +438,4 @@ KEPT_BY_THE_EXCHANGE = tuple(replace(scenario, name=f"list: {scenario.name}", pr
     GroupScenario("a leg that follows its entry", ((10, place(a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then"), nativePolicy="Require"))), (20, fills("10", "entry")), (60, fills("10", "then"))), ends="Filled"),
 ))
 
-GROUP_SCENARIOS = (*ONE_CANCELS_OTHER, *BRACKETS, *ADDED, *KEPT_BY_THE_EXCHANGE)
+GROUP_SCENARIOS = (*ONE_CANCELS_OTHER, *BRACKETS, *ADDED, *OF_WHAT_IS_HELD, *KEPT_BY_THE_EXCHANGE)

@@ -55,6 +55,7 @@ class GroupMode(StrEnum):
     ONE_CANCELS_OTHER = "OneCancelsOther"
     ONE_TRIGGERS_OTHER = "OneTriggersOther"
     BRACKET = "Bracket"
+    EXITS = "Exits"
     BASKET = "Basket"
 
 
@@ -99,6 +100,7 @@ class GroupDeletionPolicy(StrEnum):
     ORPHAN = "Orphan"
 
 
+HeldPosition = Annotated[str, StringConstraints(min_length=1, max_length=40)]
 Offset = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[+-]?[0-9]+(\.[0-9]+)?(%|bp)?$")]
 
 
@@ -190,19 +192,23 @@ class OrderGroupSpec(Spec):
     mode: GroupMode = field(
         "OneCancelsOther: what one member fills, the others are cancelled for or made smaller by. OneTriggersOther: the other members are placed once the "
         "Entry fills: a Leg by its share, a StopLoss or TakeProfit for what is open. Bracket: an Entry or up to five, and a StopLoss for what they "
-        "have filled, with up to five TakeProfits that share it: a fill of one makes the others smaller. Basket: orders that are placed together. "
+        "have filled, with up to five TakeProfits that share it: a fill of one makes the others smaller. Exits: the same for a position that is there already. "
+        "Basket: orders that are placed together. "
         "Can't be changed.")
     members: Annotated[list[GroupMember], Field(
         min_length=1, max_length=MAX_MEMBERS,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )] = Field(description="The orders. Their names and roles can't be changed, nor can there be more or fewer later; their order means nothing.")
+    position: HeldPosition | None = field(
+        "How much of what the account holds the Exits close: a quantity, at most what is held, or Account for all of it: what is free of the base asset on "
+        "spot, the position on derivatives. It is read once, before the first exit is placed. Can't be changed.", default=None, examples=["Account", "0.01"])
     native_policy: NativePolicy = field(
         "Whether the exchange's own order lists are used. Prefer: where its list does just what the operator would: that of OneCancelsOther with "
         "onPartialFill Cancel. Require: its list, by its rules (exits are placed once the Entry is filled whole), or else the group is not placed. "
         "Never: the operator keeps the group. Can't be changed.", default=NativePolicy.PREFER)
     on_partial_fill: PartialFillPolicy | None = field(
         "What a fill of one does to the others. Cancel: they are cancelled. Reduce: they are made smaller by its share. Absent: Cancel for OneCancelsOther, "
-        "Reduce for the exits of a Bracket. Can't be changed.", default=None)
+        "Reduce for the exits of a Bracket and for Exits. Can't be changed.", default=None)
     failure_policy: FailurePolicy = field(
         "What happens once a member is refused. CancelAll: the others are cancelled, and what is filled stays. Continue: they go on. A stop of an open "
         "position is never cancelled for it.", default=FailurePolicy.CANCEL_ALL)
@@ -232,10 +238,21 @@ class OrderGroupSpec(Spec):
                  "&& self.members.filter(m, m.role == 'Entry').size() <= 5 && self.members.filter(m, m.role == 'TakeProfit').size() <= 5 "
                  "&& self.members.all(m, m.role != 'Leg'))",
                  "a Bracket has one Entry to five, a StopLoss and at most five TakeProfits: correct spec.members[].role", at="members"),
-        forbidden("self.mode != 'Bracket' || self.members.filter(m, m.role == 'StopLoss').size() <= 1 "
+        required("self.mode != 'Exits' || (self.members.exists(m, m.role == 'StopLoss') && self.members.filter(m, m.role == 'TakeProfit').size() <= 5 "
+                 "&& self.members.all(m, m.role in ['StopLoss', 'TakeProfit'] && self.members.all(n, m.symbol == n.symbol && m.side == n.side)))",
+                 "Exits have a StopLoss and at most five TakeProfits, on one symbol and side: correct spec.members[]", at="members"),
+        required("self.mode != 'Exits' || has(self.position)",
+                 "Exits are of a position that is there: set spec.position: Account, or its quantity", at="position"),
+        forbidden("self.mode == 'Exits' || !has(self.position)",
+                  "position is for mode: Exits: remove it, for the Entry says how much is opened", at="position"),
+        forbidden("!has(self.position) || self.position == 'Account' || self.position.matches('^[0-9]{1,20}([.][0-9]{1,18})?$')",
+                  "position is Account or a quantity, as \"0.01\": correct spec.position", at="position"),
+        forbidden("!(self.mode in ['Bracket', 'Exits']) || self.members.filter(m, m.role == 'StopLoss').size() <= 1 "
                   "|| (self.members.filter(m, m.role == 'StopLoss').size() == 2 "
                   "&& self.members.filter(m, m.role == 'StopLoss' && m.type == 'TrailingStop').size() == 1)",
-                  "two stops of a Bracket are one fixed and one TrailingStop, and each covers the whole position: correct spec.members[].type", at="members"),
+                  "two stops of a position are one fixed and one TrailingStop, and each covers the whole position: correct spec.members[].type", at="members"),
+        forbidden("self.mode != 'Exits' || !has(self.onPartialFill) || self.onPartialFill == 'Reduce' || self.members.size() <= 2",
+                  "onPartialFill: Cancel is for Exits of one StopLoss and one TakeProfit: use Reduce", at="onPartialFill"),
         forbidden("self.mode != 'Bracket' || !has(self.onPartialFill) || self.onPartialFill == 'Reduce' || (self.members.size() <= 3 "
                   "&& self.members.filter(m, m.role == 'Entry').size() == 1 && self.members.filter(m, m.role == 'StopLoss').size() == 1)",
                   "onPartialFill: Cancel is for a Bracket of one Entry, one StopLoss and one TakeProfit: use Reduce", at="onPartialFill"),
@@ -255,10 +272,10 @@ class OrderGroupSpec(Spec):
         forbidden("self.mode == 'Basket' || self.members.all(m, has(m.quantity) || m.role in ['StopLoss', 'TakeProfit'] "
                   "|| (self.mode == 'Bracket' && m.role == 'Entry'))",
                   "members whose size depends on another's fills have a quantity: set spec.members[].quantity instead of quoteQuantity", at="members"),
-        required("self.mode in ['OneTriggersOther', 'Bracket'] || self.members.all(m, has(m.quantity) || has(m.quoteQuantity))",
-                 "only exits of an Entry follow what it fills: set spec.members[].quantity", at="members"),
-        forbidden("!(self.mode in ['OneTriggersOther', 'Bracket']) || self.members.all(m, has(m.quantity) || has(m.quantityPercent) || "
-                  "!(m.role in ['StopLoss', 'TakeProfit']) || (self.mode == 'Bracket' && m.role == 'StopLoss') "
+        required("self.mode in ['OneTriggersOther', 'Bracket', 'Exits'] || self.members.all(m, has(m.quantity) || has(m.quoteQuantity))",
+                 "only exits of a position follow how large it is: set spec.members[].quantity", at="members"),
+        forbidden("!(self.mode in ['OneTriggersOther', 'Bracket', 'Exits']) || self.members.all(m, has(m.quantity) || has(m.quantityPercent) || "
+                  "!(m.role in ['StopLoss', 'TakeProfit']) || (self.mode in ['Bracket', 'Exits'] && m.role == 'StopLoss') "
                   "|| self.members.filter(n, n.role == m.role).size() == 1)",
                   "several exits of one role share what is open: give each a quantity or a quantityPercent", at="members"),
         forbidden("self.mode != 'Bracket' || !self.members.exists(m, m.role == 'Entry' && has(m.quoteQuantity)) "
@@ -266,8 +283,8 @@ class OrderGroupSpec(Spec):
                   "what a quoteQuantity buys is known once it fills: size the exits by quantityPercent, or leave quantity out", at="members"),
         forbidden("self.mode in ['OneTriggersOther', 'Bracket'] || self.members.all(m, !has(m.priceOffset) && !has(m.triggerOffset))",
                   "offsets are from what an Entry fills at, and this mode has none: set price and triggerPrice", at="members"),
-        forbidden("self.mode in ['OneCancelsOther', 'Bracket'] || !has(self.onPartialFill)",
-                  "onPartialFill is for OneCancelsOther and Bracket: remove it", at="onPartialFill"),
+        forbidden("self.mode in ['OneCancelsOther', 'Bracket', 'Exits'] || !has(self.onPartialFill)",
+                  "onPartialFill is for OneCancelsOther, Bracket and Exits: remove it", at="onPartialFill"),
         forbidden("self.members.size() == oldSelf.members.size() && self.members.all(m, oldSelf.members.exists(o, o.name == m.name))",
                   "members can't be added or removed: create a new OrderGroup", at="members"),
         forbidden("oldSelf.desiredState != 'Canceled' || self.desiredState != 'Working'",
@@ -278,7 +295,7 @@ class OrderGroupSpec(Spec):
                   "Closed is for a position that the group's Entry opened: use desiredState: Canceled", at="desiredState"),
         forbidden("self.mode in ['OneTriggersOther', 'Bracket'] || !has(self.positionTimeLimitSeconds)",
                   "positionTimeLimitSeconds is for a position that the group's Entry opened: remove it", at="positionTimeLimitSeconds"),
-        *immutable("accountRef", "mode", "nativePolicy", "onPartialFill", instead="create a new OrderGroup"),
+        *immutable("accountRef", "mode", "position", "nativePolicy", "onPartialFill", instead="create a new OrderGroup"),
     )
 
 
@@ -324,6 +341,7 @@ class OrderGroupStatus(Status):
         "The members, by name, and the orders that the group added by itself.", max_items=MAX_MEMBERS + MAX_EXTRAS, key="name")
     native: StrictBool = field("Whether the exchange itself keeps the orders as one list.", default=False)
     counts: MemberCounts | None = field("How many members there are in each state.", default=None)
+    position: NonNegativeDecimal | None = field("How much of what the account holds the Exits close, as it was read before the first was placed.", default=None)
     opened_time: Time | None = field("When the Entry first filled, by the exchange's clock.", default=None)
     completion_time: Time | None = field("When the last member's end was settled.", default=None)
     conditions: list[Condition] = field(

@@ -12,7 +12,18 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TypeAlias
 
-from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, NativePolicy, OrderGroupSpec, OrderGroupStatus, OrderState, OrderType, TimeInForce
+from exchange_kernel.api import (
+    GroupMember,
+    GroupMode,
+    MemberRole,
+    MemberStatus,
+    NativePolicy,
+    OrderGroupSpec,
+    OrderGroupStatus,
+    OrderState,
+    OrderType,
+    TimeInForce,
+)
 from exchange_kernel.core import group_positions, group_prices, groups, risk
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.groups import EXITS, GroupRecord, Member, Members, Want
@@ -44,6 +55,7 @@ class Known:
     fee_asset: str | None = None  # in which the account pays all fees; None: in what it buys
     limits: tuple[LimitRecord, ...] | None = None
     prices: Mapping[str, Decimal] = field(default_factory=dict)  # of each market's last trade
+    judges_positions: bool = False  # whether the account can be read for it
     open_orders: Mapping[str, int] = field(default_factory=dict)  # of the account, by market
     trigger_orders: Mapping[str, int] = field(default_factory=dict)  # of them, those that wait for a trigger
     wall_ms: int | None = None
@@ -89,7 +101,7 @@ class Case:
     @cached_property
     def unmade(self) -> list[Member]:
         """Members of which nothing was sent, and that are wanted."""
-        return [self._priced(one) for one in self.members if not (_sent_once(one) or one.cancelled or one.finished or one.extra)]
+        return [self._priced(one) for one in self.members if not (_sent_once(one) or one.cancelled or one.finished or one.extra or one.held)]
 
     def _priced(self, member: Member) -> Member:
         """Return the member with its offsets' prices, from where the Entry is expected to fill."""
@@ -105,7 +117,9 @@ class Case:
 
     @cached_property
     def entries(self) -> list[GroupMember]:
-        return [one for one in self.group.spec.members if one.role is MemberRole.ENTRY] if self.group.entry is not None else []
+        if (entry := self.group.entry) is None:
+            return []
+        return [entry] if self.group.spec.mode is GroupMode.EXITS else [one for one in self.group.spec.members if one.role is MemberRole.ENTRY]
 
     @cached_property
     def native(self) -> bool | None:
@@ -190,7 +204,8 @@ def _sent_once(member: Member) -> bool:
 def price_wanted(group: GroupRecord, members: Members) -> str | None:
     """Return the market whose last price the exits are compared with; None if none is."""
     entry = group.entry
-    compared = any(one.role is MemberRole.ENTRY and one.type in (OrderType.MARKET, OrderType.LIMIT) for one in group.spec.members)
+    compared = group.spec.mode is GroupMode.EXITS
+    compared = compared or any(one.role is MemberRole.ENTRY and one.type in (OrderType.MARKET, OrderType.LIMIT) for one in group.spec.members)
     if entry is None or group.unwanted or _stands_still(group) or not compared or not nothing_sent(members):
         return None
     return entry.symbol if any(_aim(one) is not None or group_prices.unpriced(one.spec) for one in members) else None
@@ -203,9 +218,13 @@ def _stands_still(group: GroupRecord) -> bool:
 
 def unplaced(spec: OrderGroupSpec, name: str, *, created_ms: int = 0) -> tuple[GroupRecord, Members]:
     """Return a group as if it had just been created, for a judgement of its spec alone."""
+    asked = Decimal(spec.position) if spec.position not in (None, group_positions.ACCOUNT) else None
     group = GroupRecord(uid="unplaced", namespace="", name=name, generation=1, resource_version="", created_ms=created_ms, spec=spec,
-                        status=OrderGroupStatus())
-    return group, [Member(spec=one, status=MemberStatus(name=one.name, intent_name=f"{name}-{one.name}", state=OrderState.PENDING)) for one in spec.members]
+                        status=OrderGroupStatus(position=asked))
+    held = [groups.held_member(group)] if spec.mode is GroupMode.EXITS else []
+    return group, [
+        *held, *(Member(spec=one, status=MemberStatus(name=one.name, intent_name=f"{name}-{one.name}", state=OrderState.PENDING)) for one in spec.members),
+    ]
 
 
 def orders(group: GroupRecord, members: Members, known: Known) -> list[Sent]:
@@ -264,7 +283,7 @@ def _arrived(case: Case, bought: Decimal) -> Decimal:
     entry = case.group.entry
     market = case.known.markets.get(entry.symbol) if entry is not None else None
     fee = case.known.venue.taker_fee if case.known.venue is not None else None
-    if entry is None or market is None or market.contract_size is not None or entry.side != "Buy" or fee is None:
+    if entry is None or market is None or market.contract_size is not None or entry.side != "Buy" or fee is None or case.group.spec.mode is GroupMode.EXITS:
         return bought
     if case.known.fee_asset not in (None, market.base):
         return bought
@@ -392,6 +411,21 @@ def offsets_make_prices(case: Case) -> Iterator[Problem]:
             yield Problem("OffsetTooLarge", f"Member {one.name}: its offset from {plain(case.reference)} makes no price above zero: make it smaller.")
 
 
+def position_is_there(case: Case) -> Iterator[Problem]:
+    """Exits close what the account holds, and are sized by one reading of it, which is written down before the first of them is made."""
+    group, entry = case.group, case.group.entry
+    if group.spec.mode is not GroupMode.EXITS or entry is None or not case.known.judges_positions or any(one.made for one in case.members):
+        return
+    position, market = group.status.position, case.known.markets.get(entry.symbol)
+    if market is not None and market.contract_size is None and entry.side != "Buy":
+        yield Problem("NoPosition", "On spot what the account holds is sold: the exits' side is Sell.")
+    elif position is None:
+        yield Problem("PositionUnknown", f"How much of {entry.symbol} the account holds is not known. {SEEN_LATER}", waits=True)
+    elif position <= 0 or (market is not None and all(too_small(one.spec, position, market) for one in case.members if not one.held)):
+        yield Problem("NoPosition", f"The account holds nothing of {entry.symbol} that the exits could close, or less than the smallest order. {SEEN_LATER}",
+                      waits=True)
+
+
 def price_is_known(case: Case) -> Iterator[Problem]:
     """A Market entry says no price: its exits are compared with the market's last one."""
     entry = next((one for one in case.entries if one.type is OrderType.MARKET and case.paid_by(one) is None), None)
@@ -469,7 +503,7 @@ def _at_once(case: Case, sent: Sequence[Sent]) -> list[Sent]:
 def kept_as_one_list(case: Case) -> Iterator[Problem]:
     """Require needs the exchange's list; Prefer needs it where two orders of one position would lock its balance twice."""
     group, venue = case.group, case.known.venue
-    if venue is None or case.native is not False:
+    if venue is None or case.native is not False or (group.spec.mode is GroupMode.EXITS and group.status.position is None):
         return
     if group.spec.native_policy is NativePolicy.REQUIRE:
         why = groups.not_listed(group, case.members, case.known.markets, venue) or ""
@@ -511,6 +545,7 @@ CHECKS: tuple[Check, ...] = (
     kept_as_one_list,
     list_leaves_room_for_the_fee,
     orders_fit_the_market,
+    position_is_there,
     price_is_known,
     offsets_make_prices,
 )

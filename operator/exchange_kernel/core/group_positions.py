@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from exchange_kernel.api import GroupMember, GroupMode, MemberRole, OrderGroupSpec
+from exchange_kernel.api import DesiredState, GroupMember, GroupMode, MemberRole, OrderGroupSpec, OrderType, Side
 from exchange_kernel.core.money import ZERO, add, share_of, subtract
 from exchange_kernel.core.venue import MarketRules
 
@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from exchange_kernel.core.groups import Member
 
 HUNDRED = Decimal(100)
+HELD = "held"  # the name of what stands in place of an Entry, which no member of Exits is confused with: it has no order and is not shown
+ACCOUNT = "Account"
+OF_AN_EXIT = ("quantity_percent", "price", "trigger_price", "trigger_price_type", "trailing", "position_effect")
+
+
+def held_entry(spec: OrderGroupSpec, position: Decimal | None) -> GroupMember:
+    """Return what stands in place of an Entry for mode Exits: a position that is there already, of a Market order's price and the exits' other side."""
+    first = spec.members[0]
+    return first.model_copy(update={
+        "name": HELD, "role": MemberRole.ENTRY, "type": OrderType.MARKET, "side": Side.SELL if first.side == "Buy" else Side.BUY, "quantity": position,
+        "desired_state": DesiredState.WORKING, **dict.fromkeys(OF_AN_EXIT),
+    })
+
+
+def held(spec: OrderGroupSpec, free: Decimal) -> Decimal:
+    """Return how much of what is free the Exits close."""
+    return free if spec.position in (None, ACCOUNT) else min(free, Decimal(str(spec.position)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +82,8 @@ def entered(spec: OrderGroupSpec) -> Decimal | None:
 
 
 def alternatives(spec: OrderGroupSpec, member: GroupMember) -> bool:
-    """Return whether an exit covers all that is open beside its like, as a Bracket's stops do."""
-    return spec.mode is GroupMode.BRACKET and member.role is MemberRole.STOP_LOSS
+    """Return whether an exit covers all that is open beside its like, as the stops of a Bracket or of Exits do."""
+    return spec.mode in (GroupMode.BRACKET, GroupMode.EXITS) and member.role is MemberRole.STOP_LOSS
 
 
 def sharing(spec: OrderGroupSpec, member: Member, exits: Iterable[Member]) -> list[Member]:

@@ -74,6 +74,7 @@ class Outlook:
     waits: Waiting | None = None  # why nothing of it is placed yet
     unfit: Waiting | None = None  # why a member that was not sent can't be sent as it stands
     trouble: Waiting | None = None  # why it can't go on by itself, or not now
+    position: Decimal | None = None  # of Exits: how much of what the account holds they close, by a reading that is not written yet
     bare_s: float = 0.0  # for how long this process has seen its position `bare`
 
     @property
@@ -93,12 +94,13 @@ def project(outlook: Outlook, at: datetime) -> OrderGroupStatus:
     if group.finished:
         return old if group.deleting or old.observed_generation >= group.generation else _of_generation(old, group.generation)
     finished = outlook.finished
-    members = [_member(outlook, member) for member in sorted(outlook.members, key=lambda member: member.name)]
+    members = [_member(outlook, member) for member in sorted(outlook.members, key=lambda member: member.name) if not member.held]
     return OrderGroupStatus(
         observed_generation=group.generation,
         members=members,
         native=outlook.native,
         counts=_counts(members),
+        position=old.position if old.position is not None else outlook.position,
         opened_time=old.opened_time or _opened_time(outlook),
         completion_time=at if finished else None,
         conditions=_conditions(outlook, finished, at),
@@ -278,6 +280,7 @@ def _said(member: Member) -> Waiting | None:
 def _capped(group: GroupRecord) -> bool:
     """Whether an exit was edited to be larger than its Entry, or the Entry to be smaller."""
     whole = group_positions.entered(group.spec) if group.entry is not None else None
+    whole = group.status.position if group.spec.mode is GroupMode.EXITS else whole
     return whole is not None and any((one.quantity or ZERO) > whole for one in group.spec.members if one.role in EXITS)
 
 
@@ -453,10 +456,11 @@ def _followed(outlook: Outlook) -> Verdict:
         left = max(ZERO, subtract(_brought(outlook), _closed(outlook)))
         market = outlook.markets.get(entry.entries[0].spec.symbol)
         if left > 0 and not (market is not None and _closed(outlook) > 0 and too_small(entry.entries[0].spec, left, market)):
-            return Verdict(False, "PositionOpen", "The group has ended and what its Entry opened is not closed: close it, or protect it by another order.")
+            return Verdict(False, "PositionOpen", "The group has ended and its position is not closed: close it, or protect it by another order.")
         if not legs:
             dust = f" {plain(left)} of it is left, which is below the market's smallest order." if left > 0 else ""
-            return Verdict(True, "Closed", f"The Entry is filled, and its exits have closed what it opened.{dust}")
+            how = "The" if outlook.group.spec.mode is GroupMode.EXITS else "The Entry is filled, and its"
+            return Verdict(True, "Closed", f"{how} exits have closed the position.{dust}")
     if all(member.state is OrderState.FILLED for member in legs):
         return Verdict(True, "Filled", "The Entry is filled, and so is what followed it.")
     return _not_all(outlook, legs)

@@ -73,6 +73,9 @@ LARGER_EXITS = Waiting(
     "exits that are at most as large.",
 )
 
+#: Modes whose exits are of one position, and make each other smaller.
+OF_A_POSITION = (GroupMode.BRACKET, GroupMode.EXITS)
+
 #: Roles that close a position.
 EXITS = (MemberRole.STOP_LOSS, MemberRole.TAKE_PROFIT)
 
@@ -117,7 +120,9 @@ class GroupRecord:
 
     @property
     def entry(self) -> GroupMember | None:
-        """The member on whose fills the others depend: the first of them, where a Bracket has several."""
+        """The member on whose fills the others depend: the first of them, where a Bracket has several; of Exits, the position that is held."""
+        if self.spec.mode is GroupMode.EXITS:
+            return group_positions.held_entry(self.spec, self.status.position)
         if self.spec.mode not in (GroupMode.ONE_TRIGGERS_OTHER, GroupMode.BRACKET):
             return None
         return next(member for member in self.spec.members if member.role is MemberRole.ENTRY)
@@ -125,7 +130,7 @@ class GroupRecord:
     @property
     def reduces(self) -> bool:
         """Whether a fill of one makes the others smaller, rather than cancelling them."""
-        default = PartialFillPolicy.REDUCE if self.spec.mode is GroupMode.BRACKET else PartialFillPolicy.CANCEL
+        default = PartialFillPolicy.REDUCE if self.spec.mode in OF_A_POSITION else PartialFillPolicy.CANCEL
         return (self.spec.on_partial_fill or default) is PartialFillPolicy.REDUCE
 
 
@@ -138,6 +143,7 @@ class Member:
     order: OrderRecord | None = None
     facts: Facts | None = None  # None while the account's session can't be asked
     recorded: bool = True  # the group's status, as it is written, has its UID if it has one
+    held: bool = False  # it is no order, but the position that Exits close
 
     @property
     def name(self) -> str:
@@ -261,8 +267,29 @@ def is_native(group: GroupRecord) -> bool:
 
 
 def _native_by_spec(group: GroupRecord) -> bool:
-    policy, does_the_same = group.spec.native_policy, group.spec.mode is GroupMode.ONE_CANCELS_OTHER and not group.reduces
+    policy, does_the_same = group.spec.native_policy, _list_mode(group) is GroupMode.ONE_CANCELS_OTHER and not group.reduces
     return policy is not NativePolicy.NEVER and not group.reduces and (policy is NativePolicy.REQUIRE or does_the_same)
+
+
+def _list_mode(group: GroupRecord) -> GroupMode:
+    """Return what kind of list the exchange would keep the group as."""
+    return GroupMode.ONE_CANCELS_OTHER if group.spec.mode is GroupMode.EXITS else group.spec.mode
+
+
+def with_position(group: GroupRecord, members: Members, position: Decimal | None) -> tuple[GroupRecord, Members]:
+    """Return a group of Exits and its members as they are once this reading of the position is written down."""
+    if group.spec.mode is not GroupMode.EXITS or group.status.position is not None or position is None:
+        return group, members
+    group = replace(group, status=group.status.model_copy(update={"position": position}))
+    return group, [held_member(group) if one.held else one for one in members]
+
+
+def held_member(group: GroupRecord) -> Member:
+    """Return what stands in place of an Entry's member for Exits: filled whole once the position is read and written down."""
+    position = group.status.position
+    state = OrderState.PENDING if position is None else OrderState.FILLED
+    status = MemberStatus(name=group_positions.HELD, intent_name=group_positions.HELD, state=state, finished=position is not None, filled_quantity=position)
+    return Member(spec=group_positions.held_entry(group.spec, position), status=status, held=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +313,8 @@ def wants(group: GroupRecord, members: Members, markets: Mapping[str, MarketRule
 
 def want_of(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules], *, native: bool = False) -> Want:
     """What is wanted of one member."""
+    if member.held:
+        return Want(exists=False)
     by_mode = _listed if native and group.entry is not None and not member.extra else _MODES[group.spec.mode]
     before = _asked_on(member, markets)
     want = by_mode(group, member, members, before)
@@ -409,7 +438,7 @@ def _listed(group: GroupRecord, member: Member, members: Members, markets: Mappi
         return Want(unwanted=True)
     if entry.finished and extra_members.stops_make_way(members, markets):
         return Want(unwanted=True)
-    siblings = [one for one in members if one.name != member.name and one is not entry and not one.extra] if group.spec.mode is GroupMode.BRACKET else []
+    siblings = [one for one in members if one.name != member.name and one is not entry and not one.extra] if group.spec.mode in OF_A_POSITION else []
     return Want(quantity=in_list(member, members), unwanted=any(one.filled > 0 for one in siblings))
 
 
@@ -485,7 +514,7 @@ def _exit(group: GroupRecord, member: Member, entry: group_positions.Opening, ex
     rest = subtract(size, member.filled)
     closed = any(other.filled > 0 for other in exits if other.name != member.name)
     taken = any(other.filled > 0 for other in exits if other.name != member.name and not (other.extra or member.extra))
-    if taken and group.spec.mode is GroupMode.BRACKET and not group.reduces:
+    if taken and group.spec.mode in OF_A_POSITION and not group.reduces:
         return Want(quantity=size, unwanted=True)
     over = rest <= 0 and (closed or allowed <= 0 or allowed < member.filled)
     if not member.made and not over and too_small(member.spec, size, markets[member.spec.symbol]):
@@ -551,6 +580,7 @@ _MODES: Mapping[GroupMode, Callable[[GroupRecord, Member, Members, Mapping[str, 
     GroupMode.ONE_CANCELS_OTHER: _one_cancels_other,
     GroupMode.ONE_TRIGGERS_OTHER: _triggered,
     GroupMode.BRACKET: _triggered,
+    GroupMode.EXITS: _triggered,
     GroupMode.BASKET: _basket,
 }
 
@@ -594,15 +624,15 @@ def goes_native(group: GroupRecord, members: Members, markets: Mapping[str, Mark
     if any(status.uid is not None for status in group.status.members):
         return is_native(group)
     if any(member.order is not None and member.order.attempts for member in members):
-        return _native_by_spec(group) and group.spec.mode in venue.native_groups  # its status was lost: it was decided when they were sent
+        return _native_by_spec(group) and _list_mode(group) in venue.native_groups  # its status was lost: it was decided when they were sent
     return _native_by_spec(group) and not_listed(group, members, markets, venue) is None
 
 
 def not_listed(group: GroupRecord, members: Members, markets: Mapping[str, MarketRules], venue: Capabilities) -> str | None:
     """Why the exchange can't keep the group as one list, as a sentence."""
-    if group.spec.mode not in venue.native_groups:
+    if _list_mode(group) not in venue.native_groups:
         return "This exchange has no list for it."
-    if group.spec.mode is GroupMode.BRACKET and group.reduces:
+    if group.spec.mode in OF_A_POSITION and group.reduces:
         return "Its list cancels the other exit at any fill of one: set onPartialFill: Cancel."
     if group.entry is not None and any(group_prices.relative(member.spec) for member in members):
         return "Its list takes no exits whose prices follow what the Entry fills at: set price and triggerPrice."
@@ -617,15 +647,15 @@ def list_request(group: GroupRecord, members: Members, markets: Mapping[str, Mar
     """All members as one list, under the ids they would have alone: the Entry first."""
     market = markets[members[0].spec.symbol]
     legs = []
-    for member in sorted(members, key=lambda one: one.spec.role is not MemberRole.ENTRY):
+    for member in sorted((one for one in members if not one.held), key=lambda one: one.spec.role is not MemberRole.ENTRY):
         spec = intent_spec(group, member, Want(quantity=in_list(member, members)), markets)
         legs.append(GroupLeg(member.spec.role, request_for(spec, ids[member.name], market, quantity=spec.quantity)))
-    return GroupRequest(list_id, group.spec.mode, tuple(legs))
+    return GroupRequest(list_id, _list_mode(group), tuple(legs))
 
 
 def exits_too_large(group: GroupRecord) -> bool:
     """Whether the exits of one kind are larger together than the Entry, as the group was created; in a later edit they are kept at what it fills."""
-    if group.entry is None:
+    if group.entry is None or group.spec.mode is GroupMode.EXITS:
         return False
     whole = group_positions.entered(group.spec)
     for role in EXITS:
@@ -639,7 +669,7 @@ def exits_too_large(group: GroupRecord) -> bool:
 
 def locks_twice(group: GroupRecord, markets: Mapping[str, MarketRules]) -> bool:
     """Whether several of its orders rest at once, and each locks on spot what only one of them can use."""
-    if group.spec.mode not in (GroupMode.ONE_CANCELS_OTHER, GroupMode.BRACKET):
+    if group.spec.mode not in (GroupMode.ONE_CANCELS_OTHER, *OF_A_POSITION):
         return False
     resting = [member for member in group.spec.members if member.role is not MemberRole.ENTRY]
     seen: set[tuple[str, str]] = set()

@@ -13,14 +13,15 @@ from decimal import Decimal
 
 import structlog
 
-from exchange_kernel.api import GroupMember, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentSpec, OrderState
-from exchange_kernel.core import extra_members, extras_due, group_checks, group_prices, group_status, groups
+from exchange_kernel.api import GroupMember, GroupMode, MemberRole, MemberStatus, OrderGroupStatus, OrderIntentSpec, OrderState
+from exchange_kernel.core import extra_members, extras_due, group_checks, group_positions, group_prices, group_status, groups
 from exchange_kernel.core.actions import Waiting
 from exchange_kernel.core.answers import GroupFound, Unreachable
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.group_events import EDIT_REVERTED, STOP_LEFT, of_group
 from exchange_kernel.core.group_status import Outlook
 from exchange_kernel.core.groups import GroupRecord, Member, Want
+from exchange_kernel.core.money import quantise_quantity
 from exchange_kernel.core.order import Membership, OrderRecord
 from exchange_kernel.core.standing_cancels import StandingCancels, standing_cancels
 from exchange_kernel.core.venue import MarketRules
@@ -106,6 +107,7 @@ class _Memory:
     failures: int = 0
     standing: StandingCancels | None = None
     price: tuple[Decimal, int] | None = None  # of the market's last trade, and when it was read (our wall clock, ms)
+    position: tuple[Decimal, int] | None = None  # of Exits: how much the account has to close, and when that was read (our wall clock, ms)
     bare_since_ms: int | None = None  # since when its position has been without a stop (our wall clock)
     news_ms: int | None = None  # since when there has been something to write that may wait for more
 
@@ -207,6 +209,7 @@ class OrderGroupReconciler:
                 return
             if not isinstance(session, Waiting):
                 await self._read_price(group, session)
+                await self._read_position(group, session)
             outlook = self._look(group, session)
             if outlook is None:
                 return  # the account is not ours, or not yet: its session wakes us
@@ -242,7 +245,8 @@ class OrderGroupReconciler:
             members = (*members, added)
         wanted = groups.wants(group, members, markets, native=native)
         new = not (group.finished or memory.made_before or memory.listed)  # else an order of it may be at the exchange
-        problem = group_checks.denial(group, members, self._known(group, members, session, term)) if new else None
+        judged = groups.with_position(group, members, memory.position[0] if memory.position is not None else None)
+        problem = group_checks.denial(*judged, self._known(group, members, session, term)) if new else None
         unfit = self._unfit(group, members, session) if problem is None and any(member.made for member in members) else None
         if unfit is not None and group_checks.nothing_sent(members):
             wanted = {name: replace(want, held=want.held or unfit) for name, want in wanted.items()}
@@ -256,7 +260,24 @@ class OrderGroupReconciler:
             waits=problem.waiting if problem is not None and problem.waits else None,
             unfit=unfit,
             trouble=memory.trouble,
+            position=memory.position[0] if memory.position is not None and problem is None else None,
         )
+
+    async def _read_position(self, group: GroupRecord, session: AccountSession) -> None:
+        """Read how much the account holds of what Exits are to close, until that is written down."""
+        term, memory = session.ours, self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
+        if group.spec.mode is not GroupMode.EXITS or group.status.position is not None or group.finished or group.unwanted or term is None:
+            return
+        entry = group.entry
+        market = term.markets.get(entry.symbol) if entry is not None else None
+        if entry is None or market is None or (memory.position is not None and self._wall_ms() - memory.position[1] < PRICE_GOOD_MS):
+            return
+        unread = isinstance(await session.holdings.read(term), Unreachable)
+        side = group.spec.members[0].side
+        if unread or (free := session.holdings.free(market, side, entry.position_side)) is None:
+            self._wake_after(group.uid, JUDGED_AGAIN_S)
+            return
+        memory.position = (quantise_quantity(group_positions.held(group.spec, free.quantity), market.quantity_step), self._wall_ms())
 
     async def _read_price(self, group: GroupRecord, session: AccountSession) -> None:
         """Read the market's last price where the exits of a group that is not sent are compared with it."""
@@ -285,7 +306,7 @@ class OrderGroupReconciler:
             markets=term.markets, venue=term.exchange.capabilities, symbols=session.account.spec.symbols, limits=session.risk.limits(),
             fee_asset=session.account.spec.fee_asset,
             prices={entry.symbol: memory.price[0]} if fresh and entry is not None and memory is not None and memory.price is not None else {},
-            open_orders=open_orders, trigger_orders=triggered, wall_ms=now_ms,
+            open_orders=open_orders, trigger_orders=triggered, wall_ms=now_ms, judges_positions=True,
         )
 
     def _unfit(self, group: GroupRecord, members: tuple[Member, ...], session: AccountSession) -> Waiting | None:
@@ -380,7 +401,8 @@ class OrderGroupReconciler:
         if self._missing(group):
             return None
         told, memory = self._told(group), self._memory.get(group.uid)
-        written, members = {member.name: member.uid for member in group.status.members}, []
+        written = {member.name: member.uid for member in group.status.members}
+        members = [groups.held_member(group)] if group.spec.mode is GroupMode.EXITS else []
         for spec in self._specs(group):
             name, status = intent_name(group.name, spec.name), told[spec.name]
             order = self._intent_of(group, spec, status, None)

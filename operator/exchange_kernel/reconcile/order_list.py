@@ -32,7 +32,7 @@ async def send(outlook: Outlook, session: AccountSession, gate: Gate, *, again: 
 
     `again`: this process has handed it to the adapter before.
     """
-    members = [member for member in outlook.members if not member.extra]
+    members = [member for member in outlook.members if not (member.extra or member.held)]
     legs = {member.name: (member.order, member.facts) for member in members if member.order is not None and member.facts is not None}
     if len(legs) < len(members) or not all(_ready(facts, outlook.wanted[name]) for name, (_, facts) in legs.items()):
         return ()

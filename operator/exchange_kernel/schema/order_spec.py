@@ -36,7 +36,7 @@ from exchange_kernel.api import (
     TriggerPriceType,
 )
 from exchange_kernel.api.base import INT32_MAX, Asset, Time
-from exchange_kernel.api.order_group import MAX_MEMBERS, MAX_STEPS, Offset, PriceStep
+from exchange_kernel.api.order_group import MAX_MEMBERS, MAX_STEPS, HeldPosition, Offset, PriceStep
 from exchange_kernel.api.order_intent import IdempotencyKey, MemberName
 from exchange_kernel.api.order_terms import Name, ParameterValue, Symbol
 
@@ -116,6 +116,7 @@ class StandardOrderGroup(Spec):
         default=None, description="What a partial fill of one does to the others; absent: Cancel for OneCancelsOther, Reduce for exits."
     )
     failure_policy: FailurePolicy = Field(default=FailurePolicy.CANCEL_ALL, description="What the failure of one does to the others.")
+    position: HeldPosition | None = Field(default=None, description="Of Exits: how much of what is held they close, a quantity or Account for all of it.")
     position_time_limit_seconds: int | None = Field(
         default=None, ge=1, le=INT32_MAX, description="Close what is open at market so many seconds after the Entry first filled; absent: never."
     )
