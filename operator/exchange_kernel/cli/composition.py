@@ -18,6 +18,7 @@ import kopf
 import structlog
 
 from exchange_kernel.api.exchange_account import Endpoint
+from exchange_kernel.cli.rights import Rights
 from exchange_kernel.core.endpoints import Allowed, host_of
 from exchange_kernel.core.identity import owner_prefix
 from exchange_kernel.exchanges.ccxt import open_exchange, refuse_elsewhere
@@ -69,6 +70,7 @@ class Operator:
         # Leases have connections of their own: a renewal that queues behind statuses comes too late, and every account of a busy operator is lost with it.
         clock = ServerClock()
         async with ApiClient(self.cluster, clock=clock) as api, ApiClient(self.cluster, clock=clock) as leases:
+            api.forbidden = leases.forbidden = Rights().heard
             owner = self.owner or await _installation(api)
             if owner is None:
                 log.error("the kube-system namespace can't be read, which names this installation: grant get on it, or set --owner")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -97,6 +97,7 @@ class ApiClient:
 
     def __init__(self, access: Access, *, connections: int = 64, clock: ServerClock | None = None) -> None:
         self._access, self._clock = access, clock
+        self.forbidden: Callable[[str], None] = lambda message: None  # hears what a 403 says
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=access.ssl_context if access.ssl_context is not None else True, limit=connections, keepalive_timeout=60),
             # By the whole time, what queues behind a slow API server would be given up unsent and tried again, and so would the queue never end.
@@ -144,6 +145,8 @@ class ApiClient:
             async with self._session.get(self._access.server + path, params=query, headers=headers, timeout=timeout) as response:
                 if response.status != 200:
                     said = _parsed(await response.read()) or {}
+                    if response.status == 403:
+                        self.forbidden(str(said.get("message", "")))
                     yield {"type": "ERROR", "object": {"message": f"HTTP {response.status}", **said, "code": response.status}}
                     return
                 opened = True
@@ -183,7 +186,10 @@ class ApiClient:
             parsed = orjson.loads(raw) if raw else {}
         except orjson.JSONDecodeError:
             return Answer(0, {"message": "The API server's answer could not be read."})
-        return Answer(response.status, parsed if isinstance(parsed, dict) else {})
+        answer = Answer(response.status, parsed if isinstance(parsed, dict) else {})
+        if answer.status == 403:
+            self.forbidden(answer.message)
+        return answer
 
 
 def _parsed(raw: bytes) -> Body | None:

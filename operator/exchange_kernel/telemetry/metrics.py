@@ -25,4 +25,5 @@ UNKNOWN_ORDERS = Gauge("exchange_kernel_unknown_orders", "Intents whose outcome 
 GROUP_VIOLATIONS = Counter("exchange_kernel_group_violations", "Groups of which several orders filled where one was to cancel the others.")
 UNPROTECTED_GROUPS = Gauge("exchange_kernel_unprotected_groups", "Groups with a position and no working stop.")
 EVENTS = Counter("exchange_kernel_events", "Kubernetes Events told: Written, Refused by the API server, or Dropped because too many waited.", ["outcome"])
+FORBIDDEN = Counter("exchange_kernel_forbidden", "Requests that the API server refused for a right that the operator lacks.", ["verb", "resource"])
 JOURNAL_LINES_LOST = Counter("exchange_kernel_journal_lines_lost", "Lines of the audit journal that could not be written whole.")
