@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from tests.chaos.group_judge import Orders, left_of, lost_on_the_way, of_members
+from tests.chaos.group_judge import Orders, left_of, lost_on_the_way, of_members, stop_orders
 from tests.chaos.group_user import GroupNote
 from tests.chaos.verdict import LIVE, ZERO, Order
 
@@ -51,4 +51,4 @@ def unprotected(note: GroupNote, orders: Orders) -> Decimal:
     arrived = note.position(orders) - lost_on_the_way(orders[note.entry])
     if arrived <= 0 or arrived * note.stop_price < LEAST_NOTIONAL:
         return ZERO
-    return max(arrived - sum((left_of(order) for order in orders["stop"] if order["status"] in LIVE), ZERO), ZERO)
+    return max(arrived - sum((left_of(order) for order in stop_orders(note, orders) if order["status"] in LIVE), ZERO), ZERO)

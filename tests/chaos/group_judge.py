@@ -16,26 +16,27 @@ Orders = Mapping[str, list[Order]]
 
 
 def of_members(note: GroupNote, found: Mapping[tuple[str, str], list[Order]]) -> Orders:
-    return {name: found.get((note.uid, name), []) for name in note.members}
+    return {name: found.get((note.uid, name), []) for name in note.everything}
 
 
 def overexposed(note: GroupNote, orders: Orders) -> str | None:
     """At any moment: no member above its own quantity, and no exit above what its entry has filled."""
     for name, most in note.members.items():
         allowed = most if name == note.entry or note.entry is None else min(most, filled_of(orders[note.entry]))
-        if (exposed := exposure(orders[name])) > allowed:
+        mine = stop_orders(note, orders) if name == "stop" else orders[name]
+        if (exposed := exposure(mine)) > allowed:
             return f"{name} has {exposed} filled and live of at most {allowed}"
     return None
 
 
 def judge(verdict: Verdict, note: GroupNote, group: Object | None, members: Mapping[str, Object | None], orders: Orders) -> None:
     """At rest. `group` and each of `members`: None if the object is gone, or never was."""
-    for name in note.members:
+    for name in note.everything:
         judge_orders(verdict, note.uid, members[name], orders[name])
     lists = {order["orderListId"] for mine in orders.values() for order in mine} - {-1}
     if len(lists) > 1:
         verdict.found("duplicates", note.uid, f"lists {sorted(lists)} of one group")
-    live = {name for name in note.members if any(order["status"] in LIVE for order in orders[name])}
+    live = {name for name in note.everything if any(order["status"] in LIVE for order in orders[name])}
     if group is None:
         _gone(verdict, note, live, orders)
     else:
@@ -46,14 +47,14 @@ def judge(verdict: Verdict, note: GroupNote, group: Object | None, members: Mapp
 def _gone(verdict: Verdict, note: GroupNote, live: set[str], orders: Orders) -> None:
     if not note.deleted:
         verdict.found("false terminals", note.uid, "the group is gone and nobody deleted it")
-    stays = {"stop"} if note.entry is not None and note.deletion_policy == "CancelEntries" and note.position(orders) > 0 else set()
+    stays = set(note.stops) if note.entry is not None and note.deletion_policy == "CancelEntries" and note.position(orders) > 0 else set()
     if live - stays:
         verdict.found("false terminals", note.uid, f"the group is gone and {', '.join(sorted(live - stays))} lives on")
 
 
 def _present(verdict: Verdict, note: GroupNote, group: Object, members: Mapping[str, Object | None], live: set[str], orders: Orders) -> None:
     told = {member["name"]: member for member in (group.get("status") or {}).get("members", [])}
-    for name in note.members:
+    for name in note.everything:
         filled, said = filled_of(orders[name]), told.get(name, {})
         if Decimal(said.get("filledQuantity") or 0) != filled:
             verdict.found("lost fills", note.uid, f"{name} has {said.get('filledQuantity')} in the group's status, {filled} in the ledger")
@@ -67,7 +68,7 @@ def _present(verdict: Verdict, note: GroupNote, group: Object, members: Mapping[
     if violated != (condition(group, "Succeeded") == ("False", "BothLegsFilled")):
         verdict.found("oco violations unreported", note.uid, f"by the ledger {'both legs' if violated else 'not both legs'} filled")
     if note.entry is not None and not finished(group) and (position := note.position(orders)) > 0:
-        stopped = sum((left_of(order) for order in orders["stop"] if order["status"] in LIVE), ZERO)
+        stopped = sum((left_of(order) for order in stop_orders(note, orders) if order["status"] in LIVE), ZERO)
         arrived = position - lost_on_the_way(orders[note.entry])
         if stopped < arrived and condition(group, "Protected")[0] != "False":
             verdict.found("unprotected unreported", note.uid, f"a position of {position}, a stop of {stopped}, Protected is {condition(group, 'Protected')}")
@@ -83,6 +84,11 @@ def _too_much_at_rest(verdict: Verdict, note: GroupNote, live: set[str], orders:
         for name in live:
             if (left := sum((left_of(order) for order in orders[name] if order["status"] in LIVE), ZERO)) > note.position(orders):
                 verdict.found("overexposed", note.uid, f"{name} may close {left} of a position of {note.position(orders)}")
+
+
+def stop_orders(note: GroupNote, orders: Orders) -> list[Order]:
+    """The orders of the stop, and of those that its group added for it."""
+    return [order for name in note.stops for order in orders[name]]
 
 
 def lost_on_the_way(entry: list[Order]) -> Decimal:

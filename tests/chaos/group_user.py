@@ -37,6 +37,17 @@ class GroupNote:
         return {member["name"]: Decimal(member["quantity"]) for member in self.body["spec"]["members"]}
 
     @property
+    def stops(self) -> list[str]:
+        """The stop, and those that the group may add for it."""
+        return ["stop", *(f"stop-{number}" for number in range(2, 10))] if self.entry is not None else [name for name in self.members if name == "stop"]
+
+    @property
+    def everything(self) -> dict[str, Decimal]:
+        """The members and what the group may add, each with the most that it may be for."""
+        members = self.members
+        return members | {name: members["stop"] for name in self.stops}
+
+    @property
     def entry(self) -> str | None:
         return "entry" if self.body["spec"]["mode"] == "Bracket" else None
 
@@ -46,7 +57,7 @@ class GroupNote:
 
     def position(self, orders: Mapping[str, list[Order]]) -> Decimal:
         """Of a Bracket: what its Entry opened and no exit has closed, base units; negative if they closed more."""
-        return filled_of(orders["entry"]) - filled_of(orders["take"]) - filled_of(orders["stop"])
+        return filled_of(orders["entry"]) - filled_of(orders["take"]) - filled_of([order for name in self.stops for order in orders[name]])
 
     def violated(self, orders: Mapping[str, list[Order]]) -> bool:
         """Whether more was filled than one of the two was for: no cancel could arrive in time."""

@@ -30,7 +30,7 @@ class Judge:
         for group in notes.groups:
             if group.uid not in self._known:
                 self._known.add(group.uid)
-                for name in group.members:
+                for name in group.everything:
                     self._ids |= {member_order_id(self._owner, group_uid=group.uid, member=name, attempt=attempt): (group.uid, name) for attempt in attempts}
         found: dict[tuple[str, str], list[Order]] = defaultdict(list)
         strangers: list[Order] = []
@@ -68,6 +68,6 @@ class Judge:
             if note.uid not in present and not note.deleted:
                 verdict.found("false terminals", note.uid, "the object is gone and nobody deleted it")
         for group in notes.groups:
-            mine = {name: members.get((group.uid, name)) for name in group.members}
+            mine = {name: members.get((group.uid, name)) for name in group.everything}
             group_judge.judge(verdict, group, present.get(group.uid), mine, group_judge.of_members(group, found))
         return verdict

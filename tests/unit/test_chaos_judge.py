@@ -110,9 +110,16 @@ ENDED = {"Ready": "True/Filled", "Succeeded": "True/Filled", "Finished": "True/F
     ("a stop for less than arrived", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1.996")],
      {"unprotected unreported": 1}),
     ("a stop for less", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1")], {"unprotected unreported": 1}),
+    ("a stop that was added for the rest", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0", "1"), a_leg("stop-2", "NEW", "0", "1")],
+     {}),
+    ("stops that are too large together", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0"), a_leg("stop", "NEW", "0"), a_leg("stop-2", "NEW", "0", "1")],
+     {"overexposed": 1}),
+    ("a stop that was added, and is too small", BRACKET, WORKS, [a_leg("entry", "FILLED", "2"), a_leg("take", "NEW", "0", "1"), a_leg("stop", "FILLED", "1", "1"), a_leg("stop-2", "NEW", "0", "0.5")],
+     {"unprotected unreported": 1}),
 ], ids=lambda value: value if isinstance(value, str) else "")
 def test_the_verdict_on_a_group(reason, names, said, orders, guilty):
-    assert Judge(OWNER).judge(Notes(groups=[a_note(names)]), its_objects(orders, names, said), orders, {}).counts == guilty, reason
+    added = ("stop-2",) if any(order["clientOrderId"] == a_leg("stop-2", "", "")["clientOrderId"] for order in orders) else ()
+    assert Judge(OWNER).judge(Notes(groups=[a_note(names)]), its_objects(orders, (*names, *added), said), orders, {}).counts == guilty, reason
 
 
 POSITION = [a_leg("entry", "FILLED", "2"), a_leg("take", "CANCELED", "0")]

@@ -11,7 +11,7 @@ import pytest
 from exchange_kernel.core.answers import Balance
 from exchange_kernel.core.answers import Position as Held
 from exchange_kernel.kernel import ExchangeError, LocalKernel, NotFoundError, State, ValidationError
-from exchange_kernel.schema import GroupMember, GroupMode, OrderType, Side, StandardOrderGroup
+from exchange_kernel.schema import GroupMember, GroupMode, OrderType, Side, StandardOrder, StandardOrderGroup
 from exchange_kernel.stores.sqlite import OrdersFile
 from tests.scripted import LoopClock, ScriptedExchange, until
 from tests.unit.groups.desk import PERPETUAL, VENUE
@@ -227,5 +227,36 @@ def test_what_a_fill_makes_cancel_is_asked_for_before_anything_is_written(path, 
             await until(lambda: kernel._mirror.get(far).intent.status.state is State.CANCELED)
             assert exchange.calls[0] == "cancel"
             assert "write" in exchange.calls
+
+    run(story())
+
+
+def a_stop(name: str = "stop") -> GroupMember:
+    return GroupMember(name=name, role="StopLoss", order=StandardOrder(symbol_id="BTC/USDT", side=Side.SELL, type=OrderType.STOP_MARKET, trigger_price="45000", quantity="10"))
+
+
+def test_a_position_that_is_there_is_protected_in_process(path):
+    async def story():
+        exchange = ScriptedExchange()
+        exchange.market, exchange.capabilities, exchange.held_positions = PERPETUAL, VENUE, [Held("BTC/USDT", "Net", Decimal(6))]
+        async with a_local_kernel(path, exchange) as kernel:
+            stop, = await kernel.place_order_group(StandardOrderGroup(mode=GroupMode.EXITS, position="Account", members=[a_stop()]))
+            await until(lambda: kernel._mirror.get(stop).intent.status.state is State.OPEN)
+            order, = exchange.orders_by_id.values()
+            assert (order.quantity, order.type) == (6, "StopMarket")
+
+    run(story())
+
+
+def test_a_position_is_closed_after_its_time_in_process(path):
+    async def story():
+        exchange = ScriptedExchange()
+        exchange.market, exchange.capabilities = PERPETUAL, VENUE
+        async with a_local_kernel(path, exchange) as kernel:
+            entry = GroupMember(name="entry", role="Entry", order=LIMIT.model_copy(update={"side": Side.BUY, "price": Decimal(50000), "quantity": Decimal(10)}))
+            opened, _ = await kernel.place_order_group(StandardOrderGroup(mode=GroupMode.ONE_TRIGGERS_OTHER, position_time_limit_seconds=60, members=[entry, a_stop()]))
+            await until(lambda: kernel._mirror.get(opened).intent.status.state is State.OPEN)
+            exchange.fill(kernel._mirror.get(opened).intent.status.client_order_id, "4")
+            await until(lambda: any(order.type == "Market" and order.quantity == 4 for order in exchange.orders_by_id.values()), within=90)
 
     run(story())
