@@ -108,7 +108,7 @@ class GroupStory(Story):
             self.problems["unconverged"] += len(live - self.scenario.left)
         elif group.finished:
             self.problems["false terminals"] += len(live)
-        elif group.deleting or not live or group.status.observed_generation != group.generation:
+        elif group.deleting or not live or group.status.observed_generation != group.generation or group.spec.desired_state is GroupDesiredState.CLOSED:
             self.problems["unconverged"] += 1
         if world.last is not None:
             self._judge_status(world)

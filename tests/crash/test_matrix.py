@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from exchange_kernel.api import AttemptStage
-from exchange_kernel.core import fills, group_status, groups
+from exchange_kernel.core import extras_due, fills, group_status, groups
 from exchange_kernel.core.facts import Facts
 from exchange_kernel.core.groups import Member, Want
 from exchange_kernel.exchanges.port import Closed
@@ -124,7 +124,13 @@ def a_refused_exit_is_an_end(patch):
     patch.setattr(Facts, "goes_on", lambda self, number: False)
 
 
+def nothing_is_added(patch):
+    patch.setattr(extras_due, "due", lambda *arguments: None)
+
+
 BREAKAGES = (
+    (nothing_is_added, "a stop grows by a second one"),
+    (nothing_is_added, "closed at market"),
     (a_refused_exit_is_an_end, "exits refused for a while, for balance"),
     (members_made_again, "an open child deleted"),
     (nothing_is_reduced, "reduced"),
