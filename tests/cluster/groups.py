@@ -57,7 +57,7 @@ class Group:
     def delete(self, *options: str) -> None:
         self.trading.run("delete", "og", self.name, *options)
 
-    def wait(self, kind: str, within: int = 30) -> None:
+    def wait(self, kind: str, within: int = 60) -> None:
         self.trading.run("wait", f"--for=condition={kind}", f"og/{self.name}", f"--timeout={within}s")
 
     def fill(self, member: str, quantity: str) -> None:
@@ -89,15 +89,15 @@ class Group:
         what = ("og", self.name) if member is None else ("oi", f"{self.name}-{member}")
         return self.trading.kubectl("--namespace", self.trading.namespace, "get", *what, check=False).returncode == 0
 
-    def await_state(self, state: str, *members: str, within: float = 20) -> None:
+    def await_state(self, state: str, *members: str, within: float = 60) -> None:
         for member in members:
             eventually(lambda name=member: self.exists(name), within=within, what=f"{self.name}-{member} is made")
             self.trading.await_state(f"{self.name}-{member}", state, within=within)
 
-    def await_condition(self, kind: str, status: str, reason: str, within: float = 20) -> None:
+    def await_condition(self, kind: str, status: str, reason: str, within: float = 60) -> None:
         eventually(lambda: self.condition(kind) == (status, reason), within=within, what=f"{kind}={status}/{reason}: {self.status()}")
 
-    def await_gone(self, within: float = 30) -> None:
+    def await_gone(self, within: float = 60) -> None:
         eventually(lambda: not self.exists(), within=within, what=f"{self.name} is gone")
 
     def events(self) -> list[str]:

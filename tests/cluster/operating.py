@@ -12,10 +12,12 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from exchange_kernel.cli.children import Child
-from tests.support import answered, condition, eventually
+from tests.support import aeventually, answered, condition, eventually
+
+T = TypeVar("T")
 
 API_KEY, API_SECRET = "sim-test-key-3141592653589793", "sim-test-secret-2718281828459045"
 
@@ -35,7 +37,7 @@ class Exchange:
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(self._control + path, method=method, data=None if body is None else json.dumps(body).encode(), headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             raw = answer.read()
         return json.loads(raw) if raw else None
 
@@ -44,7 +46,7 @@ class Exchange:
         query = urllib.parse.urlencode({"symbol": "BTCUSDT", **order, "timestamp": str(int(time.time() * 1000)), "recvWindow": "10000"})
         signature = hmac.new(API_SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
         request = urllib.request.Request(f"{self.rest}/api/v3/order?{query}&signature={signature}", method=method, headers={"X-MBX-APIKEY": API_KEY})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return dict(json.loads(answer.read()))
 
     def ledger(self) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class Trading:
         self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [secret, account]}))
 
     def await_account(self, name: str = "main") -> None:
-        self.run("wait", "--for=condition=Ready", f"xa/{name}", "--timeout=40s")
+        self.run("wait", "--for=condition=Ready", f"xa/{name}", "--timeout=60s")
 
     def place(self, name: str, **spec: Any) -> None:
         self.run("apply", "-f", "-", stdin=json.dumps(intent(name, **spec)))
@@ -143,7 +145,7 @@ class Trading:
         """Empty while it is of an earlier spec."""
         return condition(self.get(name), kind)
 
-    def await_state(self, name: str, *states: str, within: float = 20.0) -> dict[str, Any]:
+    def await_state(self, name: str, *states: str, within: float = 60) -> dict[str, Any]:
         def reached() -> dict[str, Any] | None:
             found = self.get(name)
             status = dict(found.get("status") or {})
@@ -151,12 +153,12 @@ class Trading:
 
         return eventually(reached, within=within, what=f"{name} is {' or '.join(states)}: {self.status(name)}")
 
-    def wait(self, name: str, kind: str, within: int = 20) -> float:
+    def wait(self, name: str, kind: str, within: int = 60) -> float:
         """kubectl wait; the wall time (s since the epoch) at which it returned."""
         self.run("wait", f"--for=condition={kind}", f"oi/{name}", f"--timeout={within}s")
         return time.time()
 
-    def await_gone(self, name: str, within: float = 20.0) -> None:
+    def await_gone(self, name: str, within: float = 60) -> None:
         eventually(lambda: self.kubectl("--namespace", self.namespace, "get", "oi", name, check=False).returncode != 0, within=within, what=f"{name} is gone")
 
 
@@ -198,3 +200,25 @@ def writes(audit_log: Path, namespace: str) -> list[tuple[str, str]]:
         if event["responseStatus"]["code"] in (200, 201):
             found.append((f"{event['verb']} {'/'.join(filter(None, (ref['resource'], ref.get('subresource'))))}", str(ref.get("name"))))
     return found
+
+
+# What is counted goes on being counted for a moment after it was told: the API server's audit log has a write after the watch has told of it.
+
+
+async def at_rest(count: Callable[[], T], *, other_than: T | None = None) -> T:
+    """Return what `count` reads once it stayed the same for five seconds, and differs from `other_than`."""
+    seen: list[T] = []
+    await aeventually(lambda: _rests(seen, count, other_than), within=90, every=1.0, what=f"it rests, and is not {other_than}")
+    return seen[-1]
+
+
+def settled(count: Callable[[], T], *, other_than: T | None = None) -> T:
+    """`at_rest`, for a test without a loop."""
+    seen: list[T] = []
+    eventually(lambda: _rests(seen, count, other_than), within=90, every=1.0, what=f"it rests, and is not {other_than}")
+    return seen[-1]
+
+
+def _rests(seen: list[T], count: Callable[[], T], other_than: T | None) -> bool:
+    seen.append(count())
+    return seen[-1] != other_than and len(seen) > 5 and all(one == seen[-1] for one in seen[-6:])

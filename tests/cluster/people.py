@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from exchange_kernel.kube.client import Answer, ApiClient
 from exchange_kernel.kube.config import access
 from tests.cluster.desks import with_token
+from tests.support import eventually
 
 API = "/apis/exchange-kernel.io/v1alpha1"
 SERVER_SIDE = "application/apply-patch+yaml"
@@ -77,6 +79,21 @@ def employ(kube: Any, namespace: str, **roles: Sequence[str | Mapping[str, Any]]
             documents.append({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": bound}, "subjects": subjects,
                               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": named, "name": role}})
     kube.kubectl("--namespace", namespace, "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
+    in_force(kube, namespace)
+
+
+def in_force(kube: Any, namespace: str) -> None:
+    """Wait until the API server goes by every Role and RoleBinding that there is: it learns of them in their order, and here of one more."""
+    name, rbac = f"last-{uuid.uuid4().hex[:10]}", "rbac.authorization.k8s.io"
+    documents = [
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": {"name": name}, "rules": [
+            {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": [name], "verbs": ["get"]}]},
+        {"apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": {"name": name}, "subjects": [{"kind": "User", "apiGroup": rbac, "name": name}],
+         "roleRef": {"apiGroup": rbac, "kind": "Role", "name": name}},
+    ]
+    kube.kubectl("--namespace", namespace, "create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
+    asked = ("--namespace", namespace, "auth", "can-i", "get", f"configmaps/{name}", f"--as={name}")
+    eventually(lambda: kube.kubectl(*asked, check=False).returncode == 0, within=60, what=f"the roles of {namespace} in force")
 
 
 def an_order(name: str, *, account: str = "main", metadata: Mapping[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
