@@ -19,14 +19,17 @@ LATE_S = 0.3
 
 
 @contextmanager
-def late_answers(kubeconfig: Path, dir: Path, late_s: float = LATE_S) -> Iterator[Path]:
-    """A kubeconfig that leads through the proxy, as whoever `kubeconfig` names. A write is done at once, and its answer kept back for so long."""
+def late_answers(kubeconfig: Path, dir: Path, late_s: float = LATE_S, until: threading.Event | None = None) -> Iterator[Path]:
+    """A kubeconfig that leads through the proxy, as whoever `kubeconfig` names.
+
+    A write is done at once, and its answer kept back for so long, and until `until` is set.
+    """
     loop, started, stop = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     ports: list[int] = []
 
     async def serve() -> None:
         async with aiohttp.ClientSession(auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)) as session:
-            runner = web.AppRunner(_app(access(kubeconfig), session, late_s), shutdown_timeout=0.1)
+            runner = web.AppRunner(_app(access(kubeconfig), session, late_s, until), shutdown_timeout=0.1)
             await runner.setup()
             site = web.TCPSite(runner, "127.0.0.1", 0)
             await site.start()
@@ -37,7 +40,7 @@ def late_answers(kubeconfig: Path, dir: Path, late_s: float = LATE_S) -> Iterato
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
-    if not started.wait(10):
+    if not started.wait(60):
         raise AssertionError("the proxy did not start")
     through = dir / "late.kubeconfig"
     through.write_text(json.dumps({
@@ -49,12 +52,14 @@ def late_answers(kubeconfig: Path, dir: Path, late_s: float = LATE_S) -> Iterato
     try:
         yield through
     finally:
+        if until is not None:
+            until.set()
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
         loop.close()
 
 
-def _app(cluster: Access, session: aiohttp.ClientSession, late_s: float) -> web.Application:
+def _app(cluster: Access, session: aiohttp.ClientSession, late_s: float, until: threading.Event | None) -> web.Application:
     async def forward(request: web.Request) -> web.StreamResponse:
         headers = {name: value for name, value in request.headers.items() if name in ("Accept", "Content-Type", "User-Agent")}
         if (token := cluster.token()) is not None:
@@ -68,6 +73,8 @@ def _app(cluster: Access, session: aiohttp.ClientSession, late_s: float) -> web.
                 if request.method != "GET":
                     whole = await answer.read()
                     await asyncio.sleep(late_s)
+                    if until is not None:
+                        await asyncio.to_thread(until.wait)
                     await passed_on.prepare(request)
                     await passed_on.write(whole)
                     return passed_on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from contextlib import aclosing, asynccontextmanager
 from decimal import Decimal
@@ -23,7 +24,7 @@ from tests.unit.groups.desk import an_oco
 
 pytestmark = pytest.mark.proves("rule 9", "rule 15")
 
-LEAVES_WITHIN_S = 2.0  # about a second, on a machine that does much else; the next sweep is a minute away
+LEAVES_WITHIN_S = 2.0  # about a second; the next sweep is a minute away
 REST = {"type": "Limit", "price": "20000", "quantity": "0.01"}
 STORES = {"intents": (KubernetesIntentStore, ORDER_INTENTS), "groups": (KubernetesGroupStore, ORDER_GROUPS)}
 
@@ -51,16 +52,18 @@ async def _cancel_meanwhile(api: ApiClient, exchange: Exchange, namespace: str, 
     async def status() -> dict:
         return dict((await api.get(path)).body.get("status") or {})
 
+    placed = time.monotonic()
     assert (await api.create(ORDER_INTENTS.path(namespace), intent(name, **REST))).ok
-    client_order_id = (await aeventually(lambda: _in_state(status, "Open"), within=20, what=f"{name} is open"))["clientOrderId"]
+    client_order_id = (await aeventually(lambda: _in_state(status, "Open"), within=60, what=f"{name} is open"))["clientOrderId"]
+    usual = time.monotonic() - placed  # from the API server to the exchange and back, on this machine as busy as it is now
     exchange.fill(client_order_id, "0.004")
-    await aeventually(lambda: _in_state(status, "PartiallyFilled"), within=20, every=0.01, what=f"the fill of {name} is written, and its answer on the way")
+    await aeventually(lambda: _in_state(status, "PartiallyFilled"), within=60, every=0.01, what=f"the fill of {name} is written, and its answer on the way")
     assert (await api.patch(path, {"spec": {"desiredState": "Canceled"}})).ok
     asked = time.monotonic()
-    (order,) = eventually(lambda: [one for one in exchange.orders(client_order_id) if one["status"] == "CANCELED"], within=30, what=f"{name} is cancelled")
-    assert time.monotonic() - asked < LEAVES_WITHIN_S
+    (order,) = eventually(lambda: [one for one in exchange.orders(client_order_id) if one["status"] == "CANCELED"], within=60, what=f"{name} is cancelled")
+    assert time.monotonic() - asked < max(LEAVES_WITHIN_S, 3 * usual)
     assert Decimal(order["executedQty"]) == Decimal("0.004")
-    await aeventually(lambda: _in_state(status, "Canceled"), within=20, what=f"{name} has ended")
+    await aeventually(lambda: _in_state(status, "Canceled"), within=60, what=f"{name} has ended")
 
 
 async def _in_state(status, state: str) -> dict | None:
@@ -95,19 +98,22 @@ async def _made(store, api, resource, namespace: str, kind: str):
     }
     answer = await api.create(resource.path(namespace), body)
     assert answer.ok, answer.message
-    return await aeventually(lambda: store.named(namespace, "one"), within=10, what="the watch tells of it")
+    return await aeventually(lambda: store.named(namespace, "one"), within=60, what="the watch tells of it")
 
 
 @pytest.mark.parametrize("kind", STORES)
 async def test_a_cancel_that_the_watch_told_of_stays(kind, kube, namespace, operator_kubeconfig, tmp_path):
-    with late_answers(operator_kubeconfig, tmp_path) as kubeconfig:
+    told = threading.Event()
+    with late_answers(operator_kubeconfig, tmp_path, until=told) as kubeconfig:
         async with a_watched_store(kind, kube, namespace, kubeconfig) as (store, api, resource):
             record = await _made(store, api, resource, namespace, kind)
             status = (OrderIntentStatus if kind == "intents" else OrderGroupStatus)(observed_generation=1)
             writing = asyncio.create_task(store.write_status(record, status))
-            await aeventually(lambda: store.get(record.uid).status.observed_generation == 1, within=10, every=0.005, what="it is written")
+            await aeventually(lambda: store.get(record.uid).status.observed_generation == 1, within=60, every=0.005, what="it is written")
             assert (await api.patch(resource.path(namespace, "one"), {"spec": {"desiredState": "Canceled"}})).ok
-            await aeventually(lambda: store.get(record.uid).spec.desired_state == "Canceled", within=10, every=0.005, what="the watch tells of the cancel")
+            await aeventually(lambda: store.get(record.uid).spec.desired_state == "Canceled", within=60, every=0.005, what="the watch tells of the cancel")
+            assert not writing.done()
+            told.set()
             outcome = await writing
             assert isinstance(outcome, Written | GroupWritten)
             assert outcome.record == store.get(record.uid)
@@ -116,15 +122,18 @@ async def test_a_cancel_that_the_watch_told_of_stays(kind, kube, namespace, oper
 
 @pytest.mark.parametrize("kind", STORES)
 async def test_an_object_that_was_deleted_past_its_finalizer_does_not_come_back(kind, kube, namespace, operator_kubeconfig, tmp_path):
-    with late_answers(operator_kubeconfig, tmp_path) as kubeconfig:
+    told = threading.Event()
+    with late_answers(operator_kubeconfig, tmp_path, until=told) as kubeconfig:
         async with a_watched_store(kind, kube, namespace, kubeconfig) as (store, api, resource):
             record = await _made(store, api, resource, namespace, kind)
             status = (OrderIntentStatus if kind == "intents" else OrderGroupStatus)(observed_generation=1)
             writing = asyncio.create_task(store.write_status(record, status))
-            await aeventually(lambda: store.get(record.uid).status.observed_generation == 1, within=10, every=0.005, what="it is written")
+            await aeventually(lambda: store.get(record.uid).status.observed_generation == 1, within=60, every=0.005, what="it is written")
             path = resource.path(namespace, "one")
             assert (await api.delete(path)).ok
             await api.patch(path, {"metadata": {"finalizers": None}})
-            await aeventually(lambda: store.get(record.uid) is None, within=10, every=0.005, what="the watch tells of the end")
+            await aeventually(lambda: store.get(record.uid) is None, within=60, every=0.005, what="the watch tells of the end")
+            assert not writing.done()
+            told.set()
             assert isinstance(await writing, Gone)
             assert list(store.of_account(namespace, "main")) == []
