@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from exchange_kernel.kernel import ExchangeError, KubernetesKernel, State, ValidationError, kubernetes
 from exchange_kernel.schema import OrderType, Side, StandardOrder
-from tests.cluster.operating import Trading, status_writes
+from tests.cluster.operating import Trading, at_rest, status_writes
+from tests.cluster.people import in_force
 from tests.support import aeventually, eventually
-
-T = TypeVar("T")
 
 REST = StandardOrder(symbol_id="BTC/USDT", side=Side.BUY, type=OrderType.LIMIT, quantity="0.01", price="20000")
 TOO_LITTLE = REST.model_copy(update={"quantity": Decimal("0.0000001")})
@@ -27,11 +25,12 @@ ROLES = {
 
 
 @pytest.fixture
-def kernels(kube, trading: Trading, tmp_path: Path) -> Iterator[dict[str, KubernetesKernel]]:
+def kernels(kube, trading: Trading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, KubernetesKernel]]:
     """A kernel for each of two ServiceAccounts: one with the strategies' ClusterRole, one that may write orders and read nothing else."""
     if kube.control_plane is None:
         pytest.skip("identities can be made on a control plane of our own only")
-    eventually(lambda: len(trading.run("get", "mkt", "-o", "name").split()) == 2, within=20, what="the markets are told")
+    eventually(lambda: len(trading.run("get", "mkt", "-o", "name").split()) == 2, within=60, what="the markets are told")
+    monkeypatch.setattr(kubernetes, "RECONCILED_WITHIN_S", 120.0)
     made = {}
     for name, role in ROLES.items():
         if role is None:
@@ -42,22 +41,11 @@ def kernels(kube, trading: Trading, tmp_path: Path) -> Iterator[dict[str, Kubern
         trading.run("create", "rolebinding", name, role_of, f"--serviceaccount={trading.namespace}:{name}")
         user = f"system:serviceaccount:{trading.namespace}:{name}"
         kubeconfig = kube.control_plane.kubeconfig_for(user, ["system:serviceaccounts"], tmp_path / f"{name}.kubeconfig")
-        made[name] = KubernetesKernel("main", namespace=trading.namespace, strategy=name, kubeconfig=kubeconfig, acknowledge_timeout=20)
+        made[name] = KubernetesKernel("main", namespace=trading.namespace, strategy=name, kubeconfig=kubeconfig, acknowledge_timeout=60)
+    in_force(kube, trading.namespace)
     yield made
     for name in ROLES:
         trading.run("delete", f"rolebinding/{name}", f"role/{name}", "--ignore-not-found")
-
-
-async def at_rest(count: Callable[[], T], *, other_than: T | None = None) -> T:
-    """Return what `count` reads once it stayed the same for five seconds. The audit log tells a write after the watch has told of it."""
-    seen: list[T] = []
-
-    def same() -> bool:
-        seen.append(count())
-        return seen[-1] != other_than and len(seen) > 5 and len(set(seen[-6:])) == 1
-
-    await aeventually(same, within=90, every=1.0, what=f"nothing is written any more, and more than {other_than} was")
-    return seen[-1]
 
 
 async def test_with_a_strategy_s_role_a_reading_costs_one_write_and_an_idle_account_none(kernels, trading, audit_log):
@@ -102,24 +90,39 @@ async def test_what_a_stranger_writes_into_the_annotation_is_ignored_unless_it_i
     kernel = kernels["full"]
     await kernel.start()
     await kernel.force_reconciliation()
-    before = await at_rest(lambda: status_writes(audit_log, trading.namespace, "main", resource="accountstates"))
+
+    def written() -> int:
+        return status_writes(audit_log, trading.namespace, "main", resource="accountstates")
+
+    before = await at_rest(written)
     for word in ("x" * 5000, "two words", '{"all": true}'):
         trading.run("annotate", "acct", "main", "--overwrite", f"exchange-kernel.io/reconcile={word}")
         await asyncio.sleep(1.5)          # the operator would look within one second
-    assert status_writes(audit_log, trading.namespace, "main", resource="accountstates") == before
+    assert await at_rest(written) == before
     trading.run("annotate", "acct", "main", "--overwrite", "exchange-kernel.io/reconcile=by-hand")
     told = eventually(lambda: (status := json.loads(trading.run("get", "acct", "main", "-o", "json"))["status"])["reconciledToken"] == "by-hand" and status,
-                      within=20, what="a token written by hand is answered")
+                      within=60, what="a token written by hand is answered")
     assert told["reconciliation"]["failedSweeps"] == 0
+    assert await at_rest(written, other_than=before) == before + 1, "that one alone"
     await kernel.stop()
 
 
 async def test_two_kernels_that_ask_at_the_same_time_are_both_answered(kernels, trading, kube):
     others = [KubernetesKernel("main", namespace=trading.namespace, strategy=f"asks-{number}", kubeconfig=kube.kubeconfig) for number in range(4)]
     await asyncio.gather(*(kernel.start() for kernel in others))
-    before = trading.exchange.requests()["GET /api/v3/openOrders"]
-    await asyncio.gather(*(kernel.force_reconciliation() for kernel in others))
-    assert trading.exchange.requests()["GET /api/v3/openOrders"] - before <= 4          # two, and the timer's, and one for who came in between
+
+    def readings() -> int:
+        return trading.exchange.requests()["GET /api/v3/openOrders"]
+
+    before = readings()
+    trading.exchange.fault(match={"method": "GET", "path": "/api/v3/openOrders"}, do="delay-reply", ms=5000, count=1)
+    try:
+        first = asyncio.create_task(others[0].force_reconciliation())
+        await aeventually(lambda: readings() > before, within=60, what="a reading is under way, and takes its time")
+        await asyncio.gather(first, *(kernel.force_reconciliation() for kernel in others[1:]))
+    finally:
+        trading.exchange.heal()
+    assert readings() - before <= 4          # two, and the timer's, and one for who came in between
     await asyncio.gather(*(kernel.stop() for kernel in others))
 
 
