@@ -76,14 +76,16 @@ def test_the_kill_switch_holds_though_every_watch_went_deaf_and_they_hear_again_
     trading = desk.trading
     desk.start()
     trading.await_account()
+    placed = time.monotonic()
     trading.place("before")
     trading.await_state("before", "Filled")
+    usual = time.monotonic() - placed           # on this machine, as busy as it is now
     time.sleep(QUIET_S + 1)                     # the measure, and not a wait for something
     assert behind_a_firewall.forget_the_quiet() >= 5, "a watch of each kind"
     began = time.monotonic()
     trading.run("patch", "xa", "main", "--type=merge", "-p", '{"spec":{"tradingMode":"CancelOnly"}}')
-    eventually(lambda: trading.run("get", "xa", "main", "-o", "jsonpath={.status.tradingMode}") == "CancelOnly", within=20, what="the account to be CancelOnly")
-    assert time.monotonic() - began < 15, "by the reading beside the watch"
+    eventually(lambda: trading.run("get", "xa", "main", "-o", "jsonpath={.status.tradingMode}") == "CancelOnly", within=60, what="the account to be CancelOnly")
+    assert time.monotonic() - began < max(15, 10 * usual), "by the reading beside the watch"
     trading.place("late")
-    eventually(lambda: trading.condition("late", "Ready").get("reason") == "TradingModeCancelOnly", within=40, what="the order to wait for the mode")
+    eventually(lambda: trading.condition("late", "Ready").get("reason") == "TradingModeCancelOnly", within=60, what="the order to wait for the mode")
     assert len(desk.exchange.orders()) == 1

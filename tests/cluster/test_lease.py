@@ -11,7 +11,7 @@ from exchange_kernel.kube.client import LEASES, ApiClient
 from exchange_kernel.kube.config import access
 from exchange_kernel.kube.lease import LeaseOwnership, Spokesman
 
-TERM = 2.0
+TERM = 4.0          # longer than a busy machine keeps one renewal waiting
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_of_several_that_could_speak_one_does_and_another_takes_over_when_
     await spoken(second, within=TERM)  # its last no is believed for a while
     assert not await first.speaks()
     asked = time.monotonic()
-    await spoken(Spokesman(a_lease(api, namespace, "c")), within=4 * TERM + 10)  # the second is gone without a word
+    await spoken(Spokesman(a_lease(api, namespace, "c")), within=4 * TERM + 60)  # the second is gone without a word
     assert time.monotonic() - asked >= TERM
 
 
@@ -124,4 +124,4 @@ async def test_rule_7_a_lease_that_somebody_edits_to_one_second_is_neither_stole
     assert not seeking.done()
     assert not holding.done()
     holding.cancel()
-    await asyncio.wait_for(seeking, TERM * 2)
+    await asyncio.wait_for(seeking, 60)
