@@ -11,15 +11,15 @@ import urllib.request
 import pytest
 
 from tests.cluster.groups import Group
-from tests.cluster.operating import API_KEY, API_SECRET, intent, status_writes, writes
+from tests.cluster.operating import API_KEY, API_SECRET, intent, settled, status_writes, writes
 from tests.support import eventually
 
 
 def test_a_market_order_costs_at_most_two_status_writes(trading, audit_log):
     trading.place("counted")
     trading.wait("counted", "Succeeded")
-    eventually(lambda: "exchange-kernel.io/order" not in trading.get("counted")["metadata"].get("finalizers", []), within=5, what="the finalizer is gone")
-    assert 1 <= eventually(lambda: status_writes(audit_log, trading.namespace, "counted"), within=5, what="the audit log has it") <= 2
+    eventually(lambda: "exchange-kernel.io/order" not in trading.get("counted")["metadata"].get("finalizers", []), within=60, what="the finalizer is gone")
+    assert 1 <= settled(lambda: status_writes(audit_log, trading.namespace, "counted"), other_than=0) <= 2
 
 
 #: A member: made; written ahead, at the exchange (twice, where its list's answer comes in parts), filled, settled; let go.
@@ -40,12 +40,11 @@ def test_what_a_whole_life_of_one_cancels_other_costs_the_api_server(trading, au
     group.fill("take", "0.01")
     group.wait("Succeeded")
     for member in ("take", "stop"):
-        eventually(lambda name=member: not group.intent(name)["metadata"].get("finalizers"), within=10, what=f"the {member} is let go")
-    made = [f"{what} {name}" for what, name in writes(audit_log, trading.namespace) if name.startswith(group.name)]
+        eventually(lambda name=member: not group.intent(name)["metadata"].get("finalizers"), within=60, what=f"the {member} is let go")
+    made = settled(lambda: [f"{what} {name}" for what, name in writes(audit_log, trading.namespace) if name.startswith(group.name)])
     assert len(made) - 1 <= A_GROUP + 2 * A_MEMBER + A_CANCEL, "\n".join(made)        # one of them is the user's own
 
 
-@pytest.mark.timeout(240)
 def test_an_idle_minute_of_fifty_orders_costs_no_status_write_and_one_listing_a_sweep(desk, audit_log):
     trading, exchange, resync_seconds = desk.trading, desk.exchange, 5
     desk.start()
@@ -54,13 +53,15 @@ def test_an_idle_minute_of_fifty_orders_costs_no_status_write_and_one_listing_a_
     items = [intent(f"idle-{number}", type="Limit", price="20000", quantity="0.01") for number in range(50)]
     trading.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     eventually(lambda: trading.run("get", "oi", "--field-selector", "status.state=Open", "-o", "name").count("idle-") == 50, within=60, what="50 intents are open")
-    before, writes = exchange.requests(), status_writes(audit_log, trading.namespace)
+    writes = settled(lambda: status_writes(audit_log, trading.namespace))
+    began, before = time.monotonic(), exchange.requests()
     time.sleep(60)      # the minute itself is what is measured
     made = {path: count - before.get(path, 0) for path, count in exchange.requests().items() if count != before.get(path, 0)}
-    assert status_writes(audit_log, trading.namespace) == writes
+    took = time.monotonic() - began
+    assert settled(lambda: status_writes(audit_log, trading.namespace)) == writes
     # One reading of the clock, one list of open orders and one of the balances a sweep: the same for one intent and for fifty.
     assert set(made) <= {"GET /api/v3/time", "GET /api/v3/openOrders", "GET /api/v3/account", "WS ping"}
-    assert all(count <= 60 / (resync_seconds * 0.9) + 2 for count in made.values()), made
+    assert all(count <= took / (resync_seconds * 0.9) + 2 for count in made.values()), made
 
 
 def test_credentials_never_appear_anywhere(desk):
@@ -71,8 +72,8 @@ def test_credentials_never_appear_anywhere(desk):
     trading.wait("quiet", "Succeeded")
     trading.exchange.fault(match={"method": "POST", "path": "/api/v3/order"}, do="garbage", count=1)
     trading.place("loud")
-    trading.wait("loud", "Succeeded", within=40)
-    with urllib.request.urlopen(f"http://127.0.0.1:{operator.ready['port']}/metrics", timeout=5) as answer:
+    trading.wait("loud", "Succeeded", within=60)
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.ready['port']}/metrics", timeout=60) as answer:
         metrics = answer.read().decode()
     everything = "\n".join([metrics, operator.log.read_text(), trading.run("get", "oi,xa,events,leases", "-A", "-o", "yaml")])
     assert f'exchange_kernel_submits_total{{account="{trading.namespace}/main",outcome="Accepted"}} 1.0' in metrics
@@ -88,14 +89,14 @@ def test_ready_means_reconciled(desk):
 
     def ready() -> int:
         try:
-            with urllib.request.urlopen(url + "/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(url + "/readyz", timeout=60) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
 
-    with urllib.request.urlopen(url + "/healthz", timeout=5) as answer:
+    with urllib.request.urlopen(url + "/healthz", timeout=60) as answer:
         assert answer.status == 200
-    eventually(lambda: any(path.endswith("/api/v3/openOrders") for path in desk.exchange.requests()), within=30, what="a sweep was tried")
+    eventually(lambda: any(path.endswith("/api/v3/openOrders") for path in desk.exchange.requests()), within=60, what="a sweep was tried")
     assert ready() == 503
     desk.exchange.heal()
-    eventually(lambda: ready() == 200, within=30, what="ready once the account is swept")
+    eventually(lambda: ready() == 200, within=60, what="ready once the account is swept")

@@ -28,7 +28,7 @@ def test_an_exchanges_own_list_expires_the_other(trading):
     assert trading.exchange.requests().get("DELETE /api/v3/order", 0) == cancels, "the exchange ends the other itself"
     assert [(member["name"], member["state"], member.get("filledQuantity")) for member in group.status()["members"]] == [
         ("stop", group.intent("stop")["status"]["state"], "0"), ("take", "Filled", "0.01")]
-    eventually(lambda: group.events() == ["Succeeded"], within=10, what="its end is told")
+    eventually(lambda: group.events() == ["Succeeded"], within=60, what="its end is told")
 
 
 @pytest.mark.proves("F41")
@@ -54,7 +54,7 @@ def test_the_exits_of_a_bracket_follow_its_entry_and_one_cancels_the_other(tradi
     group.fill("entry", "0.006")
     for name in ("take", "stop"):
         eventually(lambda name=name: (group.intent(name)["spec"]["quantity"], trading.condition(f"bracket-{name}", "Ready").get("status")) == ("0.00999", "True"),
-                   within=30, what=f"the {name} is for all that arrived")
+                   within=60, what=f"the {name} is for all that arrived")
     assert "ownerReferences" in group.intent("entry")["metadata"]
     for name in ("take", "stop"):
         found = group.intent(name)
@@ -83,7 +83,7 @@ def test_two_resting_exits_on_spot_are_denied_before_anything_is_sent(trading):
     group.wait("Finished")
     assert group.condition("Succeeded") == ("False", "NeedsNativeGroup")
     assert not any(group.exists(name) for name in ("entry", "take", "stop"))
-    eventually(lambda: group.events() == ["Failed"], within=10, what="it is told")
+    eventually(lambda: group.events() == ["Failed"], within=60, what="it is told")
 
 
 @pytest.mark.proves("F44")
@@ -98,14 +98,13 @@ def test_a_basket_of_which_one_is_refused_is_cancelled_and_what_filled_is_shown(
 def on_the_account_of_the_examples(desk):
     """The examples name their account `simulated`."""
     trading = desk.trading
-    trading.run("delete", "xa", "main", "--timeout=20s")
+    trading.run("delete", "xa", "main", "--timeout=60s")
     trading.open_account("simulated")
     desk.start()
     trading.await_account("simulated")
     return trading
 
 
-@pytest.mark.timeout(150)
 def test_the_examples_do_what_they_say(desk):
     trading = on_the_account_of_the_examples(desk)
     trading.run("apply", "-f", str(EXAMPLES / "oco.yaml"), "-f", str(EXAMPLES / "bracket.yaml"))
@@ -122,7 +121,6 @@ def test_the_examples_do_what_they_say(desk):
     assert bracket.ledger() == {"entry": [("FILLED", "0.01")], "take": [("FILLED", "0.00999")], "stop": [("CANCELED", "0")]}
 
 
-@pytest.mark.timeout(150)
 def test_the_examples_of_larger_positions_do_what_they_say(desk):
     trading = on_the_account_of_the_examples(desk)
     trading.run("apply", "-f", str(EXAMPLES / "bracket-ladder.yaml"), "-f", str(EXAMPLES / "scale-in.yaml"))
@@ -229,8 +227,8 @@ def test_a_strangers_object_of_a_members_name_is_left_alone_and_said(trading):
     group.await_condition("Stalled", "True", "NameConflict")
     assert trading.get("named-take")["metadata"]["uid"] == stranger
     assert "groupRef" not in trading.get("named-take")["spec"]
-    eventually(lambda: group.events() == ["Stalled"], within=10, what="it is told")
-    trading.run("delete", "oi", "named-take", "--timeout=20s")
+    eventually(lambda: group.events() == ["Stalled"], within=60, what="it is told")
+    trading.run("delete", "oi", "named-take", "--timeout=60s")
     group.await_state("Open", "take", "stop")
     group.patch(desiredState="Canceled")
     group.wait("Succeeded")
@@ -262,7 +260,7 @@ def test_a_member_that_admission_refuses_is_denied_and_the_others_are_cancelled(
     try:
         probe = json.dumps(intent("admitted-second"))
         eventually(lambda: "Friday" in trading.kubectl("--namespace", trading.namespace, "create", "--dry-run=server", "-f", "-", stdin=probe, check=False).stderr,
-                   within=30, every=0.3, what="the policy is in force")
+                   within=60, every=0.3, what="the policy is in force")
         group = Group(trading, "admitted").place("Basket", a_leg("first"), a_leg("second"))
         group.wait("Finished")
     finally:
@@ -278,20 +276,19 @@ def test_a_users_edit_of_a_member_is_put_back_and_told_and_a_cancel_of_it_is_hon
     group = Group(trading, "edited").place("Basket", a_leg("first"), a_leg("second"))
     group.await_state("Open", "first", "second")
     trading.patch("edited-first", price="41000")
-    eventually(lambda: group.intent("first")["spec"]["price"] == "40000", within=10, what="the price is put back")
-    eventually(lambda: group.events() == ["EditReverted"], within=10, what="it is told")
+    eventually(lambda: group.intent("first")["spec"]["price"] == "40000", within=60, what="the price is put back")
+    eventually(lambda: group.events() == ["EditReverted"], within=60, what="it is told")
     trading.patch("edited-first", desiredState="Canceled")
     trading.await_state("edited-first", "Canceled")
     assert group.intent("second")["status"]["state"] == "Open"
     group.patch(members=[a_leg("first"), a_leg("second", price="41000")])
-    eventually(lambda: group.intent("second")["spec"]["price"] == "41000", within=10, what="the group's own change reaches its member")
+    eventually(lambda: group.intent("second")["spec"]["price"] == "41000", within=60, what="the group's own change reaches its member")
     trading.patch("edited-second", desiredState="Canceled")
     group.wait("Succeeded")
     assert group.condition("Succeeded") == ("True", "CanceledAsAsked")
 
 
 @pytest.mark.proves("H19")
-@pytest.mark.timeout(180)
 def test_a_member_that_was_deleted_is_never_made_again_also_after_a_restart(desk):
     trading, exchange = desk.trading, desk.exchange
     operator = desk.start()
@@ -299,18 +296,18 @@ def test_a_member_that_was_deleted_is_never_made_again_also_after_a_restart(desk
     group = Group(trading, "kept").place("Basket", a_leg("bought", type="Market", price=None), a_leg("rests"), a_leg("stays"))
     group.await_state("Filled", "bought")
     group.await_state("Open", "rests", "stays")
-    eventually(lambda: not group.intent("bought")["metadata"].get("finalizers"), within=10, what="what is finished is let go")
+    eventually(lambda: not group.intent("bought")["metadata"].get("finalizers"), within=60, what="what is finished is let go")
     for name in ("bought", "rests"):
-        trading.run("delete", "oi", f"kept-{name}", "--timeout=20s")
-        eventually(lambda name=name: group.member(name).get("gone"), within=10, what=f"{name} is shown to be gone")
+        trading.run("delete", "oi", f"kept-{name}", "--timeout=60s")
+        eventually(lambda name=name: group.member(name).get("gone"), within=60, what=f"{name} is shown to be gone")
     operator.stop()
     desk.start()
     group.patch(suspend=True)       # something for the new process to do
-    eventually(lambda: group.intent("stays")["spec"]["suspend"], within=40, what="the new process keeps the group")
+    eventually(lambda: group.intent("stays")["spec"]["suspend"], within=60, what="the new process keeps the group")
     assert not group.exists("bought")
     assert not group.exists("rests")
     assert sorted(order["status"] for order in exchange.orders()) == ["CANCELED", "FILLED", "NEW"], "three orders, and none of them twice"
-    assert "MemberGone" in group.events()
+    eventually(lambda: "MemberGone" in group.events(), within=60, what="it is told")
 
 
 # ── What deleting leaves ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -326,18 +323,17 @@ def test_what_deleting_a_group_with_a_position_leaves_at_the_exchange(trading, c
     ids = group.ids()
     group.delete(f"--cascade={cascade}", "--wait=false")
     group.await_gone()
-    eventually(lambda: group.live(ids) == left, within=20, what=f"{left} and nothing else works at the exchange")
+    eventually(lambda: group.live(ids) == left, within=60, what=f"{left} and nothing else works at the exchange")
     if policy == "CancelEntries":
         assert group.intent("stop")["status"]["state"] == "Open"
-        eventually(lambda: "StopLeft" in group.events(), within=10, what="what stays is told")
-        trading.run("delete", "oi", f"{group.name}-stop", "--timeout=20s")      # an order of its own now
+        eventually(lambda: "StopLeft" in group.events(), within=60, what="what stays is told")
+        trading.run("delete", "oi", f"{group.name}-stop", "--timeout=60s")      # an order of its own now
         assert group.live(ids) == set()
     else:
-        trading.run("delete", "oi", "-l", f"exchange-kernel.io/group={group.name}", "--timeout=20s")
+        trading.run("delete", "oi", "-l", f"exchange-kernel.io/group={group.name}", "--timeout=60s")
         assert group.live(ids) == left
 
 
-@pytest.mark.timeout(180)
 def test_deleting_the_namespace_cancels_the_stop_of_an_open_position_too(desk, kube):
     trading = desk.trading
     desk.start()
@@ -354,7 +350,7 @@ def test_deleting_the_namespace_cancels_the_stop_of_an_open_position_too(desk, k
 def test_get_og_shows_the_columns(trading):
     group = Group(trading, "in-columns").oco()
     group.await_state("Open", "take", "stop")
-    eventually(lambda: group.condition("Ready") == ("True", "Working"), within=10, what="it works")
+    eventually(lambda: group.condition("Ready") == ("True", "Working"), within=60, what="it works")
     head, row = trading.run("get", "og", "in-columns").splitlines()
     assert head.split() == ["NAME", "MODE", "MEMBERS", "OPEN", "FILLED", "SUCCEEDED", "REASON", "AGE"]
     assert row.split()[:7] == ["in-columns", "OneCancelsOther", "2", "2", "0", "Unknown", "Working"]

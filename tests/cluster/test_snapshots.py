@@ -11,7 +11,7 @@ from typing import Any
 import ccxt
 
 from exchange_kernel.kernel import KubernetesKernel
-from tests.cluster.operating import API_KEY, API_SECRET, Trading
+from tests.cluster.operating import API_KEY, API_SECRET, Trading, settled
 from tests.support import eventually
 
 SWAP = "BTC/USDT:USDT"
@@ -39,13 +39,13 @@ def test_markets_and_the_account_are_told_follow_a_fill_and_go_with_the_account(
     desk.start()
     trading = desk.trading
     trading.await_account()
-    markets = eventually(lambda: len(found := items(trading, "mkt")) == 2 and found, within=20, what="both markets are written")
+    markets = eventually(lambda: len(found := items(trading, "mkt")) == 2 and found, within=60, what="both markets are written")
     btc = next(one["spec"] for one in markets if one["spec"]["symbol"] == "BTC/USDT")
     assert (btc["exchange"], btc["environment"], btc["base"], btc["quote"], btc["active"]) == ("binance", "Simulated", "BTC", "USDT", True)
     assert Decimal(btc["quantityStep"]) > 0
     assert Decimal(btc["priceStep"]) > 0
     assert "contractSize" not in btc
-    eventually(lambda: balances(trading) == {"BTC": 100, "ETH": 1000, "USDT": 5000000}, within=20, what="the balances are told")
+    eventually(lambda: balances(trading) == {"BTC": 100, "ETH": 1000, "USDT": 5000000}, within=60, what="the balances are told")
     before = state(trading)
     assert [(one["symbol"], one["side"], Decimal(one["quantity"])) for one in before["positions"]] == [("BTC/USDT", "Long", 100), ("ETH/USDT", "Long", 1000)]
 
@@ -53,20 +53,23 @@ def test_markets_and_the_account_are_told_follow_a_fill_and_go_with_the_account(
     trading.wait("buy", "Succeeded")
     fill = trading.status("buy")["fills"][-1]
     paid = sum(Decimal(one["fee"]["amount"]) for one in trading.status("buy")["fills"] if one["fee"]["asset"] == "BTC")
-    after = eventually(lambda: balances(trading)["BTC"] == 100 + Decimal("0.02") - paid and (found := state(trading))["settled"] and found, within=15, what="the fill is in it")
+    after = eventually(lambda: balances(trading)["BTC"] == 100 + Decimal("0.02") - paid and (found := state(trading))["settled"] and found, within=60, what="the fill is in it")
     assert after["sequence"] > before["sequence"]
     assert datetime.fromisoformat(before["answerTime"]) < datetime.fromisoformat(fill["time"]) < datetime.fromisoformat(after["time"])
     assert after["reconciliation"]["unknownOrders"] == 0
 
-    versions = [one["metadata"]["resourceVersion"] for kind in ("mkt", "acct") for one in items(trading, kind)]
+    def written() -> list[str]:
+        return [one["metadata"]["resourceVersion"] for kind in ("mkt", "acct") for one in items(trading, kind)]
+
+    versions = settled(written)
     sweeps = trading.exchange.requests()
-    eventually(lambda: sum(trading.exchange.requests().values()) > sum(sweeps.values()) + 6, within=30, what="some more sweeps")
-    assert versions == [one["metadata"]["resourceVersion"] for kind in ("mkt", "acct") for one in items(trading, kind)], "an idle account costs no write"
+    eventually(lambda: sum(trading.exchange.requests().values()) > sum(sweeps.values()) + 6, within=60, what="some more sweeps")
+    assert written() == versions, "an idle account costs no write"
 
     for column in ("SYMBOL", "PRICESTEP", "MINNOTIONAL"):
         assert column in trading.run("get", "mkt")
     assert "POSITIONS" in trading.run("get", "acct")
-    trading.run("delete", "xa", "main", "--timeout=30s")
+    trading.run("delete", "xa", "main", "--timeout=60s")
     eventually(lambda: not items(trading, "mkt") and not items(trading, "acct"), within=60, what="they go with their account")
 
 
@@ -76,16 +79,16 @@ def test_a_perpetual_account_in_hedge_mode_shows_both_positions_and_what_a_contr
     trading = desk.trading
     trading.open_account("swap", exchange="gate", marketType="Swap", endpoint={"rest": trading.exchange.rest}, resyncSeconds=5, symbols=[SWAP])
     trading.await_account("swap")
-    (market,) = eventually(lambda: [one["spec"] for one in items(trading, "mkt") if one["spec"]["exchange"] == "gate"], within=20, what="the contract is written")
+    (market,) = eventually(lambda: [one["spec"] for one in items(trading, "mkt") if one["spec"]["exchange"] == "gate"], within=60, what="the contract is written")
     assert (market["symbol"], market["settle"], market["contractType"]) == (SWAP, "USDT", "Linear")
     for name, side, position, quantity in (("long", "Buy", "Long", "5"), ("short", "Sell", "Short", "3")):
         trading.place(name, accountRef={"name": "swap"}, symbol=SWAP, side=side, positionSide=position, quantity=quantity)
-        trading.wait(name, "Succeeded", within=40)
+        trading.wait(name, "Succeeded", within=60)
 
     def held() -> dict[str, tuple[Decimal, str]]:
         return {one["side"]: (Decimal(one["quantity"]), one["contractSize"]) for one in state(trading, "swap").get("positions", ()) if one["symbol"] == SWAP}
 
-    eventually(lambda: held() == {"Long": (5, market["contractSize"]), "Short": (3, market["contractSize"])}, within=30, what="both positions are told")
+    eventually(lambda: held() == {"Long": (5, market["contractSize"]), "Short": (3, market["contractSize"])}, within=60, what="both positions are told")
 
     async def in_the_strategy_s_terms() -> list[tuple[str, Decimal, Decimal | None]]:
         kernel = KubernetesKernel("swap", namespace=trading.namespace, kubeconfig=kube.kubeconfig)
