@@ -124,7 +124,7 @@ async def reaches(kernel: LocalKernel, name: str, state: str) -> OrderState:
         found = await kernel.get_order_state(name)
         return found if str(found.state) == state else None
 
-    return await aeventually(reached, within=20, what=f"{name} is {state}")
+    return await aeventually(reached, within=60, what=f"{name} is {state}")
 
 
 @pytest.mark.proves("rule 12", "rule 14")
@@ -173,7 +173,7 @@ async def test_an_order_of_ours_that_can_not_be_read_makes_the_list_incomplete_a
         async def told() -> bool:
             return any("not whole" in problem for problem in (await kernel.health_check())["problems"])
 
-        await aeventually(told, within=10, what="the list is told to be incomplete")
+        await aeventually(told, within=60, what="the list is told to be incomplete")
         okx.fill()
         await reaches(kernel, name, "Filled")
 

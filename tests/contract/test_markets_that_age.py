@@ -88,7 +88,7 @@ async def reaches(kernel: LocalKernel, name: str, state: str) -> OrderState:
         found = await kernel.get_order_state(name)
         return found if str(found.state) == state else None
 
-    return await aeventually(reached, within=20, what=f"{name} is {state}")
+    return await aeventually(reached, within=60, what=f"{name} is {state}")
 
 
 # ── The adapter ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -206,7 +206,7 @@ async def test_my_order_s_market_is_delisted_and_the_order_fills_and_is_cancelle
         async def told() -> bool:
             return any("BTC/USDT no more" in problem for problem in (await kernel.health_check())["problems"])
 
-        await aeventually(told, within=20, what="the account says that the market is gone")
+        await aeventually(told, within=60, what="the account says that the market is gone")
         await venue.fill(order["clientOrderId"], "0.005")
         await reaches(kernel, name, "PartiallyFilled")
         with pytest.raises(ValidationError, match="no market"):

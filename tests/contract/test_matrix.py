@@ -8,7 +8,6 @@ from tests.contract.matrix.asserted import asserted, cells
 from tests.contract.matrix.cells import Cell, printed, summary, table
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.proves("rule 1")
 async def test_no_outcome_is_belied_by_the_exchange_and_each_is_what_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
     found = await cells()

@@ -48,7 +48,7 @@ async def conditions(kernel: LocalKernel, *wanted: tuple[str, str, str]) -> None
         found = say()
         return all(kind in found and (str(found[kind].status), found[kind].reason) == (status, reason) for kind, status, reason in wanted)
 
-    await aeventually(told, within=25, what=f"the group says {wanted}")
+    await aeventually(told, within=60, what=f"the group says {wanted}")
 
 
 async def attempts_of(kernel: LocalKernel, name: str) -> list[Any]:
@@ -59,7 +59,7 @@ async def the_sell(venue: Control, check: Callable[[dict[str, Any]], bool]) -> d
     async def there() -> dict[str, Any] | None:
         return next((one for one in await venue.orders() if one["side"] == "SELL" and check(one)), None)
 
-    return await aeventually(there, within=25, what="the exit is at the exchange")
+    return await aeventually(there, within=60, what="the exit is at the exchange")
 
 
 async def test_the_exchange_says_that_the_trigger_was_passed() -> None:

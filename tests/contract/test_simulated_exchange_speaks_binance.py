@@ -195,7 +195,7 @@ async def test_fees_are_taken_in_bnb_once_the_account_says_so():
 
 async def test_the_stream_tells_ccxt_of_a_triggered_stop(venue, binance):
     watching = asyncio.create_task(binance.watch_orders(SYMBOL))
-    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=10, what="the subscription is done")
+    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=60, what="the subscription is done")
     await binance.create_order(SYMBOL, "limit", "sell", 1, 58900, {"stopLossPrice": 59000, "clientOrderId": "mine"})
     assert _told(await watching) == ("mine", "open", 0.0)
     watching = asyncio.create_task(binance.watch_orders(SYMBOL))
@@ -232,7 +232,8 @@ async def test_the_market_is_seen_as_it_is(venue):
         ticker = await binance.fetch_ticker(SYMBOL)
         assert (ticker["bid"], ticker["ask"]) == (book["bids"][0][0], book["asks"][0][0])
         assert set(await binance.fetch_bids_asks()) == {"BTC/USDT", "ETH/USDT"}
-        assert abs(await binance.fetch_time() - binance.milliseconds()) < 1000
+        asked = binance.milliseconds()
+        assert asked - 1000 < await binance.fetch_time() < binance.milliseconds() + 1000
 
 
 LIMIT = ("limit", "buy", 1, 50000)
@@ -297,7 +298,7 @@ async def test_too_many_requests_are_ccxts_ddos_protection():
 
 async def test_watch_orders_is_told_of_every_execution(venue, binance):
     watching = asyncio.create_task(binance.watch_orders(SYMBOL))
-    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=10, what="the subscription is done")
+    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=60, what="the subscription is done")
     created = await binance.create_order(SYMBOL, "limit", "buy", 2, 50000, {"clientOrderId": "mine"})
     seen = [_told(await watching)]
     for quantity in ("0.5", "1.5"):
@@ -314,7 +315,7 @@ def _told(orders: list[dict[str, Any]]) -> tuple[str, str, float]:
 
 async def test_watch_my_trades_and_watch_balance_are_fed_by_the_same_stream(venue, binance):
     trades, balance = asyncio.create_task(binance.watch_my_trades(SYMBOL)), asyncio.create_task(binance.watch_balance())
-    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=10, what="the subscription is done")
+    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=60, what="the subscription is done")
     created = await binance.create_order(SYMBOL, "limit", "buy", 2, 50000)
     assert (await balance)["USDT"]["used"] == 100_000.0
     fill(venue, created, "0.5")
@@ -326,7 +327,7 @@ async def test_watch_my_trades_and_watch_balance_are_fed_by_the_same_stream(venu
 async def test_a_cancel_is_told_under_the_orders_own_name(venue, binance):
     created = await binance.create_order(SYMBOL, "limit", "buy", 2, 50000, {"clientOrderId": "mine"})
     watching = asyncio.create_task(binance.watch_orders(SYMBOL))
-    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=10, what="the subscription is done")
+    await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=60, what="the subscription is done")
     await binance.cancel_order(created["id"], SYMBOL)
     assert _told(await watching) == ("mine", "canceled", 0.0)
 
@@ -334,9 +335,9 @@ async def test_a_cancel_is_told_under_the_orders_own_name(venue, binance):
 async def test_a_dropped_stream_is_a_network_error_and_can_be_watched_again(venue, binance):
     for _ in range(2):
         watching = asyncio.create_task(binance.watch_orders(SYMBOL))
-        await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=10, what="the subscription is done")
+        await aeventually(lambda: len(venue.exchange.user.listeners) == 2, within=60, what="the subscription is done")
         async with binance.session.post(f"{venue.control}/faults", json={"do": "disconnect-stream"}) as response:
             assert response.status == 200
         with pytest.raises(ccxt.NetworkError):
             await watching
-        await aeventually(lambda: len(venue.exchange.user.listeners) == 1, within=10, what="the venue noticed")
+        await aeventually(lambda: len(venue.exchange.user.listeners) == 1, within=60, what="the venue noticed")

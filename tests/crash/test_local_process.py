@@ -73,7 +73,7 @@ def a_life(path: Path, exchange: Exchange, seed: int) -> list[str]:
     enough = len(exchange.orders()) + random.Random(seed).randint(3, 15)
     with subprocess.Popen([sys.executable, "-c", TRADER, str(path), exchange.rest, exchange.websocket, str(seed)], stdout=subprocess.PIPE, text=True) as trader:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while len(exchange.orders()) < enough:
                 assert trader.poll() is None, "it ended by itself"
                 assert time.monotonic() < deadline, "it does not trade"
@@ -92,7 +92,7 @@ async def test_after_any_number_of_kills_the_file_and_the_exchange_s_ledger_agre
         kernel = LocalKernel("binance", local_adapter(exchange.rest, exchange.websocket), path)
         await kernel.start()
         try:
-            await aeventually(lambda: rested(kernel), within=60, what="every order finished, or open as wanted")
+            await aeventually(lambda: rested(kernel), within=120, what="every order finished, or open as wanted")
             exchange.stop_market()
             await asyncio.sleep(1)
             await kernel.force_reconciliation()

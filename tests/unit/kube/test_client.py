@@ -15,7 +15,7 @@ from exchange_kernel.kube.client import ApiClient
 from exchange_kernel.kube.config import Access
 from exchange_kernel.kube.server_time import ServerClock
 
-LIMIT_S = 0.5
+LIMIT_S = 1.5
 
 
 @asynccontextmanager

@@ -95,7 +95,7 @@ def test_a_reader_of_standard_output_who_stops_reading_holds_up_nothing():
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert child.stderr is not None
-        assert child.wait(timeout=30) == 0, "it must end though nobody reads"
+        assert child.wait(timeout=120) == 0, "it must end though nobody reads"
         assert float(child.stderr.read().splitlines()[-1]) > 0
         assert child.stdout is not None
         assert all(json.loads(line)["journal"] == 1 for line in child.stdout.read().splitlines())

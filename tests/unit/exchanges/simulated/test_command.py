@@ -16,7 +16,7 @@ from tests.unit.exchanges.simulated.client import cases
 
 
 def read(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -28,7 +28,7 @@ def test_it_says_where_it_is_moves_by_itself_and_stops_when_told(tmp_path):
         balances = read(f"{ready['control']}/ledger")["balances"][str(ready["uid"])]
         assert {"asset": "EUR", "free": "7.00000000", "locked": "0.00000000"} in balances
         before = read(f"{ready['control']}/market")
-        eventually(lambda: read(f"{ready['control']}/market") != before, within=10, what="the market moves")
+        eventually(lambda: read(f"{ready['control']}/market") != before, within=60, what="the market moves")
         assert child.stop() == 0
 
 

@@ -114,7 +114,7 @@ async def test_a_request_waits(venue, reason, name, status):
     await suffer(venue, name)
     order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "1", "price": "50000"}
     request = asyncio.create_task(venue.attempt("POST", "/api/v3/order", **order, recvWindow="3000"))
-    await aeventually(lambda: venue.exchange.requests.counts["POST /api/v3/order"].count, within=5, every=0.001, what="it has arrived")
+    await aeventually(lambda: venue.exchange.requests.counts["POST /api/v3/order"].count, within=60, every=0.001, what="it has arrived")
     await later(venue, 3001)
     assert (await request)[0] == status
 
