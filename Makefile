@@ -89,7 +89,7 @@ chaos: $(READY) ## The fault storm over real processes, judged by the exchange's
 
 .PHONY: chaos-short
 chaos-short: $(READY)
-	@$(PYTEST) tests/chaos -rP -o timeout=400
+	@$(PYTEST) tests/chaos -rP -o timeout=900
 
 .PHONY: fleet
 fleet: $(READY) ## 100 strategies in 10 processes, 50 orders each, the API server away in the middle; FLEET="--kernels 2 --orders 20" sizes it

@@ -24,4 +24,4 @@ trap 'exit 130' INT TERM
 hack/image.sh
 hack/kind-node/cluster.sh load exchange-kernel:dev
 eval "$(hack/kind-node/cluster.sh env)"
-"$python" -u -m pytest tests/kind -v -o timeout=420 "$@"
+"$python" -u -m pytest tests/kind -v -o timeout=900 "$@"

@@ -91,14 +91,14 @@ class Release:
         before = self._restarts()
         node = f"{os.environ.get('EXCHANGE_KERNEL_CLUSTER', 'exchange-kernel')}-control-plane"
         subprocess.run(["docker", "exec", node, "pkill", "-9", "-f", "(exchange-kernel|broken_operator.py [^ ]+) run"], check=True, timeout=60)
-        eventually(lambda: self._restarts() > before, within=60, every=0.2, what="the kubelet started the operator again")
+        eventually(lambda: self._restarts() > before, within=120, every=0.2, what="the kubelet started the operator again")
 
     def _restarts(self) -> int:
         pods = json.loads(self.kubectl("get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json"))["items"]
         return sum(status["restartCount"] for pod in pods for status in pod["status"].get("containerStatuses", []))
 
     def await_account(self) -> None:
-        self.kubectl("wait", "--for=condition=Ready", "xa/simulated", "--timeout=90s")
+        self.kubectl("wait", "--for=condition=Ready", "xa/simulated", "--timeout=120s")
 
 
 @pytest.fixture(scope="session")

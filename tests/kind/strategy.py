@@ -15,12 +15,12 @@ async def main() -> None:
         if isinstance(event, OrderFilled) and not filled.done():
             filled.set_result(event)
 
-    kernel = KubernetesKernel("simulated", strategy="kind-test", acknowledge_timeout=60)
+    kernel = KubernetesKernel("simulated", strategy="kind-test", acknowledge_timeout=120)
     await kernel.start()
     try:
         kernel.subscribe_events(heard)
         intent_id = await kernel.place_order(StandardOrder(symbol_id="BTC/USDT", side="Buy", type="Market", quantity=Decimal("0.03")))
-        event = await asyncio.wait_for(filled, 60)
+        event = await asyncio.wait_for(filled, 120)
         state = await kernel.get_order_state(intent_id)
         print(json.dumps({"intent": intent_id, "state": str(state.state), "filled": str(state.filled_quantity), "event_of": event.intent_id}))
     finally:

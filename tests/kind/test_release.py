@@ -21,7 +21,7 @@ def by_client_id(release, status):
 
 def test_the_readmes_commands_fill_an_order(release):
     release.kubectl("apply", "-f", str(EXAMPLES / "market-order.yaml"))
-    release.kubectl("wait", "--for=condition=Succeeded", "oi/market-order", "--timeout=60s")
+    release.kubectl("wait", "--for=condition=Succeeded", "oi/market-order", "--timeout=120s")
     status = release.intent("market-order")["status"]
     (order,) = by_client_id(release, status)
     assert (order["status"], Decimal(order["executedQty"])) == ("FILLED", Decimal(status["filledQuantity"]))
@@ -29,8 +29,8 @@ def test_the_readmes_commands_fill_an_order(release):
 
 def test_an_example_rests_and_is_cancelled(release):
     release.kubectl("apply", "-f", str(EXAMPLES / "limit-order.yaml"))
-    release.kubectl("wait", "--for=condition=Ready", "oi/limit-order", "--timeout=60s")
-    release.kubectl("delete", "oi", "limit-order", "--timeout=60s")
+    release.kubectl("wait", "--for=condition=Ready", "oi/limit-order", "--timeout=120s")
+    release.kubectl("delete", "oi", "limit-order", "--timeout=120s")
     assert [order["status"] for order in release.orders() if order["type"] == "LIMIT"] == ["CANCELED"]
 
 
@@ -62,7 +62,7 @@ STRATEGY = [
 def test_a_strategy_pod_places_an_order_through_the_python_contract_and_sees_it_filled(release):
     release.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": STRATEGY}))
     ended = eventually(lambda: (phase := release.kubectl("get", "pod", "strategy", "-o", "jsonpath={.status.phase}")) in ("Succeeded", "Failed") and phase,
-                       within=120, every=0.5, what="the strategy's pod ends")
+                       within=300, every=0.5, what="the strategy's pod ends")
     said = release.kubectl("logs", "strategy", check=False)
     assert ended == "Succeeded", said
     told = json.loads(said.splitlines()[-1])
@@ -76,7 +76,7 @@ def killed_pod_case(release, name: str) -> None:
     known = {order["orderId"] for order in release.orders()}
     release.control("POST", "/faults", {"match": ORDER, "do": "delay-reply", "ms": 60_000, "count": 1})
     release.place(name)
-    (first,) = eventually(lambda: [order for order in release.orders() if order["orderId"] not in known], within=30, what="the exchange accepted the order")
+    (first,) = eventually(lambda: [order for order in release.orders() if order["orderId"] not in known], within=120, what="the exchange accepted the order")
     release.kill_operator()
     release.control("DELETE", "/faults")
     release.kubectl("wait", "--for=condition=Finished", f"oi/{name}", "--timeout=120s")
@@ -102,7 +102,7 @@ def test_helm_upgrade_leaves_kinds_and_intents(release):
     assert {name: release.intent(name)["metadata"]["uid"] for name in before} == before
     release.await_account()
     release.place("after-upgrade")
-    release.kubectl("wait", "--for=condition=Succeeded", "oi/after-upgrade", "--timeout=60s")
+    release.kubectl("wait", "--for=condition=Succeeded", "oi/after-upgrade", "--timeout=120s")
 
 
 def test_helm_uninstall_leaves_kinds_and_intents(release):
