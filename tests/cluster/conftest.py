@@ -49,7 +49,7 @@ class Kube:
     _kubectl: Kubectl
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self._kubectl(*arguments, stdin=stdin, check=check)
+        return self._kubectl(*arguments, stdin=stdin, check=check, timeout=180)
 
 
 @pytest.fixture(scope="session")
@@ -57,9 +57,10 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     with find_target(os.environ.get("TEST_KUBECONFIG"), dir=tmp_path_factory.mktemp("cluster") / "plane", fsync=False) as cluster:
         kube = Kube(cluster.kubeconfig, cluster.control_plane, cluster.kubectl)
         kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests"))
-        kube.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{kind.resource.crd_name}" for kind in KINDS))
+        kube.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{kind.resource.crd_name}" for kind in KINDS))
         kube.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*_last_policy("Validating"), *_last_policy("Mutating")]}))
-        eventually(lambda: _in_force(kube), within=60, every=0.2, what="all admission policies in force")
+        eventually(lambda: _in_force(kube), within=120, every=0.2, what="all admission policies in force")
+        eventually(lambda: _handed_on(kube), within=120, every=0.5, what="the cluster's own roles have the rights that ours hand on to them")
         yield kube
 
 
@@ -97,6 +98,14 @@ def _in_force(kube: Kube) -> bool:
     made = [kube.kubectl("create", "--dry-run=server", "-o", "json", "-f", str(path), check=False) for path in examples]
     assert all(one.returncode == 0 for one in made), [one.stderr for one in made]
     return all(json.loads(one.stdout)["metadata"].get("finalizers") for one in made[:2])
+
+
+def _handed_on(kube: Kube) -> bool:
+    """Return whether a controller has copied our ClusterRoles' rules into those that their labels name."""
+    roles = json.loads(kube.kubectl("get", "clusterroles", "-o", "json").stdout)["items"]
+    rules = {role["metadata"]["name"]: role.get("rules") or [] for role in roles}
+    labels = ((into, role) for into in ("view", "edit", "admin") for role in roles if role["metadata"].get("labels", {}).get(f"rbac.authorization.k8s.io/aggregate-to-{into}") == "true")
+    return all(rule in rules[into] for into, role in labels for rule in rules[role["metadata"]["name"]])
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ async def test_my_operator_runs_under_a_name_that_the_policies_do_not_know(kube:
             assert answer.ok, answer.message
             return dict(answer.body)
 
-        group = group_record(await aeventually(placed, within=20, what="her role"))
+        group = group_record(await aeventually(placed, within=60, what="her role"))
     other = with_token(kube, (namespace, "desk"), tmp_path / "other.kubeconfig")
 
     async def refused() -> bool:
@@ -51,7 +51,7 @@ async def test_my_operator_runs_under_a_name_that_the_policies_do_not_know(kube:
         assert answer.forbidden, answer.reason
         return "written by the operator alone" in answer.reason
 
-    await aeventually(refused, within=20, every=0.5, what="its role and the policy in force")
+    await aeventually(refused, within=60, every=0.5, what="its role and the policy in force")
     own = with_token(kube, ("exchange-kernel-system", "exchange-kernel"), tmp_path / "own.kubeconfig")
     made = await member_made_by(own, group)
     assert isinstance(made, Written), made
@@ -71,12 +71,12 @@ async def test_a_strategy_without_the_right_to_delete_has_my_order_deleted_and_n
             answer = await alice.patch("orderintents", "mine", {"metadata": {"ownerReferences": [NOBODY]}})
             return answer.ok
 
-        await aeventually(changed, within=20, every=0.5, what="her role")
+        await aeventually(changed, within=60, every=0.5, what="her role")
 
         async def goes() -> bool:
             return "deletionTimestamp" in (await alice.get("orderintents", "mine"))["metadata"]
 
-        await aeventually(goes, within=30, every=0.5, what="the garbage collector")
+        await aeventually(goes, within=60, every=0.5, what="the garbage collector")
         refused = await on_call.patch("exchangeaccounts", "main", {"metadata": {"ownerReferences": [NOBODY]}})
         assert (refused.status, "needs the verb configure" in refused.message) == (403, True), refused.message
 
@@ -103,12 +103,11 @@ def kept_for_an_hour(kube: Any, namespace: str) -> Iterator[None]:
         shown = kube.kubectl("--namespace", namespace, "create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(intent("probe")), check=False)
         return shown.returncode == 0 and json.loads(shown.stdout)["spec"].get("ttlSecondsAfterFinished") == 3600
 
-    eventually(in_force, within=30, every=0.3, what="the platform team's policy in force")
+    eventually(in_force, within=60, every=0.3, what="the platform team's policy in force")
     yield
     kube.kubectl("delete", "-f", "-", stdin=installed)
 
 
-@pytest.mark.timeout(120)
 def test_my_cluster_says_how_long_orders_are_kept_and_my_bracket_has_its_stop(desk: Any, kept_for_an_hour: None) -> None:
     desk.start()
     desk.trading.await_account()
@@ -116,5 +115,6 @@ def test_my_cluster_says_how_long_orders_are_kept_and_my_bracket_has_its_stop(de
     group.await_state("Open", "entry")
     group.fill("entry", "0.01")
     group.await_state("Open", "stop")
+    eventually(lambda: condition(group.get(), "Protected").get("status") == "True", within=60, what="the group tells of its stop")
     assert condition(group.get(), "Stalled")["status"] == "False"
     assert json.loads(desk.trading.run("get", "oi", "pair-stop", "-o", "json"))["spec"]["ttlSecondsAfterFinished"] == 3600

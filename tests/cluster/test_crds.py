@@ -33,6 +33,7 @@ from exchange_kernel.api import (
     status_patch,
 )
 from tests.cluster.desks import AS_OPERATOR
+from tests.cluster.people import in_force
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 REFUSED = sorted((EXAMPLES / "refused").glob("*.yaml"))
@@ -287,7 +288,7 @@ def test_a_finished_order_is_let_go_and_is_not_held_again(order):
     assert order.finalizers() == []
     order.patch({"spec": {"suspend": True}})
     assert order.finalizers() == []
-    order.run("delete", "oi", order.name, "--timeout=10s")
+    order.run("delete", "oi", order.name, "--timeout=60s")
 
 
 def test_writing_status_does_not_touch_the_finalizer(order):
@@ -477,8 +478,9 @@ def test_the_operator_may_do_what_it_does_and_no_more(kube, may, question):
     assert answer.stdout.strip() == ("yes" if may else "no"), answer.stderr
 
 
-def test_a_strategy_trades_and_neither_deletes_nor_writes_status(orders):
+def test_a_strategy_trades_and_neither_deletes_nor_writes_status(orders, kube, namespace):
     orders.run("create", "rolebinding", "strategy", "--clusterrole=exchange-kernel-strategy", "--serviceaccount=default:strategy")
+    in_force(kube, namespace)
 
     def may(question: str) -> bool:
         answer = orders.run("auth", "can-i", *question.split(), "--as=system:serviceaccount:default:strategy", check=False)

@@ -249,14 +249,17 @@ def unstamped(kube: Any, namespace: str) -> Iterator[str]:
     elsewhere = {"namespaceSelector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [namespace]}]}}
     kube.kubectl("patch", *binding, json.dumps([{"op": "add", "path": "/spec/matchResources", "value": elsewhere}]))
     try:
-        def plain() -> bool:
-            shown = kube.kubectl("--namespace", namespace, "create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(an_order("tried")))
-            return stamps(json.loads(shown.stdout)) == (None, None)
-
-        eventually(plain, within=20, every=0.3, what="nothing is stamped")
+        eventually(lambda: not stamped(kube, namespace), within=60, every=0.3, what="nothing is stamped")
         yield namespace
     finally:
         kube.kubectl("patch", *binding, '[{"op": "remove", "path": "/spec/matchResources"}]')
+        eventually(lambda: stamped(kube, namespace), within=60, every=0.3, what="it is stamped again")
+
+
+def stamped(kube: Any, namespace: str) -> bool:
+    """Whether what is made here now would be."""
+    shown = kube.kubectl("--namespace", namespace, "create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(an_order("tried")))
+    return stamps(json.loads(shown.stdout)) != (None, None)
 
 
 async def test_where_nothing_stamps_orders_are_placed_and_no_name_is_forged(unstamped: str, alice: Person, bob: Person) -> None:
@@ -279,10 +282,10 @@ async def test_the_members_of_my_group_are_mine_though_the_operator_makes_them(k
         made = await founder.create("ordergroups", a_group("stamped", members=REST))
         assert made.ok, made.message
         for member in ("stamped-high", "stamped-higher"):
-            found = await aeventually(lambda name=member: found_order(founder, name), within=20, what=f"{member} is made")
+            found = await aeventually(lambda name=member: found_order(founder, name), within=60, what=f"{member} is made")
             assert stamps(found) == (founder.user, None)
         assert (await founder.patch("ordergroups", "stamped", {"spec": {"desiredState": "Canceled"}})).ok
-        trading.run("wait", "--for=condition=Finished", "oi/stamped-high", "--timeout=30s")
+        trading.run("wait", "--for=condition=Finished", "oi/stamped-high", "--timeout=60s")
         assert stamps(await founder.get("orderintents", "stamped-high")) == (founder.user, None), "what the operator changes of them is the group's"
         assert stamps(await founder.get("ordergroups", "stamped")) == (founder.user, founder.user)
 

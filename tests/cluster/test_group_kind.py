@@ -13,6 +13,7 @@ import pytest
 from exchange_kernel.api import OrderGroupSpec
 from tests.cluster.desks import AS_OPERATOR
 from tests.cluster.groups import ENTRY, STOP, TAKE
+from tests.cluster.people import in_force
 
 ELSEWHERE, FINALIZER = "create a new OrderGroup", "exchange-kernel.io/group"
 SPEC = {"accountRef": {"name": "simulated"}, "mode": "OneCancelsOther", "members": [TAKE, STOP]}
@@ -133,6 +134,7 @@ def test_explain_says_something_of_every_field(kube, path):
 
 def test_a_strategy_makes_and_changes_groups_and_neither_deletes_them_nor_writes_their_status(groups):
     groups.run("create", "rolebinding", "strategy", "--clusterrole=exchange-kernel-strategy", "--serviceaccount=default:strategy")
+    in_force(groups.kube, groups.namespace)
 
     def may(question: str) -> bool:
         answer = groups.run("auth", "can-i", *question.split(), "--as=system:serviceaccount:default:strategy", check=False)
@@ -197,7 +199,7 @@ def test_a_finished_group_is_let_go_and_is_not_held_again(groups):
     assert finalizers(groups, name) == []
     groups.run("label", "og", name, "a=b")
     assert finalizers(groups, name) == []
-    groups.run("delete", "og", name, "--timeout=10s")
+    groups.run("delete", "og", name, "--timeout=60s")
 
 
 def test_a_deleted_group_waits_for_its_finalizer_and_goes_when_it_is_taken_off(groups):

@@ -28,7 +28,7 @@ def forged(name: str = "pair-stop", **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def member_policy(kube: Any) -> None:
-    eventually(lambda: kube.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(forged()), check=False).returncode != 0, within=30, every=0.2, what="the member policy in force")
+    eventually(lambda: kube.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(forged()), check=False).returncode != 0, within=60, every=0.2, what="the member policy in force")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def strategy(kube: Any, namespace: str, member_policy: None, tmp_path: Path) -> 
     kube.kubectl("--namespace", namespace, "create", "serviceaccount", "strategy")
     kube.kubectl("--namespace", namespace, "create", "rolebinding", "strategy", "--clusterrole=exchange-kernel-strategy", f"--serviceaccount={namespace}:strategy")
     kubeconfig = with_token(kube, (namespace, "strategy"), tmp_path / "strategy.kubeconfig")
-    eventually(lambda: kube.kubectl("--namespace", namespace, "auth", "can-i", "create", "orderintents.exchange-kernel.io", f"--as=system:serviceaccount:{namespace}:strategy", check=False).returncode == 0, within=20, what="its role")
+    eventually(lambda: kube.kubectl("--namespace", namespace, "auth", "can-i", "create", "orderintents.exchange-kernel.io", f"--as=system:serviceaccount:{namespace}:strategy", check=False).returncode == 0, within=60, what="its role")
     return kubeconfig
 
 
@@ -89,7 +89,7 @@ def test_an_administrator_restores_a_member_of_a_group_and_is_told_to_restore_th
     assert run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(dumped)).returncode == 0
     assert run("delete", "oi", member, "--wait=false").returncode == 0
     assert run("patch", "oi", member, "--type=merge", "-p", '{"metadata":{"finalizers":null}}').returncode == 0
-    eventually(lambda: run("get", "oi", member).returncode != 0, within=10, what="it is gone")
+    eventually(lambda: run("get", "oi", member).returncode != 0, within=60, what="it is gone")
     for way in (["create"], ["apply"], ["apply", "--server-side", "--force-conflicts"]):
         refused = run(*way, "-f", "-", stdin=json.dumps(dumped))
         assert refused.returncode != 0
@@ -101,9 +101,9 @@ def test_a_namespace_with_members_goes(kube: Any, member_policy: None) -> None:
     kube.kubectl("create", "namespace", name)
     kube.kubectl("--namespace", name, "create", "-f", "-", f"--as={OPERATOR_USER}", "--as-group=system:masters", stdin=json.dumps(forged()))
     kube.kubectl("delete", "namespace", name, "--wait=false")
-    eventually(lambda: "deletionTimestamp" in json.loads(kube.kubectl("--namespace", name, "get", "oi", "pair-stop", "-o", "json").stdout)["metadata"], within=30, what="its member is being deleted")
+    eventually(lambda: "deletionTimestamp" in json.loads(kube.kubectl("--namespace", name, "get", "oi", "pair-stop", "-o", "json").stdout)["metadata"], within=60, what="its member is being deleted")
     kube.kubectl("--namespace", name, "patch", "oi", "pair-stop", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    eventually(lambda: kube.kubectl("get", "namespace", name, check=False).returncode != 0, within=30, what="the namespace is gone")
+    eventually(lambda: kube.kubectl("get", "namespace", name, check=False).returncode != 0, within=60, what="the namespace is gone")
 
 
 # ── Where the policy is absent ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -115,13 +115,12 @@ def without_the_policy(kube: Any, namespace: str, member_policy: None) -> Iterat
     elsewhere = {"namespaceSelector": {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [namespace]}]}}
     kube.kubectl("patch", "validatingadmissionpolicybinding", "exchange-kernel-member", "--type=merge", "-p", json.dumps({"spec": {"matchResources": elsewhere}}))
     probe = json.dumps(forged("probe"))
-    eventually(lambda: kube.kubectl("--namespace", namespace, "create", "--dry-run=server", "-f", "-", stdin=probe, check=False).returncode == 0, within=30, every=0.2, what="the policy is off here")
+    eventually(lambda: kube.kubectl("--namespace", namespace, "create", "--dry-run=server", "-f", "-", stdin=probe, check=False).returncode == 0, within=60, every=0.2, what="the policy is off here")
     yield
     kube.kubectl("patch", "validatingadmissionpolicybinding", "exchange-kernel-member", "--type=merge", "-p", json.dumps({"spec": {"matchResources": binding["spec"].get("matchResources")}}))
-    eventually(lambda: kube.kubectl("--namespace", namespace, "create", "--dry-run=server", "-f", "-", stdin=probe, check=False).returncode != 0, within=30, every=0.2, what="the policy in force again")
+    eventually(lambda: kube.kubectl("--namespace", namespace, "create", "--dry-run=server", "-f", "-", stdin=probe, check=False).returncode != 0, within=60, every=0.2, what="the policy in force again")
 
 
-@pytest.mark.timeout(120)
 async def test_i_buy_for_47500_under_a_limit_of_1000_where_there_is_no_policy(desk: Any, without_the_policy: None, strategy: Path) -> None:
     trading = desk.trading
     desk.start()
@@ -137,11 +136,11 @@ async def test_i_buy_for_47500_under_a_limit_of_1000_where_there_is_no_policy(de
         group.fill("entry", "0.01")
         group.await_condition("Stalled", "True", "NameConflict")
         group.await_state("Open", "take")
-        assert trading.condition("pair-stop", "Stalled")["reason"] == "NoMember"
+        eventually(lambda: trading.condition("pair-stop", "Stalled").get("reason") == "NoMember", within=60, what="and so does the forgery")
         assert not [order for order in desk.exchange.orders() if float(order["price"]) == 47500]
         assert (await api.patch(f"{path}/pair-stop", {"spec": {"desiredState": "Canceled"}})).ok
     trading.wait("pair-stop", "Finished")
     assert trading.status("pair-stop")["state"] == "Canceled"
-    trading.run("delete", "oi", "pair-stop", "--timeout=20s")
+    trading.run("delete", "oi", "pair-stop", "--timeout=60s")
     group.await_state("Open", "stop")
-    assert condition(group.get(), "Protected")["status"] == "True"
+    eventually(lambda: condition(group.get(), "Protected").get("status") == "True", within=60, what="the group tells of its stop")

@@ -16,6 +16,7 @@ from exchange_kernel.kube.client import ApiClient, Body
 from exchange_kernel.kube.config import access
 from tests.cluster.desks import AS_OPERATOR, OPERATOR_USER, Desk, with_token
 from tests.cluster.operating import intent
+from tests.cluster.people import in_force as roles_in_force
 from tests.support import eventually
 
 WORD, STAMP = "exchange-kernel.io/resolve", "exchange-kernel.io/resolved-by"
@@ -39,7 +40,7 @@ def is_judged(kube: Any) -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def in_force(kube: Any) -> None:
-    eventually(lambda: is_stamped(kube) and is_judged(kube), within=30, every=0.5, what="the resolve policies in force")
+    eventually(lambda: is_stamped(kube) and is_judged(kube), within=60, every=0.5, what="the resolve policies in force")
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def without(kube: Any, *bindings: str) -> Iterator[None]:
         yield
     finally:
         kube.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests" / "admission"))
-        eventually(lambda: is_stamped(kube) and is_judged(kube), within=30, every=0.5, what="the resolve policies in force again")
+        eventually(lambda: is_stamped(kube) and is_judged(kube), within=60, every=0.5, what="the resolve policies in force again")
 
 
 MUTATING, VALIDATING = "mutatingadmissionpolicybinding/exchange-kernel-resolve-stamp", "validatingadmissionpolicybinding/exchange-kernel-resolve"
@@ -93,6 +94,7 @@ def order(kube: Any, namespace: str) -> str:
 def token(kube: Any, namespace: str, name: str, role: str, dir: Path) -> Path:
     kube.kubectl("--namespace", namespace, "create", "serviceaccount", name)
     kube.kubectl("--namespace", namespace, "create", "rolebinding", name, f"--clusterrole={role}", f"--serviceaccount={namespace}:{name}")
+    roles_in_force(kube, namespace)
     return with_token(kube, (namespace, name), dir / f"{name}.kubeconfig")
 
 
@@ -173,7 +175,7 @@ async def test_a_trader_with_edit_has_no_such_right_and_the_namespaces_admin_has
     async with ApiClient(access(token(kube, order, "admin", "admin", tmp_path))) as api:
         admin = Who(api, f"system:serviceaccount:{order}:admin", order)
         eventually_ok = [(await admin.annotate({WORD: ABSENT})).ok]
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not eventually_ok[-1] and time.monotonic() < until:  # roles are aggregated by a controller
             eventually_ok.append((await admin.annotate({WORD: ABSENT})).ok)
         assert eventually_ok[-1]
@@ -184,7 +186,7 @@ async def test_the_right_can_be_given_for_one_order_by_its_name(kube: Any, order
     kube.kubectl("--namespace", order, "create", "role", "one", "--verb=resolve", "--resource=orderintents.exchange-kernel.io", "--resource-name=order")
     kube.kubectl("--namespace", order, "create", "rolebinding", "one", "--role=one", f"--serviceaccount={order}:strategy")
     assert (await strategy.create("other", {})).ok
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not (await strategy.annotate({WORD: ABSENT})).ok:
         assert time.monotonic() < until
     assert refused(await strategy.annotate({WORD: ABSENT}, "other"), SAYS)
@@ -204,7 +206,7 @@ async def test_a_told_order_is_still_cancelled_deleted_and_let_go(kube: Any, ord
 
 async def test_where_only_the_validating_policy_is_the_stamp_can_be_forged_by_nobody_either(kube: Any, on_call: Who, strategy: Who) -> None:
     with without(kube, MUTATING):
-        eventually(lambda: not is_stamped(kube), within=30, every=0.5, what="nothing is stamped")
+        eventually(lambda: not is_stamped(kube), within=60, every=0.5, what="nothing is stamped")
         assert refused(await on_call.annotate({WORD: ABSENT, STAMP: "somebody-else"}), "must be the name of who writes")
         assert refused(await on_call.annotate({WORD: ABSENT}), "must be the name of who writes")
         assert refused(await on_call.annotate({STAMP: on_call.user}), "changes with it only")
@@ -226,7 +228,7 @@ def test_an_operator_that_requires_the_stamp_takes_no_word_without_it(kube: Any,
     desk.exchange.heal()
     word = {"clientOrderId": trading.status("lost")["clientOrderId"], "outcome": "Canceled"}
     with without(kube, MUTATING, VALIDATING):
-        eventually(lambda: not is_stamped(kube) and not is_judged(kube), within=30, every=0.5, what="no policy holds")
+        eventually(lambda: not is_stamped(kube) and not is_judged(kube), within=60, every=0.5, what="no policy holds")
         trading.run("annotate", "oi", "lost", f"{WORD}={json.dumps(word)}")
         eventually(lambda: trading.condition("lost", "Stalled").get("reason") == "ResolveNotStamped", within=60, what="it says why the word is not taken")
     assert trading.status("lost")["state"] == "Unknown"

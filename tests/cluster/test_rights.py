@@ -87,7 +87,7 @@ async def test_a_cell_of_the_table(deed: dict[str, Any], actor: str, town: Town)
         return answer
 
     # Roles and policies take a moment to be in force.
-    await aeventually(as_told, within=20, every=0.5, what=f"{actor} {'may' if may else 'may not'}: {deed['does']}")
+    await aeventually(as_told, within=60, every=0.5, what=f"{actor} {'may' if may else 'may not'}: {deed['does']}")
 
 
 @pytest.mark.parametrize("deed", [deed for deed in TABLE["deeds"] if "says" in deed], ids=lambda deed: deed["does"])

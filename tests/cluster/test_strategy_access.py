@@ -19,6 +19,7 @@ from exchange_kernel.kernel import KubernetesKernel, State
 from exchange_kernel.kube.client import Answer, ApiClient
 from exchange_kernel.kube.config import access
 from exchange_kernel.schema import GroupMember, GroupMode, OrderType, Side, StandardOrder, StandardOrderGroup
+from tests.cluster.people import in_force
 from tests.support import aeventually
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,7 @@ def strategy(request: pytest.FixtureRequest, kube, shared, tmp_path_factory: pyt
     if request.param == INSTALLED:
         binding["roleRef"] |= {"kind": "ClusterRole", "name": "exchange-kernel-strategy"}
     shared.run("apply", "-f", "-", stdin=yaml.safe_dump_all([account, role, binding]))
+    in_force(kube, shared.namespace)
     config = yaml.safe_load(kube.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": shared.run("create", "token", name).strip()}
     kubeconfig = tmp_path_factory.mktemp("strategy") / "kubeconfig"
@@ -161,7 +163,7 @@ REST = StandardOrder(symbol_id="BTC/USDT", side=Side.BUY, type=OrderType.LIMIT, 
 
 async def test_a_kernel_lives_its_whole_life_with_that_and_no_more(strategy: Strategy, trading):
     name = f"whole-life-{strategy.kubeconfig.parent.name}".replace("_", "-")
-    kernel = KubernetesKernel("main", namespace=strategy.namespace, strategy=name, kubeconfig=strategy.kubeconfig)
+    kernel = KubernetesKernel("main", namespace=strategy.namespace, strategy=name, kubeconfig=strategy.kubeconfig, acknowledge_timeout=60)
     heard: list[str] = []
     kernel.subscribe_events(lambda event: heard.append(str(event.event_type)))
     await kernel.start()
@@ -181,6 +183,6 @@ async def test_a_kernel_lives_its_whole_life_with_that_and_no_more(strategy: Str
     assert len(await kernel.get_all_intents()) == 4
     await kernel.cancel_all_orders()
     assert not [state for state in await kernel.get_all_orders() if state.state in (State.OPEN, State.PENDING)]
-    await aeventually(lambda: heard.count("Finished") == 4, within=20, what=f"four ends are told: {heard}")
+    await aeventually(lambda: heard.count("Finished") == 4, within=60, what=f"four ends are told: {heard}")
     assert (await kernel.health_check())["problems"] == []
     await kernel.stop()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from exchange_kernel.kernel import KubernetesKernel, State
+from tests.cluster.people import in_force
 from tests.support import aeventually
 
 STRATEGY = Path(__file__).parents[2] / "manifests" / "examples" / "strategy"
@@ -20,6 +21,7 @@ def identity(kube, trading, tmp_path: Path) -> Path:
     if kube.control_plane is None:
         pytest.skip("identities can be made on a control plane of our own only")
     trading.run("apply", "-f", str(STRATEGY / "access.yaml"))
+    in_force(kube, trading.namespace)
     user = f"system:serviceaccount:{trading.namespace}:grid-strategy"
     return Path(kube.control_plane.kubeconfig_for(user, ["system:serviceaccounts"], tmp_path / "strategy.kubeconfig"))
 
@@ -47,20 +49,20 @@ async def test_the_grid_buys_sells_a_step_higher_and_survives_its_own_end(identi
         return [(str(intents[state.intent_id].side), str(intents[state.intent_id].price), str(state.state)) for state in await kernel.get_all_orders()]
 
     async def a_life(until) -> None:
-        kernel = KubernetesKernel("main", namespace=trading.namespace, strategy="grid", kubeconfig=identity)
+        kernel = KubernetesKernel("main", namespace=trading.namespace, strategy="grid", kubeconfig=identity, acknowledge_timeout=60)
         stop = asyncio.Event()
         await kernel.start()
         running = asyncio.create_task(room["grid_of"](kernel, environ).run(stop))
-        await aeventually(lambda: until(kernel), within=30, what="the grid is as it should be")
+        await aeventually(lambda: until(kernel), within=60, what="the grid is as it should be")
         stop.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
         await kernel.stop()
 
     async def bought(kernel) -> bool:
         return await orders(kernel) == [("Buy", "20000", "Open")]
 
     await a_life(bought)
-    kernel = KubernetesKernel("main", namespace=trading.namespace, strategy="grid", kubeconfig=identity)
+    kernel = KubernetesKernel("main", namespace=trading.namespace, strategy="grid", kubeconfig=identity, acknowledge_timeout=60)
     await kernel.start()
     first = (await kernel.get_all_orders())[0]
     trading.exchange.fill(str(first.client_order_id), "0.001")        # while no strategy runs
@@ -70,7 +72,7 @@ async def test_the_grid_buys_sells_a_step_higher_and_survives_its_own_end(identi
         return ("Sell", "90000", "Open") in await orders(kernel)
 
     await a_life(sold)
-    kernel = KubernetesKernel("main", namespace=trading.namespace, strategy="grid", kubeconfig=identity)
+    kernel = KubernetesKernel("main", namespace=trading.namespace, strategy="grid", kubeconfig=identity, acknowledge_timeout=60)
     await kernel.start()
     assert sum(side == "Buy" and price == "20000" for side, price, _ in await orders(kernel)) == 1
     await kernel.cancel_all_orders()

@@ -63,7 +63,7 @@ def office(kube: Any, shared: Any) -> Iterator[str]:
         return MAY_NOT_TRADE.format("main") in done.stderr
 
     try:
-        eventually(refused, within=20, every=0.3, what="the policy in force")
+        eventually(refused, within=60, every=0.3, what="the policy in force")
         yield name
     finally:
         kube.kubectl("delete", "-f", "-", stdin=policy)
@@ -118,10 +118,9 @@ async def test_my_right_was_taken_away_and_i_can_still_get_out(kube: Any, people
     leaver = people["bob"]
     kube.kubectl("--namespace", leaver.namespace, "create", "rolebinding", own, "--clusterrole=exchange-kernel-use", f"--serviceaccount={leaver.namespace}:bob")
     for name in (own, f"{own}-2"):
-        made = await aeventually(lambda name=name: leaver.create(plural, KINDS[plural](name)), within=10, every=0.3, what="the right is known")
-        assert made.ok, made.message
+        await aeventually(lambda name=name: created(leaver, plural, name), within=60, every=0.3, what="the right is known")
     kube.kubectl("--namespace", leaver.namespace, "delete", "rolebinding", own)
-    await aeventually(lambda: still_refused(leaver), within=10, every=0.3, what="the right is gone")
+    await aeventually(lambda: still_refused(leaver), within=60, every=0.3, what="the right is gone")
 
     larger = ({"spec": {"quantity": "5"}} if plural == "orderintents"
               else {"spec": {"members": [{**member, "quantity": "5"} for member in a_group(own)["spec"]["members"]]}})
@@ -132,6 +131,12 @@ async def test_my_right_was_taken_away_and_i_can_still_get_out(kube: Any, people
     assert (await leaver.patch(plural, own, {"spec": {"suspend": False}})).status == 403, "to go on is to trade"
     assert (await leaver.patch(plural, own, CANCEL)).ok
     assert (await leaver.delete(plural, f"{own}-2")).ok
+
+
+async def created(who: Person, plural: str, name: str) -> bool:
+    made = await who.create(plural, KINDS[plural](name))
+    assert made.ok, made.message
+    return True
 
 
 async def still_refused(who: Person) -> bool:
@@ -278,7 +283,7 @@ async def test_the_garbage_collector_takes_what_nothing_owns_any_more(kube: Any,
     async def going() -> bool:
         return "deletionTimestamp" in (await alice.get("orderintents", own))["metadata"]
 
-    await aeventually(going, within=40, every=0.5, what="the garbage collector deletes it")
+    await aeventually(going, within=60, every=0.5, what="the garbage collector deletes it")
 
 
 async def test_a_namespace_that_is_deleted_goes_with_everybodys_orders_in_it(kube: Any, office: str, shared: Any, tokens: Path, namespace: str) -> None:
@@ -289,14 +294,14 @@ async def test_a_namespace_that_is_deleted_goes_with_everybodys_orders_in_it(kub
     try:
         async with person(kube, (namespace, "alice"), tokens) as alice, person(kube, (namespace, "bob"), tokens) as bob:
             assert (await alice.create("orderintents", an_order("hers"))).ok
-            await aeventually(lambda: not_yours(bob), within=20, every=0.3, what="the policy in force here")
+            await aeventually(lambda: not_yours(bob), within=60, every=0.3, what="the policy in force here")
             kube.kubectl("delete", "namespace", namespace, "--wait=false")
 
             def going() -> bool:
                 shown = kube.kubectl("--namespace", namespace, "get", "oi", "hers", "-o", "json").stdout
                 return "deletionTimestamp" in json.loads(shown)["metadata"]
 
-            eventually(going, within=40, every=0.5, what="the namespace controller deletes it")
+            eventually(going, within=60, every=0.5, what="the namespace controller deletes it")
             shown = kube.kubectl("--namespace", namespace, "delete", "oi", "hers", "--wait=false", f"--as={bob.user}", check=False)
             assert shown.returncode == 0, f"and whoever helps: {shown.stderr}"
     finally:
@@ -316,27 +321,27 @@ async def test_the_operators_work_goes_on_and_members_are_their_groups_creators(
     employ(kube, there, maker=(*TRADER, USES_MAIN), rival=(*TRADER, USES_MAIN))
     async with person(kube, (there, "maker"), tokens) as maker, person(kube, (there, "rival"), tokens) as rival:
         group = a_group("used", mode="Bracket", members=[ENTRY, TAKE, STOP], nativePolicy="Never")
-        refused = await aeventually(lambda: refused_on(maker), within=20, every=0.3, what="the policy in force here")
+        refused = await aeventually(lambda: refused_on(maker), within=60, every=0.3, what="the policy in force here")
         assert MAY_NOT_TRADE.format("other") in refused
         made = await maker.create("ordergroups", group)
         assert made.ok, made.message
-        await aeventually(lambda: has(maker, "used-entry"), within=20, what="the entry is made")
+        await aeventually(lambda: has(maker, "used-entry"), within=60, what="the entry is made")
         shared.await_state("used-entry", "Open")
         for patch in (CANCEL, {"spec": {"suspend": True}}):
             refused_patch = await rival.patch("orderintents", "used-entry", patch)
             assert (refused_patch.status, maker.user in refused_patch.message) == (403, True), refused_patch.message
         assert (await rival.delete("orderintents", "used-entry")).status == 403
         shared.exchange.fill(shared.status("used-entry")["clientOrderId"], "0.004")
-        await aeventually(lambda: has(maker, "used-stop"), within=20, what="the stop is made")
+        await aeventually(lambda: has(maker, "used-stop"), within=60, what="the stop is made")
         shared.await_state("used-stop", "Open")
         shared.exchange.fill(shared.status("used-entry")["clientOrderId"], "0.006")
-        await aeventually(lambda: quantity(maker, "used-take", "0.00999"), within=20, what="the operator makes the exits larger")
+        await aeventually(lambda: quantity(maker, "used-take", "0.00999"), within=60, what="the operator makes the exits larger")
         shared.await_state("used-take", "Open")
         shared.exchange.fill(shared.status("used-take")["clientOrderId"], "0.00999")
-        shared.run("wait", "--for=condition=Succeeded", "og/used", "--timeout=30s")
+        shared.run("wait", "--for=condition=Succeeded", "og/used", "--timeout=60s")
         assert (await rival.delete("ordergroups", "used")).status == 403
         assert (await maker.delete("ordergroups", "used")).ok
-        await aeventually(lambda: gone(maker, "used"), within=30, what="the operator lets the group go")
+        await aeventually(lambda: gone(maker, "used"), within=60, what="the operator lets the group go")
 
 
 async def refused_on(who: Person) -> str | None:
