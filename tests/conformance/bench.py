@@ -16,7 +16,7 @@ from exchange_kernel.kernel import ExchangeKernel, KubernetesKernel, LocalKernel
 from tests.cluster.operating import API_KEY, API_SECRET, Exchange
 from tests.support import aeventually
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 @dataclass

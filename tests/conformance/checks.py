@@ -617,7 +617,7 @@ async def _(bench: Bench) -> None:
         async def known() -> bool:
             return (await kernel.get_order_state(name)).filled_quantity == Decimal("0.004")
 
-        await aeventually(known, within=2, what="the fill is known")
+        await aeventually(known, within=20, what="the fill is known")          # a sweep comes every minute by itself
 
 
 @check("force_reconciliation", "of an order that has finished, or waits to be made, has nothing to ask")

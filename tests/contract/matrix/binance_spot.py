@@ -26,7 +26,7 @@ from tests.contract.matrix.cells import PATIENCE_S, Cell, outcome
 NAME = "binance spot, simulated exchange"
 SYMBOL = "BTC/USDT"
 NO_FAULT = "no fault"
-QUIET_S = 0.5       # a stream from which nothing came for so long has told all
+QUIET_S = 1.5       # a stream from which nothing came for so long has told all
 
 #: Of every request: what happens to it on its way there or back. `{on}` is the operation's class of requests.
 ON_THE_WAY = (

@@ -21,8 +21,8 @@ from exchange_kernel.core.answers import (
 LIES = frozenset({"cancel-lost"})
 
 
-#: What stands for the ten seconds after which no answer came, where none will.
-PATIENCE_S = 0.4
+#: What stands for the ten seconds after which no answer came, where none will. By then the exchange has the request.
+PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from exchange_kernel.exchanges.ccxt import wire
 from exchange_kernel.exchanges.ccxt.row import Row
 from exchange_kernel.exchanges.ccxt.rows import ROWS
 from tests.contract.fake_venue import Answer, FakeVenue, drops, never, says, says_bytes, truncates
-from tests.contract.matrix.cells import PATIENCE_S, Cell, outcome
+from tests.contract.matrix.cells import Cell, outcome
 from tests.contract.test_ccxt_adapter import Gate
 from tests.contract.test_rows import (
     a_ref,
@@ -31,6 +31,7 @@ from tests.contract.test_rows import (
 
 PAGE = b"<html><body><h1>Bad Gateway</h1></body></html>"
 PAGES = {"Content-Type": "text/html"}
+PATIENCE_S = 0.4        # for what never answers; whether a request had arrived by then is not asked
 
 
 def on_the_wire(document: Any) -> Mapping[str, Answer]:
