@@ -129,6 +129,14 @@ class Trading:
     def await_account(self, name: str = "main") -> None:
         self.run("wait", "--for=condition=Ready", f"xa/{name}", "--timeout=60s")
 
+    def await_markets(self, count: int = 2, account: str = "main") -> None:
+        """Of this account: another in the namespace has its own."""
+        def told() -> bool:
+            owners = [one["metadata"]["ownerReferences"][0]["name"] for one in json.loads(self.run("get", "mkt", "-o", "json"))["items"]]
+            return owners.count(account) == count
+
+        eventually(told, within=60, what=f"the {count} markets of {account} are told")
+
     def place(self, name: str, **spec: Any) -> None:
         self.run("apply", "-f", "-", stdin=json.dumps(intent(name, **spec)))
 

@@ -35,7 +35,7 @@ def test_h25_a_namespace_that_is_deleted_secret_and_account_first_ends_with_its_
         trading.await_state(f"open-{number}", "Open")
     trading.run("delete", "secret", "main-keys")
     trading.run("delete", "xa", "main", "--wait=false")
-    eventually(lambda: ready(trading).get("reason") == "Deleting", within=10, what="the account says that it waits for its orders")
+    eventually(lambda: ready(trading).get("reason") == "Deleting", within=60, what="the account says that it waits for its orders")
     assert FINALIZER in account(trading)["metadata"]["finalizers"]
     assert all(order["status"] == "NEW" for order in desk.exchange.orders())
     kube.kubectl("delete", "namespace", trading.namespace, "--wait=false")
@@ -49,7 +49,7 @@ def test_an_account_without_orders_goes_at_once(desk):
     trading.await_account()
     assert FINALIZER in account(trading)["metadata"]["finalizers"]
     trading.run("delete", "xa", "main", "--wait=false")
-    eventually(lambda: gone(trading, "xa", "main"), within=15, what="the account is gone")
+    eventually(lambda: gone(trading, "xa", "main"), within=60, what="the account is gone")
 
 
 @pytest.mark.proves("rule 13")
@@ -58,10 +58,10 @@ def test_a_second_object_on_the_same_account_is_refused_until_the_first_is_gone(
     desk.start()
     trading.await_account()
     trading.open_account("second", resyncSeconds=5)
-    eventually(lambda: ready(trading, "second").get("reason") == "AnotherExchangeAccount", within=30, what="the second is refused")
+    eventually(lambda: ready(trading, "second").get("reason") == "AnotherExchangeAccount", within=60, what="the second is refused")
     assert ready(trading)["status"] == "True"
     trading.place("refused", accountRef={"name": "second"}, **RESTS)
-    eventually(lambda: trading.condition("refused", "Ready").get("reason") == "AccountNotReady", within=10, what="its orders wait")
+    eventually(lambda: trading.condition("refused", "Ready").get("reason") == "AccountNotReady", within=60, what="its orders wait")
     trading.run("delete", "xa", "main", "--wait=false")
     trading.await_account("second")
     trading.await_state("refused", "Open")
@@ -76,8 +76,8 @@ def test_an_order_that_was_left_behind_is_shown_as_an_orphan_and_cancelled_where
     trading.place("left", deletionPolicy="Orphan", **RESTS)
     trading.await_state("left", "Open")
     trading.run("delete", "oi", "left")
-    eventually(lambda: account(trading)["status"].get("orphanOrders") == 1, within=30, what="the orphan is shown")
+    eventually(lambda: account(trading)["status"].get("orphanOrders") == 1, within=60, what="the orphan is shown")
     assert [order["status"] for order in desk.exchange.orders()] == ["NEW"]
     trading.run("patch", "xa", "main", "--type=merge", "-p", '{"spec":{"orphanPolicy":"Cancel"}}')
-    eventually(lambda: desk.exchange.orders()[0]["status"] == "CANCELED", within=30, what="the orphan is cancelled")
-    eventually(lambda: account(trading)["status"].get("orphanOrders") == 0, within=30, what="and none is left")
+    eventually(lambda: desk.exchange.orders()[0]["status"] == "CANCELED", within=60, what="the orphan is cancelled")
+    eventually(lambda: account(trading)["status"].get("orphanOrders") == 0, within=60, what="and none is left")

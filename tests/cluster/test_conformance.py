@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-
+from exchange_kernel.kernel import kubernetes
 from tests.conformance.bench import kubernetes_bench
 from tests.conformance.checks import METHODS
 from tests.conformance.suite import run, run_local, tell
-from tests.support import eventually
 
 
-@pytest.mark.timeout(300)
-async def test_both_kernels_keep_the_contract(trading, kube, tmp_path):
-    eventually(lambda: len(trading.run("get", "mkt", "-o", "name").split()) == 2, within=20, what="the markets are told")
+async def test_both_kernels_keep_the_contract(trading, kube, tmp_path, monkeypatch):
+    monkeypatch.setattr(kubernetes, "RECONCILED_WITHIN_S", 120.0)
+    trading.await_markets()
     results = {
         "KubernetesKernel": await run(lambda: kubernetes_bench(trading.exchange, kube.kubeconfig, trading.namespace)),
         "LocalKernel": await run_local(tmp_path),

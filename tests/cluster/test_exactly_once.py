@@ -22,13 +22,13 @@ def test_rule_3_killed_between_the_exchanges_acceptance_and_the_status_write(des
     trading.await_account()
     exchange.fault(match=ORDER, do="delay-reply", ms=60_000, count=1)
     trading.place("in-flight", type="Limit", price="20000", quantity="0.01")
-    (order,) = eventually(lambda: exchange.orders(), within=10, what="the exchange accepted the order")
+    (order,) = eventually(lambda: exchange.orders(), within=60, what="the exchange accepted the order")
     operator.kill()
     exchange.heal()
     assert trading.status("in-flight").get("attempts") is None, "nothing of it is written yet"
 
     desk.start()
-    status = trading.await_state("in-flight", "Open", within=40)
+    status = trading.await_state("in-flight", "Open", within=60)
     assert (status["clientOrderId"], status["exchangeOrderId"]) == (order["clientOrderId"], str(order["orderId"]))
     trading.exchange.fill(order["clientOrderId"], "0.01")
     trading.wait("in-flight", "Succeeded")
@@ -42,12 +42,12 @@ def test_h1_deleted_while_the_operator_was_dead_with_the_order_accepted(desk):
     trading.await_account()
     exchange.fault(match=ORDER, do="delay-reply", ms=60_000, count=1)
     trading.place("doomed", type="Limit", price="20000", quantity="0.01")
-    eventually(lambda: exchange.orders(), within=10, what="the exchange accepted the order")
+    eventually(lambda: exchange.orders(), within=60, what="the exchange accepted the order")
     operator.kill()
     exchange.heal()
     trading.run("delete", "oi", "doomed", "--wait=false")
     desk.start()
-    trading.await_gone("doomed", within=40)
+    trading.await_gone("doomed", within=60)
     assert [order["status"] for order in exchange.orders()] == ["CANCELED"], "cancelled, not forgotten"
 
 
@@ -58,12 +58,12 @@ def test_rule_1_a_silent_exchange_is_not_an_answer(desk):
     trading.await_account()
     exchange.fault(match=ORDER, do="drop-reply", count=1)
     trading.place("dropped")
-    trading.wait("dropped", "Succeeded", within=40)
+    trading.wait("dropped", "Succeeded", within=60)
     assert [order["status"] for order in exchange.orders()] == ["FILLED"]
 
     exchange.fault(do="silence")
     trading.place("into-silence")
-    trading.await_state("into-silence", "Unknown", within=30)
+    trading.await_state("into-silence", "Unknown", within=60)
     assert trading.condition("into-silence", "OutcomeUnknown")["status"] == "True"
     exchange.heal()
     trading.wait("into-silence", "Succeeded", within=60)
@@ -80,10 +80,10 @@ def test_h3_an_operator_that_was_frozen_while_another_took_over_sends_nothing_wh
     desk.start()
     trading.wait("contested", "Succeeded", within=60)
     frozen.signal(signal.SIGCONT)
-    eventually(lambda: "account session over" in frozen.log.read_text(), within=30, what="the thawed operator learns that its Lease is lost")
+    eventually(lambda: "account session over" in frozen.log.read_text(), within=60, what="the thawed operator learns that its Lease is lost")
     assert len(exchange.orders()) == 1
     trading.place("next")
-    trading.wait("next", "Succeeded", within=30)
+    trading.wait("next", "Succeeded", within=60)
     assert len(exchange.orders()) == 2
 
 
@@ -100,7 +100,7 @@ def test_the_handlers_alone_bring_an_order_to_filled(desk):
     desk.start(broken="--no-timer")
     desk.trading.await_account()
     desk.trading.place("heard")
-    desk.trading.wait("heard", "Succeeded", within=20)
+    desk.trading.wait("heard", "Succeeded", within=60)
     assert len(desk.exchange.orders()) == 1
 
 
@@ -111,11 +111,11 @@ def test_without_recovery_the_same_crash_makes_two_orders(desk):
     trading.await_account()
     exchange.fault(match=ORDER, do="delay-reply", ms=60_000, count=1)
     trading.place("doubled")
-    eventually(lambda: exchange.orders(), within=10, what="the exchange accepted the order")
+    eventually(lambda: exchange.orders(), within=60, what="the exchange accepted the order")
     operator.kill()
     exchange.heal()
     desk.start(broken="--without-recovery")
-    eventually(lambda: len(exchange.orders()) == 2, within=40, what="a second order appears")
+    eventually(lambda: len(exchange.orders()) == 2, within=60, what="a second order appears")
 
 
 @pytest.mark.proves("F18")

@@ -6,12 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(240)
 def test_a_small_fleet_of_strategies() -> None:
     command = [sys.executable, "-u", "-m", "tests.fleet", "--processes", "2", "--kernels", "5", "--orders", "12", "--away", "2"]
     done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -70,7 +71,7 @@ class Operator:
             async def look() -> str | None:
                 return next((raw["metadata"]["name"] for raw in await self.intents() if raw["metadata"]["name"] not in (but or set())), None)
             return look
-        return str(await aeventually(new(), within=10, what="an intent is there"))
+        return str(await aeventually(new(), within=60, what="an intent is there"))
 
     async def create(self, name: str, strategy: str, status: OrderIntentStatus) -> None:
         """By somebody else who uses the strategy's label."""
@@ -110,7 +111,7 @@ def identity(kube, namespace: str, tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def a_kernel(kubeconfig: Path, namespace: str, *, strategy: str | None = "grid", acknowledge_timeout: float = 10, heard: list[BaseEvent] | None = None) -> AsyncIterator[KubernetesKernel]:
+async def a_kernel(kubeconfig: Path, namespace: str, *, strategy: str | None = "grid", acknowledge_timeout: float = 60, heard: list[BaseEvent] | None = None) -> AsyncIterator[KubernetesKernel]:
     kernel = KubernetesKernel("main", namespace=namespace, strategy=strategy, kubeconfig=kubeconfig, acknowledge_timeout=acknowledge_timeout)
     if heard is not None:
         kernel.subscribe_events(heard.append)
@@ -138,11 +139,13 @@ async def test_an_order_is_placed_and_returns_with_the_exchange_s_verdict(operat
         name = await operator.placed()
         await operator.write(name, a_status(State.SUBMITTING))
         assert not placing.done()
+        began = time.monotonic()
         await operator.write(name, OPEN)
-        assert await asyncio.wait_for(placing, 5) == name
+        assert await asyncio.wait_for(placing, 60) == name
         state, intent, raw = await kernel.get_order_state(name), await kernel.get_order_intent(name), await operator.get(name)
+        took = time.monotonic() - began
     assert (state.state, state.exchange_order_id, state.reachable, state.current) == (State.OPEN, "x1", True, True)
-    assert 0 <= state.age_seconds < 5
+    assert 0 <= state.age_seconds <= took
     assert (intent.order, intent.metadata, intent.strategy, intent.account) == (LIMIT, {"level": 3, "why": ["a", None]}, "grid", "main")
     assert raw["metadata"]["finalizers"] == ["exchange-kernel.io/order"]
     assert raw["metadata"]["labels"] == {"exchange-kernel.io/strategy": "grid"}
@@ -165,7 +168,7 @@ async def test_a_no_is_an_error_with_the_reason_and_the_intent(operator, identit
         name = await operator.placed()
         await operator.write(name, status)
         with pytest.raises(error) as refused:
-            await asyncio.wait_for(placing, 5)
+            await asyncio.wait_for(placing, 60)
     assert refused.value.intent_id == name
     assert str(refused.value) == next(condition.message for condition in status.conditions if condition.type == "Ready")
     assert getattr(refused.value, "reason", None) == reason
@@ -180,10 +183,10 @@ async def test_a_rejection_is_believed_once_it_has_settled(operator, identity, n
         async def seen() -> bool:
             return (await kernel.get_order_state(name)).state is State.REJECTED
 
-        await aeventually(seen, within=5, what="the kernel has seen it")
+        await aeventually(seen, within=60, what="the kernel has seen it")
         assert not placing.done()
         await operator.write(name, OPEN)        # the venue took it back
-        assert await asyncio.wait_for(placing, 5) == name
+        assert await asyncio.wait_for(placing, 60) == name
 
 
 async def test_what_the_api_server_refuses_says_so_in_its_sentences(operator, identity, namespace):
@@ -208,7 +211,7 @@ async def test_an_intent_that_is_deleted_before_the_verdict_is_an_error(operator
         placing = asyncio.create_task(kernel.place_order(LIMIT))
         await operator.remove(await operator.placed())
         with pytest.raises(ExchangeError, match="was deleted before the exchange had answered"):
-            await asyncio.wait_for(placing, 10)
+            await asyncio.wait_for(placing, 60)
 
 
 KEYED = LIMIT.model_copy(update={"idempotency_key": "2026:open", "submit_deadline_time": datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)})
@@ -242,10 +245,10 @@ async def test_a_cancel_returns_when_the_order_has_ended_and_may_be_repeated(ope
         async def asked() -> bool:
             return (await operator.get(name))["spec"]["desiredState"] == "Canceled"
 
-        await aeventually(asked, within=5, what="the cancel is asked for")
+        await aeventually(asked, within=60, what="the cancel is asked for")
         assert not any(task.done() for task in canceling)
         await operator.write(name, CANCELED)
-        await asyncio.wait_for(asyncio.gather(*canceling), 5)
+        await asyncio.wait_for(asyncio.gather(*canceling), 60)
         await kernel.cancel_order(name)
         assert (await kernel.get_order_state(name)).state is State.CANCELED
         assert (await kernel.get_order_intent(name)).desired_state == "Canceled"
@@ -268,10 +271,10 @@ async def test_a_cancel_that_the_exchange_refuses_is_an_error(operator, identity
         async def asked() -> bool:
             return (await operator.get(name))["metadata"]["generation"] == 2
 
-        await aeventually(asked, within=5, what="the cancel is asked for")
+        await aeventually(asked, within=60, what="the cancel is asked for")
         await operator.write(name, a_status(State.OPEN, waiting=Waiting("CancelRefused", "The exchange refused the cancel: market is closed."), operation="Canceling", generation=2))
         with pytest.raises(ExchangeError, match=r"The exchange refused the cancel: market is closed\.") as refused:
-            await asyncio.wait_for(canceling, 5)
+            await asyncio.wait_for(canceling, 60)
     assert refused.value.intent_id == name
 
 
@@ -302,7 +305,7 @@ async def test_each_kernel_hears_its_own_orders_in_order(operator, identity, nam
             await operator.write(first, status)
             await operator.write(second, status)
         want = ["Accepted", "PartiallyFilled", "Filled", "Finished"]
-        await aeventually(lambda: told(mine, first) == told(theirs, second) == told(all_, first) == told(all_, second) == want, within=10, what="all is told")
+        await aeventually(lambda: told(mine, first) == told(theirs, second) == told(all_, first) == told(all_, second) == want, within=60, what="all is told")
         assert [event.filled_quantity for event in fills] == [4, 10]
         assert told(mine, second) == told(theirs, first) == []
         assert all(map(numbered_without_gaps, (mine, theirs, all_)))
@@ -313,7 +316,7 @@ async def test_orders_from_before_are_told_as_checkpoints_and_what_happens_while
     await operator.create("old", "grid", PARTLY)
     heard: list[BaseEvent] = []
     async with a_kernel(identity, namespace, heard=heard) as kernel:
-        await aeventually(lambda: told(heard, "old") == ["Resynced"], within=5, what="the checkpoint")
+        await aeventually(lambda: told(heard, "old") == ["Resynced"], within=60, what="the checkpoint")
         assert isinstance(heard[0], OrderResynced)
         assert heard[0].order.filled_quantity == 4
         await kernel.stop()
@@ -321,7 +324,7 @@ async def test_orders_from_before_are_told_as_checkpoints_and_what_happens_while
         with pytest.raises(ExchangeError, match="not started"):
             await kernel.get_order_state("old")
         await kernel.start()
-        await aeventually(lambda: told(heard, "old") == ["Resynced", "Filled", "Finished", "Resynced"], within=5, what="what was missed")
+        await aeventually(lambda: told(heard, "old") == ["Resynced", "Filled", "Finished", "Resynced"], within=60, what="what was missed")
         assert numbered_without_gaps(heard)
 
 
@@ -383,7 +386,7 @@ async def test_healthy_means_reconciled(operator, identity, namespace, monkeypat
             async def seen(problem: list[str] = problem) -> bool:
                 return await problems() == problem
 
-            await aeventually(seen, within=5, what=f"{status.state}: {problem}")
+            await aeventually(seen, within=60, what=f"{status.state}: {problem}")
     assert (await kernel.health_check())["problems"] == ["The kernel is not started: call start()."]
 
 
@@ -473,16 +476,16 @@ async def proxied(kube, identity: Path, tmp_path: Path) -> AsyncIterator[tuple[P
 
 async def test_a_create_whose_answer_is_lost_is_found_by_its_name(operator, proxied, namespace):
     proxy, kubeconfig = proxied
-    async with a_kernel(kubeconfig, namespace, acknowledge_timeout=20) as kernel:
+    async with a_kernel(kubeconfig, namespace) as kernel:
         await kernel._market_problems(LIMIT)     # leaves a connection beside the watch's, on which the create will go
         proxy.swallowing = True
         placing = asyncio.create_task(kernel.place_order(LIMIT))
         name = await operator.placed()
-        await aeventually(lambda: proxy.swallowed >= 3, within=10, what="the answer is lost, and those to the next questions too")
+        await aeventually(lambda: proxy.swallowed >= 3, within=60, what="the answer is lost, and those to the next questions too")
         assert not placing.done()
         proxy.heal()
         await operator.write(name, OPEN)
-        assert await asyncio.wait_for(placing, 15) == name
+        assert await asyncio.wait_for(placing, 60) == name
     assert [raw["metadata"]["name"] for raw in await operator.intents()] == [name]
 
 
@@ -491,10 +494,10 @@ async def test_a_create_that_never_arrived_is_repeated_under_the_same_name(opera
     async with a_kernel(kubeconfig, namespace, acknowledge_timeout=0) as kernel:
         proxy.refuse()
         placing = asyncio.create_task(kernel.place_order(LIMIT))
-        await aeventually(lambda: proxy.refused >= 4, within=10, what="some tries")
+        await aeventually(lambda: proxy.refused >= 4, within=60, what="some tries")
         assert await operator.intents() == []
         proxy.heal()
-        name = await asyncio.wait_for(placing, 15)
+        name = await asyncio.wait_for(placing, 60)
     assert [raw["metadata"]["name"] for raw in await operator.intents()] == [name]
 
 
@@ -513,7 +516,7 @@ async def test_an_outcome_that_can_t_be_found_out_is_said_to_be_unknown(operator
                 await kernel.get_order_state(str(unknown.value.intent_id))
             return isinstance(said.value, NotFoundError)
 
-        await aeventually(answered, within=10, what="it is known not to exist")
+        await aeventually(answered, within=60, what="it is known not to exist")
 
 
 async def test_a_stop_in_the_middle_leaves_the_outcome_unknown_and_says_so(proxied, namespace):
@@ -521,10 +524,10 @@ async def test_a_stop_in_the_middle_leaves_the_outcome_unknown_and_says_so(proxi
     async with a_kernel(kubeconfig, namespace) as kernel:
         proxy.refuse()
         placing = asyncio.create_task(kernel.place_order(LIMIT))
-        await aeventually(lambda: proxy.refused >= 3, within=10, what="some tries")
+        await aeventually(lambda: proxy.refused >= 3, within=60, what="some tries")
         await kernel.stop()
         with pytest.raises(ExchangeError, match="Do not place the order again") as unknown:
-            await asyncio.wait_for(placing, 10)
+            await asyncio.wait_for(placing, 60)
     assert unknown.value.outcome_unknown
 
 
@@ -534,23 +537,23 @@ async def test_a_watch_that_breaks_is_resumed_without_a_list_and_nothing_is_lost
     async with a_kernel(kubeconfig, namespace, acknowledge_timeout=0, heard=heard) as kernel:
         name = await kernel.place_order(LIMIT)
         await operator.write(name, OPEN)
-        await aeventually(lambda: told(heard, name) == ["Accepted"], within=5, what="accepted")
+        await aeventually(lambda: told(heard, name) == ["Accepted"], within=60, what="accepted")
         proxy.refuse()
 
         async def unhealthy() -> bool:
             return not (await kernel.health_check())["watching"]
 
-        await aeventually(unhealthy, within=5, what="the kernel notices")
+        await aeventually(unhealthy, within=60, what="the kernel notices")
         for status in (PARTLY, a_status(State.CANCELED, ONE), a_status(State.FILLED, ONE, TWO), FILLED):
             await operator.write(name, status)
         proxy.heal()
-        await aeventually(lambda: told(heard, name)[-1] == "Finished", within=15, what="the end is told")
+        await aeventually(lambda: told(heard, name)[-1] == "Finished", within=60, what="the end is told")
         assert told(heard, name) == ["Accepted", "PartiallyFilled", "Canceled", "Filled", "Finished"], "each change by itself: the watch has them all"
 
         async def healthy() -> bool:
             return bool((await kernel.health_check())["healthy"])
 
-        await aeventually(healthy, within=15, what="each of its watches is open again")
+        await aeventually(healthy, within=60, what="each of its watches is open again")
         assert (await kernel.health_check())["lists"] == 1
     assert numbered_without_gaps(heard)
     assert not any(event.after_gap for event in heard)
@@ -559,22 +562,22 @@ async def test_a_watch_that_breaks_is_resumed_without_a_list_and_nothing_is_lost
 async def test_a_verdict_is_not_missed_because_the_watch_has_gone_silent(operator, proxied, namespace):
     proxy, kubeconfig = proxied
     heard: list[BaseEvent] = []
-    async with a_kernel(kubeconfig, namespace, acknowledge_timeout=1, heard=heard) as kernel:
+    async with a_kernel(kubeconfig, namespace, acknowledge_timeout=5, heard=heard) as kernel:
         await operator.create("seen", "grid", OPEN)
-        await aeventually(lambda: told(heard, "seen") == ["Accepted"], within=5, what="the watch is open")
+        await aeventually(lambda: told(heard, "seen") == ["Accepted"], within=60, what="the watch is open")
         proxy.freeze()
         placing = asyncio.create_task(kernel.place_order(LIMIT))
         name = await operator.placed(but={"seen"})
         await operator.write(name, REJECTED)
         with pytest.raises(ExchangeError, match="insufficient balance"):
-            await asyncio.wait_for(placing, 10)
+            await asyncio.wait_for(placing, 60)
         assert told(heard, name) == ["Rejected", "Finished"]
 
 
 async def test_after_410_all_is_listed_and_no_event_is_lost(tmp_path):
     with ControlPlane.start(tmp_path / "plane", fsync=False) as plane:
         plane.kubectl("apply", "--server-side", "-k", str(ROOT / "crds"), check=True)
-        plane.kubectl("wait", "--for=condition=Established", "crd/orderintents.exchange-kernel.io", "--timeout=30s", check=True)
+        plane.kubectl("wait", "--for=condition=Established", "crd/orderintents.exchange-kernel.io", "--timeout=60s", check=True)
         heard: list[BaseEvent] = []
         async with a_proxy(plane.kubeconfig, tmp_path) as (proxy, kubeconfig), ApiClient(access(plane.kubeconfig)) as api:
             operator = Operator(api, "default")
@@ -582,7 +585,7 @@ async def test_after_410_all_is_listed_and_no_event_is_lost(tmp_path):
                 fills, goes, stays = [await kernel.place_order(LIMIT) for _ in range(3)]
                 for name in (fills, goes, stays):
                     await operator.write(name, OPEN)
-                await aeventually(lambda: all(told(heard, name) == ["Accepted"] for name in (fills, goes, stays)), within=10, what="all are accepted")
+                await aeventually(lambda: all(told(heard, name) == ["Accepted"] for name in (fills, goes, stays)), within=60, what="all are accepted")
                 proxy.refuse()
                 for status in (PARTLY, FILLED):
                     await operator.write(fills, status)
@@ -592,11 +595,11 @@ async def test_after_410_all_is_listed_and_no_event_is_lost(tmp_path):
                 await asyncio.to_thread(plane.stop_apiserver)
                 await asyncio.to_thread(plane.start_apiserver)
                 proxy.heal()
-                await aeventually(lambda: told(heard, "comes"), within=30, what="what came meanwhile is told")
-                await aeventually(lambda: told(heard, goes)[-1] == "Deleted", within=5, what="what went is told")
+                await aeventually(lambda: told(heard, "comes"), within=60, what="what came meanwhile is told")
+                await aeventually(lambda: told(heard, goes)[-1] == "Deleted", within=60, what="what went is told")
                 assert (await kernel.health_check())["lists"] == 2
                 await operator.write(stays, PARTLY)
-                await aeventually(lambda: told(heard, stays) == ["Accepted", "PartiallyFilled"], within=10, what="the watch goes on")
+                await aeventually(lambda: told(heard, stays) == ["Accepted", "PartiallyFilled"], within=60, what="the watch goes on")
     assert told(heard, fills) == ["Accepted", "PartiallyFilled", "Filled", "Finished", "Resynced"]
     assert told(heard, goes) == ["Accepted", "Deleted"]
     assert told(heard, "comes") == ["Accepted", "PartiallyFilled", "Resynced"]
@@ -611,9 +614,9 @@ async def test_with_the_operator_an_order_fills_another_is_refused_and_a_third_i
     heard: list[BaseEvent] = []
     market = StandardOrder(symbol_id="BTC/USDT", side=Side.BUY, type=OrderType.MARKET, quantity="0.02")
     rest = StandardOrder(symbol_id="BTC/USDT", side=Side.BUY, type=OrderType.LIMIT, quantity="0.01", price="20000")
-    async with a_kernel(kube.kubeconfig, trading.namespace, strategy="python", acknowledge_timeout=20, heard=heard) as kernel:
+    async with a_kernel(kube.kubeconfig, trading.namespace, strategy="python", heard=heard) as kernel:
         filled = await kernel.place_order(market)
-        await aeventually(lambda: told(heard, filled)[-1:] == ["Finished"], within=20, what="the market order is finished")
+        await aeventually(lambda: told(heard, filled)[-1:] == ["Finished"], within=60, what="the market order is finished")
         with pytest.raises(ExchangeError) as refused:
             await kernel.place_order(rest.model_copy(update={"quantity": Decimal(300)}))
         with pytest.raises(ValidationError) as denied:
@@ -645,9 +648,9 @@ async def test_the_example_of_the_documentation_runs(operator, identity, namespa
         async def asked() -> bool:
             return (await operator.get(name))["spec"]["desiredState"] == "Canceled"
 
-        await aeventually(asked, within=5, what="the example cancels")
+        await aeventually(asked, within=60, what="the example cancels")
         await operator.write(name, a_status(State.CANCELED, a_fill("1", "0.004"), end="CanceledAsAsked", generation=2))
-        await asyncio.wait_for(trading, 10)
+        await asyncio.wait_for(trading, 60)
     assert capsys.readouterr().out.splitlines() == [f"{name}: 0.004 more, 0.004 in all", f"{name}: Canceled, 0.004 filled"]
 
 

@@ -29,7 +29,7 @@ def kernels(kube, trading: Trading, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A kernel for each of two ServiceAccounts: one with the strategies' ClusterRole, one that may write orders and read nothing else."""
     if kube.control_plane is None:
         pytest.skip("identities can be made on a control plane of our own only")
-    eventually(lambda: len(trading.run("get", "mkt", "-o", "name").split()) == 2, within=60, what="the markets are told")
+    trading.await_markets()
     monkeypatch.setattr(kubernetes, "RECONCILED_WITHIN_S", 120.0)
     made = {}
     for name, role in ROLES.items():

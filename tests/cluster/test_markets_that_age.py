@@ -26,7 +26,7 @@ def change(trading: Any) -> Iterator[Any]:
 
 
 def waits(trading: Any, name: str, reason: str) -> None:
-    eventually(lambda: trading.condition(name, "Ready").get("reason") == reason, within=30, what=f"{name} waits: {reason}")
+    eventually(lambda: trading.condition(name, "Ready").get("reason") == reason, within=60, what=f"{name} waits: {reason}")
 
 
 def test_my_order_waits_for_the_market_to_open_and_the_next_one_is_rounded_by_its_new_steps(trading, change):

@@ -36,14 +36,14 @@ def held(swap: Trading) -> int:
 
 def test_a_position_is_opened_by_an_intent_and_closed_by_one_that_only_reduces(swap):
     place(swap, "open", quantity="7")
-    swap.wait("open", "Succeeded", within=40)
+    swap.wait("open", "Succeeded", within=60)
     opened = swap.status("open")
     assert (opened["state"], opened["filledQuantity"], order(swap, "open")["size"]) == ("Filled", "7", "7")
     assert len(opened["clientOrderId"]) == 28
     assert held(swap) == 7
 
     place(swap, "close", side="Sell", quantity="7", positionEffect="ReduceOnly")
-    swap.wait("close", "Succeeded", within=40)
+    swap.wait("close", "Succeeded", within=60)
     closed = order(swap, "close")
     assert (closed["size"], closed["is_reduce_only"], closed["finish_as"]) == ("-7", True, "filled")
     assert held(swap) == 0
@@ -51,14 +51,14 @@ def test_a_position_is_opened_by_an_intent_and_closed_by_one_that_only_reduces(s
 
 def test_reducing_nothing_is_refused_and_says_so(swap):
     place(swap, "nothing", side="Sell", quantity="1", positionEffect="ReduceOnly")
-    swap.wait("nothing", "Finished", within=40)
+    swap.wait("nothing", "Finished", within=60)
     assert swap.status("nothing")["state"] == "Rejected"
     assert "reduce-only" in swap.condition("nothing", "Finished")["message"]
 
 
 def test_what_the_account_has_not_got_is_denied_before_it_is_sent(swap):
     place(swap, "sided", quantity="1", positionSide="Long")
-    swap.wait("sided", "Finished", within=40)
+    swap.wait("sided", "Finished", within=60)
     assert swap.status("sided")["state"] == "Denied"
     assert "one position per market" in swap.condition("sided", "Finished")["message"]
 
@@ -72,5 +72,5 @@ def test_a_lost_reply_is_found_in_the_lists_and_nothing_is_sent_again(swap):
         swap.exchange.heal()
     assert order(swap, "lost-reply")["status"] == "open"
     swap.patch("lost-reply", desiredState="Canceled")
-    swap.wait("lost-reply", "Finished", within=40)
-    assert eventually(lambda: order(swap, "lost-reply")["finish_as"] == "cancelled", within=10, what="the order is cancelled")
+    swap.wait("lost-reply", "Finished", within=60)
+    assert eventually(lambda: order(swap, "lost-reply")["finish_as"] == "cancelled", within=60, what="the order is cancelled")

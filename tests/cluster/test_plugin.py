@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.operating import API_KEY, API_SECRET, Trading
+from tests.cluster.people import in_force
 from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,7 @@ def exchange(kube, trading: Trading, path: str) -> Exchange:
 def _plugin(kube, namespace: str, kubeconfig: Path, path: str) -> Exchange:
     def run(command: str, *arguments: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         done = subprocess.run([os.fspath(kube._kubectl), "exchange", command, "-n", namespace, *arguments], env={**os.environ, "PATH": path, "KUBECONFIG": str(kubeconfig)},
-                              input=stdin, text=True, capture_output=True, timeout=110, check=False)
+                              input=stdin, text=True, capture_output=True, timeout=300, check=False)
         assert "Traceback" not in done.stderr, done.stderr
         if check:
             assert done.returncode == 0, f"{done.stdout}{done.stderr}"
@@ -80,7 +81,7 @@ def test_orders_tree_and_describe_tell_of_a_filled_order(trading, exchange, own)
     tree = exchange("tree", "oi/look-filled").stdout
     assert status["clientOrderId"] in tree
     assert f"fill {status['fills'][0]['tradeId']}" in tree
-    eventually(lambda: "Normal Filled" in exchange("describe", "look-filled").stdout, within=15, every=0.5, what="the Event is told")
+    eventually(lambda: "Normal Filled" in exchange("describe", "look-filled").stdout, within=60, every=0.5, what="the Event is told")
     story = json.loads(exchange("describe", "look-filled", "-o", "json").stdout)["timeline"]
     assert [moment["time"] for moment in story] == sorted(moment["time"] for moment in story)
     assert exchange("orders", "--strategy", own, "--state", "Open").stdout == ""
@@ -106,7 +107,7 @@ def test_watch_shows_each_change_until_it_is_interrupted(kube, trading, path, ow
                     break
         assert states[-1] == "Canceled"
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 130
+        assert watching.wait(60) == 130
     finally:
         if watching.poll() is None:
             watching.kill()
@@ -128,7 +129,7 @@ def test_a_member_is_cancelled_in_its_groups_spec_and_a_group_as_a_whole(trading
     legs = [{"name": name, "symbol": "BTC/USDT", "side": "Buy", **REST} for name in ("a", "b")]
     group = {"apiVersion": "exchange-kernel.io/v1alpha1", "kind": "OrderGroup", "metadata": {"name": "bk"}, "spec": {"accountRef": {"name": "main"}, "mode": "Basket", "failurePolicy": "Continue", "members": legs}}
     trading.run("apply", "-f", "-", stdin=json.dumps(group))
-    eventually(lambda: trading.run("get", "oi", "bk-a", "bk-b", "-o", "jsonpath={.items[*].status.state}", check=False) == "Open Open", within=20, what="both members work")
+    eventually(lambda: trading.run("get", "oi", "bk-a", "bk-b", "-o", "jsonpath={.items[*].status.state}", check=False) == "Open Open", within=60, what="both members work")
     shown = exchange("tree", "bk").stdout
     assert shown.startswith("og/bk  Basket")
     assert "Leg oi/bk-a  Open" in shown
@@ -159,7 +160,7 @@ def test_a_paused_account_sends_nothing_until_it_is_resumed(trading, exchange, o
         assert json.loads(trading.run("get", "xa", "main", "-o", "json"))["status"]["tradingMode"] == "CancelOnly"
         sent = trading.exchange.requests().get("POST /api/v3/order", 0)
         place(trading, own, "while-paused", **REST)
-        eventually(lambda: trading.condition("while-paused", "Ready"), within=20, what="the operator has looked at it")
+        eventually(lambda: trading.condition("while-paused", "Ready"), within=60, what="the operator has looked at it")
         assert trading.exchange.requests().get("POST /api/v3/order", 0) == sent
     finally:
         exchange("resume", "main")
@@ -221,6 +222,7 @@ def test_a_viewer_sees_and_may_not_cancel_and_is_told_so_in_a_sentence(kube, tra
     trading.await_state("not-yours", "Open")
     viewer = kube.control_plane.kubeconfig_for("viewer", [], tmp_path / "viewer")
     trading.run("create", "rolebinding", "viewer", "--clusterrole=exchange-kernel-view", "--user=viewer")
+    in_force(kube, trading.namespace)
     exchange = _plugin(kube, trading.namespace, viewer, path)
     assert "not-yours" in exchange("orders").stdout
     refused = exchange("cancel", "not-yours", check=False)
@@ -234,7 +236,7 @@ def test_a_viewer_sees_and_may_not_cancel_and_is_told_so_in_a_sentence(kube, tra
 
 def test_kubectl_completes_the_plugins_words_and_the_orders_names(kube, trading, path, own):
     place(trading, own, "complete-this", **REST)
-    asked = subprocess.run([os.fspath(kube._kubectl), "__complete", "exchange", "cancel", "-n", trading.namespace, "complete-"], text=True, capture_output=True, timeout=60,
+    asked = subprocess.run([os.fspath(kube._kubectl), "__complete", "exchange", "cancel", "-n", trading.namespace, "complete-"], text=True, capture_output=True, timeout=300,
                            env={**os.environ, "PATH": path, "KUBECONFIG": str(kube.kubeconfig)}, check=False)
     assert "complete-this" in asked.stdout, asked
 
@@ -256,6 +258,7 @@ def test_a_trader_cancels_but_has_no_say_over_the_account_nor_over_what_became_o
     trader = kube.control_plane.kubeconfig_for("trader", [], tmp_path / "trader")
     for role in ("view", "edit"):
         trading.run("create", "rolebinding", f"trader-{role}", f"--clusterrole=exchange-kernel-{role}", "--user=trader")
+    in_force(kube, trading.namespace)
     exchange = _plugin(kube, trading.namespace, trader, path)
     assert exchange("cancel", "traders").stdout == "1 order is proved cancelled\n"
     refused = exchange("pause", "main", check=False)
@@ -271,4 +274,5 @@ def test_a_trader_cancels_but_has_no_say_over_the_account_nor_over_what_became_o
     refused = exchange("resolve", "nobody-knows", "--outcome", "Canceled", "--yes", check=False)
     assert (refused.returncode, "You may not do this" in refused.stderr, "verb resolve on orderintents" in refused.stderr) == (1, True, True)
     trading.run("create", "rolebinding", "trader-resolve", "--clusterrole=exchange-kernel-resolve", "--user=trader")
+    in_force(kube, trading.namespace)
     assert "nobody-knows: Canceled" in exchange("resolve", "nobody-knows", "--outcome", "Canceled", "--yes").stdout

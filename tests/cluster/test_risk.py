@@ -33,7 +33,7 @@ def judged(kube, namespace):
     """A namespace with a limit in force; nobody acts on its orders."""
     trading = Trading(kube.kubectl, namespace, None)                # type: ignore[arg-type]
     trading.run("apply", "-f", "-", stdin=limit("desk", **TIGHT))
-    eventually(lambda: refusal(trading, json.dumps(intent("probe", **REST | {"quantity": "1"}))), within=20, what="the risk policy in force")
+    eventually(lambda: refusal(trading, json.dumps(intent("probe", **REST | {"quantity": "1"}))), within=60, what="the risk policy in force")
     return trading
 
 
@@ -70,7 +70,7 @@ def test_only_changes_of_what_is_traded_are_judged(judged):
     judged.run("apply", "-f", "-", stdin=json.dumps(intent("order", **REST)))
     judged.run("apply", "-f", "-", stdin=group("basket", "Basket", member("a", "Leg"), member("b", "Leg")))
     judged.run("apply", "-f", "-", stdin=limit("desk", maxOrderNotional=[{"asset": "USDT", "amount": "1"}]))
-    eventually(lambda: refusal(judged, json.dumps(intent("probe", **REST))), within=20, what="the tighter limit in force")
+    eventually(lambda: refusal(judged, json.dumps(intent("probe", **REST))), within=60, what="the tighter limit in force")
 
     def patch(kind: str, name: str, body: dict[str, Any], *options: str) -> str:
         done = judged.kubectl("--namespace", judged.namespace, "patch", kind, name, "--type=merge", "-p", json.dumps(body), *options, check=False)
@@ -92,7 +92,7 @@ def test_only_changes_of_what_is_traded_are_judged(judged):
 def test_all_limits_on_an_account_must_be_kept_and_those_on_others_are_not_its_own(judged):
     judged.run("apply", "-f", "-", stdin=limit("smaller", maxOrderNotional=[{"asset": "USDT", "amount": "100"}], accountSelector={"names": ["main"]}))
     judged.run("apply", "-f", "-", stdin=limit("others", maxOrderNotional=[{"asset": "USDT", "amount": "1"}], accountSelector={"names": ["another"]}))
-    said = eventually(lambda: refusal(judged, json.dumps(intent("probe", **REST))), within=20, what="the second limit in force")
+    said = eventually(lambda: refusal(judged, json.dumps(intent("probe", **REST))), within=60, what="the second limit in force")
     assert "RiskLimit smaller: maxOrderNotional is 100 USDT" in said
     assert refusal(judged, json.dumps(intent("probe", **REST | {"quantity": "0.005"}))) == ""
     assert "RiskLimit others" in refusal(judged, json.dumps(intent("probe", accountRef={"name": "another"}, **REST | {"quantity": "0.005"})))
@@ -107,7 +107,7 @@ def test_the_operator_keeps_what_the_api_server_can_not_judge(desk):
     trading.run("apply", "-f", "-", stdin=limit("few", maxOpenOrders=2))
     trading.run("apply", "-f", "-", stdin=limit("small", maxPosition=[{"symbol": "BTC/USDT", "quantity": "100.5"}], maxOrderNotional=[{"asset": "USDT", "amount": "100000"}]))
     # The account holds 100 BTC (tests/cluster/operating.py), and 0.01 may yet be bought.
-    eventually(lambda: refusal(trading, json.dumps(intent("probe", **REST | {"symbol": "ETH/BTC"}))), within=20, what="the limits in force at apply")
+    eventually(lambda: refusal(trading, json.dumps(intent("probe", **REST | {"symbol": "ETH/BTC"}))), within=60, what="the limits in force at apply")
     trading.place("second", **REST)
     trading.await_state("second", "Open")
 
@@ -118,14 +118,14 @@ def test_the_operator_keeps_what_the_api_server_can_not_judge(desk):
     assert "RiskLimit small: maxPosition of BTC/USDT is 100.5" in trading.condition("too-large", "Finished")["message"]
 
     trading.place("third", **REST)
-    eventually(lambda: trading.condition("third", "Ready").get("reason") == "RiskLimit", within=10, what="the third order waits")
+    eventually(lambda: trading.condition("third", "Ready").get("reason") == "RiskLimit", within=60, what="the third order waits")
     assert "RiskLimit few: maxOpenOrders is 2" in trading.condition("third", "Ready")["message"]
     assert len(trading.exchange.orders()) == 2
 
     trading.run("apply", "-f", "-", stdin=limit("few", maxOpenOrders=0, maxOrdersPerMinute=0))
     trading.patch("second", desiredState="Canceled")
     trading.wait("second", "Finished")
-    trading.run("delete", "oi", "resting", "--timeout=20s")
+    trading.run("delete", "oi", "resting", "--timeout=60s")
     assert {order["status"] for order in trading.exchange.orders()} == {"CANCELED"}
 
     trading.run("delete", "rl", "few", "small")

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from exchange_kernel.api import KINDS
 from exchange_kernel.cli.children import Child
 from exchange_kernel.cli.controlplane import ControlPlane, Progress
 from tests.cluster.desks import OPERATOR_USER
 from tests.cluster.operating import Exchange, Trading, operator_arguments
+from tests.cluster.people import in_force
 from tests.fleet.judge import Notes, Verdict, judge
 from tests.fleet.strategy import RESTS
 
@@ -47,6 +49,7 @@ class Fleet:
         with ExitStack() as stack:
             self.plane = stack.enter_context(ControlPlane.start(self.dir / "plane", fsync=False, progress=Progress()))
             self.plane.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests"), check=True)
+            self.plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{kind.resource.crd_name}" for kind in KINDS), check=True)
             self.plane.kubectl("create", "namespace", NAMESPACE, check=True)
             self.exchange = Exchange(self.dir, extra=("--weight-limit", "1000000"))
             stack.callback(self.exchange.stop)
@@ -66,6 +69,7 @@ class Fleet:
     def _strategies(self, trading: Trading) -> Iterator[Any]:
         trading.run("create", "serviceaccount", "strategies")
         trading.run("create", "rolebinding", "strategies", "--clusterrole=exchange-kernel-strategy", f"--serviceaccount={NAMESPACE}:strategies")
+        in_force(self.plane, NAMESPACE)
         kubeconfig = self.plane.kubeconfig_for(f"system:serviceaccount:{NAMESPACE}:strategies", ["system:serviceaccounts"], self.dir / "strategies.kubeconfig")
         for number in range(self.processes):
             yield process(self.dir / f"process-{number}.log", [
