@@ -59,7 +59,7 @@ property: $(READY) ## What must hold whatever happens
 
 .PHONY: crash
 crash: $(READY) ## The operator dies at every point where it waits for a store or an exchange, once and twice
-	@$(PYTEST) tests/crash --capture=no -o timeout=1200
+	@$(PYTEST) tests/crash --capture=no -o timeout=1800
 
 .PHONY: contract
 contract: $(READY) ## The exchange port: the real ccxt against scripted and simulated venues; prints what comes of each operation under each fault

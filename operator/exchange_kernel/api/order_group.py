@@ -163,7 +163,7 @@ class GroupMember(OrderTerms, Named):
                   "priceSteps are for StopLoss and TakeProfit: remove them, or correct role", at="priceSteps"),
         forbidden(f"self.type in {LIMIT_TYPES} || !has(self.priceSteps) || self.priceSteps.all(s, !has(s.priceOffset))",
                   "priceOffset is for limit types only: remove it from priceSteps, or use a limit type", at="priceSteps"),
-        forbidden(f"self.type in {TRIGGERED_TYPES} || !has(self.priceSteps) || self.priceSteps.all(s, !has(s.triggerOffset))",
+        forbidden(f"self.type in {TRIGGERED_TYPES} || self.type == 'TrailingStop' || !has(self.priceSteps) || self.priceSteps.all(s, !has(s.triggerOffset))",
                   "triggerOffset in priceSteps is for types with a trigger: use priceOffset, or a Stop or TakeProfit type", at="priceSteps"),
         required("has(self.quantity) || has(self.quoteQuantity) || self.role in ['StopLoss', 'TakeProfit']",
                  "a quantity is required: set spec.quantity, or spec.quoteQuantity with type: Market", at="quantity"),
@@ -281,7 +281,7 @@ class OrderGroupSpec(Spec):
         forbidden("self.mode != 'Bracket' || !self.members.exists(m, m.role == 'Entry' && has(m.quoteQuantity)) "
                   "|| self.members.all(m, m.role == 'Entry' || !has(m.quantity))",
                   "what a quoteQuantity buys is known once it fills: size the exits by quantityPercent, or leave quantity out", at="members"),
-        forbidden("self.mode in ['OneTriggersOther', 'Bracket'] || self.members.all(m, !has(m.priceOffset) && !has(m.triggerOffset))",
+        forbidden("self.mode in ['OneTriggersOther', 'Bracket'] || self.members.all(m, !has(m.priceOffset) && !has(m.triggerOffset) && !has(m.priceSteps))",
                   "offsets are from what an Entry fills at, and this mode has none: set price and triggerPrice", at="members"),
         forbidden("self.mode in ['OneCancelsOther', 'Bracket', 'Exits'] || !has(self.onPartialFill)",
                   "onPartialFill is for OneCancelsOther, Bracket and Exits: remove it", at="onPartialFill"),

@@ -147,8 +147,9 @@ def closes_in_ms(group: GroupRecord, members: Iterable[Member]) -> int | None:
 
 def open_for(group: GroupRecord, members: Iterable[Member]) -> int | None:
     """Return how long ago the Entry first filled (ms), by the exchange's clock; None if it has not, or the time is not known."""
-    entries = [one for one in members if one.spec.role is MemberRole.ENTRY]
-    now_ms = next((one.facts.now.venue_ms for one in entries if one.facts is not None), None)
+    together = tuple(members)
+    entries = [one for one in together if one.spec.role is MemberRole.ENTRY]
+    now_ms = next((one.facts.now.venue_ms for one in together if one.facts is not None), None)
     opened_ms = opened(group, entries)
     return now_ms - opened_ms if opened_ms is not None and now_ms is not None else None
 

@@ -257,3 +257,28 @@ async def test_a_member_that_could_not_be_made_is_tried_again_soon_whatever_come
         await asyncio.sleep(5)
         world.store.create_member = make
         await until(lambda: world.state("stop") == "Open", within=15)
+
+
+@scenario
+async def test_steps_and_the_positions_time_go_on_where_the_entrys_object_is_gone():
+    async with a_position(a_table(positionTimeLimitSeconds=2000), entry="10") as world:
+        await world.settle(take="Open", stop="Open")
+        await asyncio.sleep(1300)
+        assert prices(world) == (51000, 45000)
+        world.store.delete(world.intent("entry").uid)
+        await asyncio.sleep(60)
+        assert prices(world) == (51000, 45000), "the first price does not come back"
+        await until(lambda: world.intent("close") is not None and world.state("close") == "Open", within=1000)
+
+
+@scenario
+async def test_a_trailing_stop_begins_to_follow_from_another_price_with_time():
+    trailing = {"type": "TrailingStop", "triggerPrice": None, "triggerOffset": "+2%", "trailing": {"offset": "100", "unit": "BasisPoints"}}
+    steps = [{"afterSeconds": 600, "triggerOffset": "+1%"}]
+    spec = a_group("Bracket", a_member("entry", "Entry"), a_member("stop", "StopLoss", quantity=None, **trailing, priceSteps=steps))
+    assert spec.problems() == []
+    async with a_position(spec, entry="10") as world:
+        await world.settle(stop="Open")
+        assert world.order("stop").trigger_price == 51000
+        await asyncio.sleep(620)
+        assert world.order("stop").trigger_price == 50500
