@@ -1,4 +1,4 @@
-"""Rights that the API server says the operator lacks: counted each time, and told in the log now and then with what to do."""
+"""Rights that the operator lacks: counted each time, and told now and then with what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Rights:
         self._told: dict[tuple[str, str, str | None], float] = {}
 
     def heard(self, message: str) -> None:
-        """Take note of a refusal (403). One by an admission policy is about an object, and is not counted."""
+        """Take note of a 403. An admission policy's is about an object, and does not count."""
         if (lack := _LACKS.search(message)) is None:
             return
         verb, resource, namespace = lack["verb"], lack["resource"], lack["namespace"]

@@ -43,13 +43,13 @@ MAKING_WAY = Waiting("ExitsMakeWay", "Other exits of the position are cancelled 
 # ── What they are ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def base_of(spec: OrderGroupSpec, name: str, of: str) -> GroupMember | None:
-    """Return the member of spec that an added order is for; None where no group adds one of this name for it."""
+    """Return the member of spec that an added order is for; None if it can be for none."""
     base = next((one for one in spec.members if one.name == of), None)
     return base if base is not None and name in names(spec, base) else None
 
 
 def names(spec: OrderGroupSpec, base: GroupMember) -> Iterator[str]:
-    """Yield the names of the orders that may be added for this member, in their order; none for a Leg or a TakeProfit."""
+    """Yield the names of orders that may be added for a StopLoss or an Entry, in order."""
     if base.role not in (MemberRole.STOP_LOSS, MemberRole.ENTRY):
         return
     taken = {one.name for one in spec.members}
@@ -89,7 +89,7 @@ def _place(member: Member) -> tuple[bool, int, str]:
 
 
 def joined(exits: Sequence[Member]) -> list[Member]:
-    """Return the exits with each chain as one: as much as all of it filled, and finished once all of it is."""
+    """Return the exits with each chain as one: filled together, and finished together."""
     if not any(one.extra for one in exits):
         return list(exits)
     chains = groupby(sorted(exits, key=lambda one: (one.spec.role, _key(one), *_place(one))), key=lambda one: (one.spec.role, _key(one)))
@@ -108,7 +108,10 @@ def _as_one(links: Sequence[Member]) -> Member:
 
 
 def own_part(member: Member, links: Sequence[Member], total: Decimal) -> Decimal:
-    """Return how large one of a chain is to be, of so much for all of it: those before the last stay as they are at the exchange."""
+    """Return how large one of a chain is to be, of so much for all of it.
+
+    Those before the last stay as they are at the exchange.
+    """
     left = subtract(total, add(*(one.filled for one in links if one.finished)))
     going = [one for one in links if not one.finished]
     for one in going:
@@ -129,7 +132,7 @@ def _stands(member: Member) -> Decimal:
 # ── Closing at market ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 def closes_now(group: GroupRecord, members: Iterable[Member]) -> bool:
-    """Return whether the group's position is to be closed at market: as asked, or as its time is over."""
+    """Return whether the position is to be closed at market: asked for, or its time is up."""
     if group.spec.desired_state is GroupDesiredState.CLOSED:
         return True
     left_ms = closes_in_ms(group, members)
@@ -137,7 +140,7 @@ def closes_now(group: GroupRecord, members: Iterable[Member]) -> bool:
 
 
 def closes_in_ms(group: GroupRecord, members: Iterable[Member]) -> int | None:
-    """Return in how many ms the time of the position is over, by the exchange's clock; None if it has none, or nothing is open."""
+    """Return in how many ms the time of the position is up; None without one or a position."""
     limit = group.spec.position_time_limit_seconds
     if limit is None:
         return None
@@ -146,7 +149,10 @@ def closes_in_ms(group: GroupRecord, members: Iterable[Member]) -> int | None:
 
 
 def open_for(group: GroupRecord, members: Iterable[Member]) -> int | None:
-    """Return how long ago the Entry first filled (ms), by the exchange's clock; None if it has not, or the time is not known."""
+    """Return how long ago the Entry first filled (ms); None if it has not, or none can say.
+
+    The time is the exchange's, as any member's session knows it: the Entry's own object may be gone.
+    """
     together = tuple(members)
     entries = [one for one in together if one.spec.role is MemberRole.ENTRY]
     now_ms = next((one.facts.now.venue_ms for one in together if one.facts is not None), None)
@@ -155,7 +161,7 @@ def open_for(group: GroupRecord, members: Iterable[Member]) -> int | None:
 
 
 def opened(group: GroupRecord, entries: Iterable[Member]) -> int | None:
-    """Return when the Entry first filled (venue ms): as status has it, or else by its executions; None if it has not."""
+    """Return when the Entry first filled (venue ms), by status or executions; else None."""
     if group.status.opened_time is not None:
         return int(group.status.opened_time.timestamp() * 1000)
     return min((time_ms for one in entries if one.filled > 0 and (time_ms := _first_fill_ms(one)) is not None), default=None)
@@ -169,17 +175,17 @@ def _first_fill_ms(entry: Member) -> int | None:
 
 
 def closing_orders(members: Iterable[Member]) -> list[Member]:
-    """Return the Market orders that were added to close the position, from the first to the last."""
+    """Return the Market orders that were added to close the position, in their order."""
     return sorted((one for one in members if one.extra and one.spec.role is MemberRole.TAKE_PROFIT), key=_place)
 
 
 def ended_by_itself(closing: Member) -> bool:
-    """Return whether an order that was to close the position has ended, and no person ended it: all of it filled, or nobody was left to trade with."""
+    """Return whether a closing order ended, and no person ended it."""
     return closing.finished and not closing.gone and not closing.cancelled
 
 
 def closes_again_in_ms(members: Iterable[Member]) -> int | None:
-    """Return in how many ms a closing order is sent after one that found nobody to trade with; None if that is not what it waits for."""
+    """Return in how many ms one is sent after one that found nobody to trade with; else None."""
     unfilled = 0
     for one, following in pairwise(closing_orders(members)):
         unfilled = unfilled + 1 if one.finished and one.filled == 0 else 0
@@ -191,7 +197,7 @@ def closes_again_in_ms(members: Iterable[Member]) -> int | None:
 
 
 def stops_make_way(members: Sequence[Member], markets: Mapping[str, MarketRules]) -> bool:
-    """Return whether stops are to go for the order that closes: on spot, once nothing else keeps that one from being sent."""
+    """Return whether stops are to go: on spot, once only they keep a close from being sent."""
     for one in closing_orders(members):
         market = markets.get(one.spec.symbol)
         if not one.finished and one.facts is not None and market is not None and market.contract_size is None and _only_stops_wait(one, one.facts, market):
@@ -210,7 +216,7 @@ def _only_stops_wait(closing: Member, facts: Facts, market: MarketRules) -> bool
 
 
 def in_the_way(members: Iterable[Member], market: MarketRules) -> bool:
-    """Return whether another exit could still take what a closing order is to close: a take, or on spot a stop, which locks it."""
+    """Return whether a take, or on spot a stop, could still take what is to be closed."""
     spot = market.contract_size is None
     stays = [one for one in members if one.made and not _over(one)]
     return any(not one.extra if one.spec.role is MemberRole.TAKE_PROFIT else spot and one.spec.role is MemberRole.STOP_LOSS for one in stays)

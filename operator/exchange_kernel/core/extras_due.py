@@ -17,7 +17,10 @@ IntentName = Callable[[str], str]
 
 
 def due(group: GroupRecord, members: Sequence[Member], markets: Mapping[str, MarketRules], intent_name: IntentName) -> Member | None:
-    """Return the order that the group is to add now; None if it needs none. `intent_name`: of a member, by the member's name."""
+    """Return the order that the group is to add now; None if it needs none.
+
+    `intent_name`: gives the name of a member's intent by the member's name.
+    """
     if group.entry is None or group.finished or extra_members.full(one.status for one in members):
         return None
     entry = group_positions.opening(members)
@@ -54,7 +57,7 @@ def _added(
 
 
 def _served(stop: Member) -> bool:
-    """Return whether a stop has ended by doing its work: filled, or given up by the group as others had closed the position."""
+    """Return whether a stop has filled, or was given up as others had closed the position."""
     if not stop.finished or _cut(stop):
         return False
     if stop.state is OrderState.FILLED:
@@ -64,7 +67,7 @@ def _served(stop: Member) -> bool:
 
 
 def _cut(stop: Member) -> bool:
-    """Return whether a stop was made smaller for what the account had to give: the rest is not there."""
+    """Return whether a stop was made smaller for what the account had: no more is there."""
     facts, order = stop.facts, stop.order
     if facts is None or order is None or order.spec.quantity is None or stop.filled >= order.spec.quantity:
         return False
@@ -72,7 +75,7 @@ def _cut(stop: Member) -> bool:
 
 
 def _stays_small(group: GroupRecord, stop: Member) -> bool:
-    """Return whether a stop that works can't be made larger without leaving the position bare for too long."""
+    """Return whether making a stop larger would leave the position bare for too long."""
     facts = stop.facts
     if facts is None or not stop.live or stop.cancelled or facts.seen.account.capabilities.amend is AmendQuantity.TOTAL:
         return False

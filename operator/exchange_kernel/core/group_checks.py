@@ -412,7 +412,7 @@ def offsets_make_prices(case: Case) -> Iterator[Problem]:
 
 
 def position_is_there(case: Case) -> Iterator[Problem]:
-    """Exits close what the account holds, and are sized by one reading of it, which is written down before the first of them is made."""
+    """Ask for something to close: Exits are sized by one reading of what the account holds."""
     group, entry = case.group, case.group.entry
     if group.spec.mode is not GroupMode.EXITS or entry is None or not case.known.judges_positions or any(one.made for one in case.members):
         return

@@ -21,7 +21,7 @@ OF_AN_EXIT = ("quantity_percent", "price", "trigger_price", "trigger_price_type"
 
 
 def held_entry(spec: OrderGroupSpec, position: Decimal | None) -> GroupMember:
-    """Return what stands in place of an Entry for mode Exits: a position that is there already, of a Market order's price and the exits' other side."""
+    """Return what stands in place of an Entry for mode Exits: the position that is held."""
     first = spec.members[0]
     return first.model_copy(update={
         "name": HELD, "role": MemberRole.ENTRY, "type": OrderType.MARKET, "side": Side.SELL if first.side == "Buy" else Side.BUY, "quantity": position,
@@ -82,7 +82,7 @@ def entered(spec: OrderGroupSpec) -> Decimal | None:
 
 
 def alternatives(spec: OrderGroupSpec, member: GroupMember) -> bool:
-    """Return whether an exit covers all that is open beside its like, as the stops of a Bracket or of Exits do."""
+    """Return whether an exit covers all that is open beside its like, as two stops do."""
     return spec.mode in (GroupMode.BRACKET, GroupMode.EXITS) and member.role is MemberRole.STOP_LOSS
 
 

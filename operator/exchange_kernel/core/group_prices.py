@@ -61,7 +61,7 @@ def stepped(spec: GroupMember, open_for_ms: int | None) -> GroupMember:
 
 
 def changes_in_ms(group: GroupRecord, members: Sequence[Member]) -> int | None:
-    """Return in how many ms time alone changes what the group wants: a priceStep, or the end of its position's time; None if it does not."""
+    """Return in how many ms a priceStep, or the end of the position's time, is due; else None."""
     open_for_ms = extra_members.open_for(group, members)
     if open_for_ms is None:
         return None

@@ -120,7 +120,7 @@ class GroupRecord:
 
     @property
     def entry(self) -> GroupMember | None:
-        """The member on whose fills the others depend: the first of them, where a Bracket has several; of Exits, the position that is held."""
+        """Return the (first) member on whose fills others depend; of Exits, what is held."""
         if self.spec.mode is GroupMode.EXITS:
             return group_positions.held_entry(self.spec, self.status.position)
         if self.spec.mode not in (GroupMode.ONE_TRIGGERS_OTHER, GroupMode.BRACKET):
@@ -277,7 +277,7 @@ def _list_mode(group: GroupRecord) -> GroupMode:
 
 
 def with_position(group: GroupRecord, members: Members, position: Decimal | None) -> tuple[GroupRecord, Members]:
-    """Return a group of Exits and its members as they are once this reading of the position is written down."""
+    """Return Exits as they are once this reading of the position is written down."""
     if group.spec.mode is not GroupMode.EXITS or group.status.position is not None or position is None:
         return group, members
     group = replace(group, status=group.status.model_copy(update={"position": position}))
@@ -285,7 +285,7 @@ def with_position(group: GroupRecord, members: Members, position: Decimal | None
 
 
 def held_member(group: GroupRecord) -> Member:
-    """Return what stands in place of an Entry's member for Exits: filled whole once the position is read and written down."""
+    """Return what stands in place of an Entry's member: filled once the position is known."""
     position = group.status.position
     state = OrderState.PENDING if position is None else OrderState.FILLED
     status = MemberStatus(name=group_positions.HELD, intent_name=group_positions.HELD, state=state, finished=position is not None, filled_quantity=position)
@@ -400,7 +400,7 @@ def _triggered(group: GroupRecord, member: Member, members: Members, markets: Ma
 
 
 def _closed_at_market(group: GroupRecord, member: Member, members: Members, markets: Mapping[str, MarketRules], *, closing: bool) -> Want | None:
-    """What is wanted of an exit beside the order that closes the position at market, and of that order; None: what is wanted of any exit."""
+    """Return what closing at market wants of an exit; None where it wants nothing else."""
     if member.spec.role is MemberRole.STOP_LOSS:
         return Want(unwanted=True) if closing and extra_members.stops_make_way(members, markets) else None
     if not member.extra:
@@ -539,7 +539,7 @@ def _too_large_for_good(member: Member, rest: Decimal, market: MarketRules) -> b
 
 
 def _rounded(group: GroupRecord, member: Member, opened: Decimal, exits: Members, market: MarketRules) -> Decimal:
-    """Return how large an exit may be in all, on the market's step. One that is continued by others shares with them what all may be."""
+    """Return how large an exit may be in all, on the market's step; a chain shares it."""
     links, chains = extra_members.chain(member, exits), extra_members.joined(exits)
     if len(links) == 1:
         return _chain_rounded(group, member, opened, chains, market)

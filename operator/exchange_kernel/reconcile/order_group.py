@@ -367,7 +367,7 @@ class OrderGroupReconciler:
         return {spec.name: self._told_of(group, spec, written.get(spec.name)) for spec in self._specs(group)}
 
     def _specs(self, group: GroupRecord) -> list[GroupMember]:
-        """Return the members of spec, and what the group added by itself: as status has it, or as this process knows it."""
+        """Return the members of spec and what the group added, as status or this process knows."""
         extras = self._extras(group)
         if not extras:
             return group.spec.members
@@ -382,7 +382,7 @@ class OrderGroupReconciler:
         return known | {name: of for name, of in told.items() if extra_members.base_of(group.spec, name, of) is not None}
 
     def _find_extras(self, group: GroupRecord, memory: _Memory) -> None:
-        """At the first sight of a group: what it added by the intents there are, for its status may have been lost."""
+        """Find what an older group added by its intents, for its status may have been lost."""
         for base in group.spec.members if group.entry is not None else ():
             for name in extra_members.names(group.spec, base):
                 found = self._intents.named(group.namespace, intent_name(group.name, name))

@@ -61,7 +61,7 @@ def group_step(group: OrderGroup) -> Step:
 
 
 def order_of_a_group_step(group: OrderGroup, order: OrderIntent) -> Step:
-    """A member in its group's spec; what the group added by itself, which spec does not name, in its own."""
+    """Cancel a member in its group's spec, and what the group added in its own."""
     member = order.spec.group_ref.member if order.spec.group_ref is not None else ""
     return member_step(group, member) if any(one.name == member for one in group.spec.members) else order_step(order)
 
