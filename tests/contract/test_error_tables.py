@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from exchange_kernel.api import RefusalKind
-from exchange_kernel.core.answers import Unknown, Unreachable
+from exchange_kernel.core.answers import Refused, Unknown, Unreachable
 from exchange_kernel.exchanges.ccxt.dialect import PROOFS, AllowList, Call, Dialect, Listed, codes, words
 from exchange_kernel.exchanges.ccxt.dialects import DIALECTS
 from exchange_kernel.exchanges.ccxt.probe import ID
@@ -148,3 +148,14 @@ def test_a_source_of_its_own_is_kept_and_the_lists_is_the_others() -> None:
 def test_a_stop_whose_trigger_the_market_passed_is_told_at_bybit(code: str) -> None:
     refusals = ROWS["bybit", "swap"].words.refusals
     assert refusals.kind(code, "expect Rising, but trigger_price[190000000] <= current[211280000]") is RefusalKind.TRIGGER_PASSED
+
+
+@pytest.mark.parametrize(("exchange_id", "code"), [
+    ("okx", "51022"), ("okx", "51029"), ("okx", "51030"), ("bybit", "110063"), ("bybit", "170151"),
+])
+async def test_a_market_that_settles_is_closed_for_now_and_not_a_definite_end(exchange_id: str, code: str) -> None:
+    for venue in (one for one in VENUES if one.exchange_id == exchange_id):
+        async with asked(venue) as there:
+            submitted, _, _ = await there.operations(*there.error(code, "Settlement in progress."))
+        assert isinstance(submitted, Refused)
+        assert submitted.kind is RefusalKind.MARKET_CLOSED

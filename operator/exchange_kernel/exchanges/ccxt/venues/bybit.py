@@ -41,6 +41,7 @@ WORDS = words(
         codes("110003", meaning="the price exceeds the allowed range", kind=RULES),
         codes("110004", "110006", "110007", "110012", meaning="insufficient balance", kind=BALANCE),
         codes("110017", meaning="the reduce-only rule is not satisfied"),
+        codes("110063", meaning="settlement is in progress: no trades now", kind=CLOSED, source="ccxt 4.5: bybit.py, exceptions"),
         codes("110092", "110093", meaning="its trigger has been passed", kind=PASSED, source="ccxt 4.5: bybit.py, exceptions"),
         codes("110094", meaning="the notional value is below the limit", kind=RULES),
         codes("170115", "170116", "170117", meaning="time in force, type or side"),

@@ -35,6 +35,7 @@ WORDS = words(
         codes("51020", "51120", meaning="the amount is below the minimum", kind=RULES),
         codes("51121", meaning="the amount is not a multiple of the lot", kind=RULES),
         codes("51021", "51022", meaning="the contract is not listed yet, or suspended", kind=CLOSED),
+        codes("51029", "51030", meaning="the contract, or its funding fee, is being settled", kind=CLOSED, source="ccxt 4.5: okx.py, exceptions"),
         codes("51027", "51028", meaning="the contract is expired or under delivery", kind=RULES),
         codes("51202", "51203", meaning="the amount is above a market order's or an order's maximum", kind=RULES),
         codes("51205", meaning="reduce-only is not available"),
