@@ -21,9 +21,10 @@ from tests.crash.group_scenarios import (
     AN_ENTRY_AND_ITS_EXITS,
     GroupProcesses,
     GroupScenario,
+    cancel_group,
+    close_group,
     delete_group,
     delete_member,
-    edit_group,
     edit_member,
     edit_quantities,
 )
@@ -67,6 +68,7 @@ class Life:
             world.on_spot()
             self.exchange.keeps_lists = True
         self.exchange.connects = True
+        self.exchange.depth = Decimal(self.random.choice(["0", "2", "100"]))     # what a Market order finds
         world.boot("a")
         await asyncio.sleep(10)
         world.place(self.spec)
@@ -80,6 +82,7 @@ class Life:
                 world.replicas[name].process.go_on()
         if not world.replicas:
             world.boot("a")
+        self.exchange.depth = Decimal(100)
         await asyncio.sleep(SETTLES_WITHIN_S)
         assert self.exchange.duplicates == 0, "one order was accepted twice"
         self.story.judge(world)
@@ -95,8 +98,9 @@ class Life:
     # ── Deeds ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def fill(self) -> None:
-        for member in self.random.sample(self.spec.members, self.random.choice([1, 1, 1, 2])):
-            self.world.take(member.name, self.random.choice(["1", "3", "10"]), tell=self.random.random() < 0.7)
+        live = [name for name in self.world.added if self.world.live_of(name) is not None]
+        for name in self.random.sample([*(member.name for member in self.spec.members), *live], self.random.choice([1, 1, 1, 2])):
+            self.world.take(name, self.random.choice(["1", "3", "10"]), tell=self.random.random() < 0.7)
 
     def moods(self) -> None:
         which = self.random.choice([(self.exchange.submit_moods, SUBMIT_MOODS), (self.exchange.cancel_moods, [mood for mood in CANCEL_MOODS if not mood.startswith("fills")]),
@@ -117,7 +121,12 @@ class Life:
         if self.random.random() < 0.6:
             return
         member = self.random.choice(self.spec.members)
-        self.random.choice([edit_group(desired_state=GroupDesiredState.CANCELED), delete_group, delete_member(member.name),
+        if self.world.entry is not None and self.random.random() < 0.3:
+            close_group(self.world)
+            return
+        group = self.world.group()
+        closed = group is not None and group.spec.desired_state is GroupDesiredState.CLOSED
+        self.random.choice([delete_group if closed else cancel_group, delete_group, delete_member(member.name),
                             edit_member(member.name, desired_state=DesiredState.CANCELED), edit_member(member.name, quantity=Decimal(9))])(self.world)
 
     def ended(self) -> None:

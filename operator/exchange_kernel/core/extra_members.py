@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from exchange_kernel.core.facts import Facts
     from exchange_kernel.core.groups import GroupRecord, Member
 
-MAX_EACH = 9  # orders of one StopLoss, or that close a position
+MAX_EACH, MAX_CLOSING = 9, 20  # orders of one StopLoss, and of those that close a position
 NAME_CUT = 60  # of a name of at most 63 characters, so that a number fits
 CLOSE = "close"
 
@@ -54,8 +54,9 @@ def names(spec: OrderGroupSpec, base: GroupMember) -> Iterator[str]:
         return
     taken = {one.name for one in spec.members}
     first = [CLOSE] if base.role is MemberRole.ENTRY else []
+    most = MAX_CLOSING if base.role is MemberRole.ENTRY else MAX_EACH
     stem = CLOSE if base.role is MemberRole.ENTRY else base.name[:NAME_CUT].rstrip("-")
-    yield from (name for name in (*first, *(f"{stem}-{number}" for number in range(2, MAX_EACH + 1))) if name not in taken)
+    yield from (name for name in (*first, *(f"{stem}-{number}" for number in range(2, most + 1))) if name not in taken)
 
 
 def spec_of(base: GroupMember, name: str) -> GroupMember:

@@ -263,7 +263,10 @@ def _needed(case: Case, member: Member) -> Decimal | None:
     own = group_positions.asked(member.spec, opened)
     alike = group_positions.sharing(case.group.spec, member, case.members)
     whole = add(*(group_positions.asked(one.spec, opened) for one in alike))
-    return own if whole <= opened else share_of(opened, own, whole)
+    if whole <= opened:
+        return own
+    market = case.known.markets.get(member.spec.symbol)
+    return quantise_quantity(share_of(opened, own, whole), market.quantity_step) if market is not None else None
 
 
 def _entered(case: Case, entry: GroupMember) -> Decimal | None:

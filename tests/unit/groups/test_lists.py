@@ -11,6 +11,7 @@ from exchange_kernel.api import DesiredState, GroupDesiredState
 from exchange_kernel.core.answers import NotSent, Refused, Unknown
 from tests.scripted import until
 from tests.unit.groups.desk import a_bracket, a_group, a_group_world, a_member, an_oco
+from tests.unit.groups.test_exit_sizes import edit
 from tests.virtual_time import scenario
 
 
@@ -206,3 +207,20 @@ def test_the_exchanges_list_is_used_where_it_does_the_same_or_is_asked_for(spec,
             assert world.group().status.native is native
 
     scenario(story)()
+
+
+@scenario
+async def test_an_exit_of_a_list_that_was_edited_larger_as_it_filled_has_ended():
+    async with a_group_world() as world:
+        world.on_spot()
+        world.exchange.keeps_lists = True
+        await world.start()
+        world.place(a_bracket(nativePolicy="Require", onPartialFill="Cancel"))
+        await world.settle(entry="Open")
+        world.fill("entry", "10")
+        await asyncio.sleep(5)
+        edit(world, entry="15", take="15")
+        world.fill("take", "10")
+        await world.finished()
+        assert world.state("take") == "Filled"
+        assert world.condition("Succeeded") == ("True", "Closed")

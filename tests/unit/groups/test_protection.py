@@ -12,6 +12,7 @@ from exchange_kernel.api import RiskLimitSpec
 from tests.builders import a_market
 from tests.scripted import until
 from tests.unit.groups.desk import LISTS, VENUE, Groups, a_group, a_group_world, a_member
+from tests.unit.groups.test_exit_sizes import edit
 from tests.unit.groups.test_restored_status import WIPED, write_status
 from tests.virtual_time import scenario
 
@@ -379,3 +380,17 @@ async def test_a_market_entry_whose_price_grew_old_before_it_was_written_is_comp
         assert world.exchange.calls.count("last_price") - asked < 20
         world.exchange.last = Decimal(50000)
         await until(lambda: world.exchange.calls.count("submit") == 1)
+
+
+@scenario
+async def test_takes_that_were_edited_larger_than_the_entry_keep_nothing_from_its_stop():
+    """What they need together is shared, and a share of a third is no quantity of a market."""
+    takes = [a_member(name, "TakeProfit", quantity=quantity) for name, quantity in (("take", "6"), ("more", "4"))]
+    async with a_group_world() as world:
+        await world.start()
+        world.place(a_group("OneTriggersOther", a_member("entry", "Entry"), *takes, a_member("stop", "StopLoss")))
+        await world.settle(entry="Open")
+        edit(world, take="15")
+        world.fill("entry", "4")
+        await world.settle(stop="Open")
+        assert world.condition("Protected")[0] == "True"

@@ -196,8 +196,9 @@ def finish_when_settled(facts: Facts) -> Decision | None:
             return Decision(verdict=Verdict(OrderState.REJECTED, "ReplacementRefused", said))
         return Decision(verdict=Verdict(OrderState.REJECTED, "RejectedByExchange", f"The exchange refused the order: {why}."))
     if status is OrderStatus.FILLED:
-        # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted.
-        return None if facts.spec.modify_policy is ModifyPolicy.AMEND_OR_REPLACE else Decision(verdict=_filled(facts))
+        # The target grew after this attempt was sent and before the change was made: the rest is sent as a change, if changes are wanted, and no list is whole.
+        listed = facts.seen.group is not None and facts.seen.group.native
+        return None if facts.spec.modify_policy is ModifyPolicy.AMEND_OR_REPLACE and not listed else Decision(verdict=_filled(facts))
     return Decision(verdict=ended_by_exchange(facts, status))
 
 
