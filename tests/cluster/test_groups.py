@@ -202,10 +202,13 @@ def test_positions_as_other_bots_keep_them_do_what_they_say(desk):
     table.fill("roi", "0.00999")
     table.wait("Succeeded", within=60)
     assert {name: state for name, ((state, _),) in table.ledger().items()} == {"entry": "FILLED", "roi": "FILLED", "stop": "CANCELED", "trailing": "CANCELED"}
-    trading.exchange.start_market()
     barriers.patch(positionTimeLimitSeconds=1)
+    barriers.await_condition("Protected", "False", "NobodyTrades")      # the market maker stands still: by now the exits have made way
+    trading.exchange.start_market()
     barriers.wait("Succeeded", within=60)
-    assert barriers.ledger()["close"] == [("FILLED", "0.00999")]
+    closed = {name: orders for name, orders in barriers.ledger().items() if name.startswith("close")}
+    assert closed.pop("close") == [("EXPIRED", "0")]
+    assert list(closed.values())[-1] == [("FILLED", "0.00999")]
 
 
 def test_closed_ends_what_rests_and_sells_what_is_held_by_an_order_that_kubectl_shows(trading):
