@@ -34,6 +34,16 @@ def held(spec: OrderGroupSpec, free: Decimal) -> Decimal:
     return free if spec.position in (None, ACCOUNT) else min(free, Decimal(str(spec.position)))
 
 
+def of_exits(members: Iterable[Member]) -> Decimal | None:
+    """Return the position that exits which were made are for; None if none was made.
+
+    The group made each as large as the position less what others had closed.
+    """
+    made = [one for one in members if one.order is not None]
+    sizes = [add(one.order.spec.quantity or ZERO, *(other.filled for other in made if other is not one)) for one in made if one.order is not None]
+    return max(sizes, default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """The Entries of a group, taken together: they open one position."""

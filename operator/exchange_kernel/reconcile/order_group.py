@@ -108,6 +108,7 @@ class _Memory:
     standing: StandingCancels | None = None
     price: tuple[Decimal, int] | None = None  # of the market's last trade, and when it was read (our wall clock, ms)
     position: tuple[Decimal, int] | None = None  # of Exits: how much the account has to close, and when that was read (our wall clock, ms)
+    written_position: Decimal | None = None  # as status last had it
     bare_since_ms: int | None = None  # since when its position has been without a stop (our wall clock)
     news_ms: int | None = None  # since when there has been something to write that may wait for more
 
@@ -270,7 +271,12 @@ class OrderGroupReconciler:
             return
         entry = group.entry
         market = term.markets.get(entry.symbol) if entry is not None else None
-        if entry is None or market is None or (memory.position is not None and self._wall_ms() - memory.position[1] < PRICE_GOOD_MS):
+        if entry is None or market is None:
+            return
+        if (known := self._known_position(group, session)) is not None:
+            memory.position = (known, self._wall_ms())  # its status was lost: what is held now lacks what the exits have closed, and lock
+            return
+        if memory.position is not None and self._wall_ms() - memory.position[1] < PRICE_GOOD_MS:
             return
         unread = isinstance(await session.holdings.read(term), Unreachable)
         side = group.spec.members[0].side
@@ -278,6 +284,13 @@ class OrderGroupReconciler:
             self._wake_after(group.uid, JUDGED_AGAIN_S)
             return
         memory.position = (quantise_quantity(group_positions.held(group.spec, free.quantity), market.quantity_step), self._wall_ms())
+
+    def _known_position(self, group: GroupRecord, session: AccountSession) -> Decimal | None:
+        """Return the position that status had before, or that the exits which were made are for."""
+        memory = self._memory.get(group.uid)
+        if memory is not None and memory.written_position is not None:
+            return memory.written_position
+        return group_positions.of_exits(self._members(group, session) or ())
 
     async def _read_price(self, group: GroupRecord, session: AccountSession) -> None:
         """Read the market's last price where the exits of a group that is not sent are compared with it."""
@@ -354,6 +367,7 @@ class OrderGroupReconciler:
         """Take a status for what it says: the first that is seen, and then those that this process wrote."""
         memory.known = {member.name: member for member in group.status.members}
         memory.extras |= self._extras(group)
+        memory.written_position = group.status.position if group.status.position is not None else memory.written_position
         if any(member.uid is not None for member in group.status.members):
             memory.native = groups.is_native(group)
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange_kernel.api import AmendQuantity, GroupDesiredState, OrderGroupSpec, RiskLimitSpec
+from exchange_kernel.api import AmendQuantity, GroupDesiredState, OrderGroupSpec, OrderGroupStatus, RiskLimitSpec
 from exchange_kernel.core.answers import Balance, Position, Unreachable
 from tests.scripted import until
 from tests.unit.groups.desk import a_group, a_group_world, a_member
@@ -207,3 +207,27 @@ async def test_cancelled_with_all_its_orders_it_ends_and_says_that_the_position_
         world.groups.edit("pair", world.group().spec.model_copy(update={"desired_state": GroupDesiredState.CANCELED}))
         await world.finished()
         assert not world.live()
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["the same process", "the next"])
+@scenario
+async def test_a_wiped_status_makes_the_position_no_smaller(restarts):
+    """What is held by then lacks what was closed, and on spot what the exits lock."""
+    async with a_holder(coins="10") as world:
+        world.place(exits(a_member("stop", "StopLoss", quantity=None)))
+        await rest(world, stop=10)
+        world.fill("stop", "4")
+        world.exchange.held_balances = [Balance("BTC", Decimal(0), Decimal(6))]
+        await asyncio.sleep(5)
+        if restarts:
+            world.desk.kill()
+        await world.groups.write_status(world.group(), OrderGroupStatus())
+        if restarts:
+            await world.start()
+        await rest(world, stop=6)
+        assert world.group().status.position == 10
+        assert world.condition("Protected") == ("True", "StopWorking")
+        world.fill("stop", "6")
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "Closed")
+        assert sold(world) == 10
