@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from exchange_kernel.api import AmendQuantity, DesiredState, GroupDesiredState, MemberRole, OrderGroupSpec, RefusalKind
+from exchange_kernel.api import AmendQuantity, DesiredState, GroupDesiredState, GroupMode, MemberRole, OrderGroupSpec, RefusalKind
 from exchange_kernel.core import extra_members
 from exchange_kernel.core.answers import ExchangeOrder, OrderStatus, Position, Refused, Unknown
 from exchange_kernel.core.groups import EXITS
@@ -80,7 +80,8 @@ class Watched(Groups):
     @property
     def exits(self) -> tuple[str, ...]:
         """What closes what the Entry opened."""
-        return (*(member.name for member in self.spec.members if member.role in EXITS), *self.added) if self.entry is not None else ()
+        follows = self.entry is not None or self.spec.mode is GroupMode.EXITS
+        return (*(member.name for member in self.spec.members if member.role in EXITS), *self.added) if follows else ()
 
     def with_added(self, member: str) -> tuple[str, ...]:
         """A member, and the orders that its group may add for it."""
@@ -92,7 +93,12 @@ class Watched(Groups):
 
     @property
     def position(self) -> Decimal:
-        return self.filled_of(self.entry) - self.filled_of(*self.exits)
+        return self.opened - self.filled_of(*self.exits)
+
+    @property
+    def opened(self) -> Decimal:
+        """What the Entry has filled, or the account held before."""
+        return self.filled_of(self.entry) if self.entry is not None else sum((one.quantity for one in self.exchange.held_positions), ZERO)
 
     def to_the_step(self, quantity: Decimal) -> Decimal:
         return quantity // self.exchange.market.quantity_step * self.exchange.market.quantity_step
@@ -108,7 +114,11 @@ class Watched(Groups):
         """How much of the position that the operator has been told of is covered by no live stop, where the operator is to make one."""
         group = self.group()
         stop = next((member.name for member in self.spec.members if member.role is MemberRole.STOP_LOSS), None) if group is not None else None
-        if group is None or stop is None or self.entry is None or stop in self.taken_away or group.status.native:
+        if group is None or stop is None or stop in self.taken_away or group.status.native:
+            return ZERO
+        if self.spec.mode is GroupMode.EXITS:
+            return max(self.to_the_step((group.status.position or ZERO) - self.filled_of(*self.exits) - self.working(*self.with_added(stop))), ZERO)
+        if self.entry is None:
             return ZERO
         record = self.intent(self.entry)
         told = [member.filled_quantity or ZERO for member in group.status.members if member.name == self.entry] + ([record.status.filled_quantity or ZERO] if record is not None else [])

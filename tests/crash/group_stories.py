@@ -63,7 +63,7 @@ class GroupStory(Story):
         for member in world.spec.members:
             names = world.with_added(member.name) if member.name in world.exits else (member.name,)
             exposed = sum((order.filled_quantity if order.status.ended else order.quantity for order in world.orders_of(*names)), ZERO)
-            opened = world.filled_of(world.entry) if member.name in world.exits and not world.last.status.native else world.largest[member.name]
+            opened = world.opened if member.name in world.exits and not world.last.status.native else world.largest[member.name]
             if exposed > min(world.largest[member.name], opened):
                 self.problems["overexposed"] += 1
         if world.entry is not None and world.exchange.market.contract_size is None:  # else the exchange itself keeps what reduces from opening

@@ -19,6 +19,7 @@ from exchange_kernel.api import DesiredState, GroupDeletionPolicy, GroupDesiredS
 from exchange_kernel.core.answers import OrderStatus
 from tests.crash.group_scenarios import (
     AN_ENTRY_AND_ITS_EXITS,
+    EXITS_OF_TEN,
     GroupProcesses,
     GroupScenario,
     cancel_group,
@@ -27,6 +28,7 @@ from tests.crash.group_scenarios import (
     delete_member,
     edit_member,
     edit_quantities,
+    holds_ten,
 )
 from tests.crash.group_stories import GroupStory
 from tests.processes import ProcessLoop
@@ -43,6 +45,7 @@ SUBMIT_MOODS = ("lost", "garbage", "silence", "late", "late after silence", "ref
 SPECS = (
     an_oco(), an_oco(onPartialFill="Reduce"), an_oco(failurePolicy="Continue"), a_bracket(), a_bracket(), a_bracket(deletionPolicy="CancelAll"), a_bracket(onPartialFill="Cancel"),
     AN_ENTRY_AND_ITS_EXITS, a_group("OneTriggersOther", a_member("entry", "Entry"), a_member("then")), a_group("Basket", a_member("take"), a_member("then")),
+    EXITS_OF_TEN, EXITS_OF_TEN,
 )
 LISTS = (an_oco(), a_bracket(nativePolicy="Require", onPartialFill="Cancel"))
 
@@ -54,7 +57,7 @@ class Life:
         self.random = Random(f"group {seed}")
         self.native = self.random.random() < 0.25
         self.spec: OrderGroupSpec = self.random.choice(LISTS if self.native else SPECS)
-        follows = self.spec.mode == "Bracket" or self.spec is AN_ENTRY_AND_ITS_EXITS
+        follows = self.spec.mode in ("Bracket", "Exits") or self.spec is AN_ENTRY_AND_ITS_EXITS
         kept = {member.name for member in self.spec.members if member.role == "StopLoss" or self.native} if follows else set()
         left = kept if self.spec.deletion_policy is GroupDeletionPolicy.CANCEL_ENTRIES else set()
         self.statuses: list[OrderGroupStatus] = []
@@ -68,6 +71,8 @@ class Life:
             world.on_spot()
             self.exchange.keeps_lists = True
         self.exchange.connects = True
+        if self.spec is EXITS_OF_TEN:
+            holds_ten(world)
         self.exchange.depth = Decimal(self.random.choice(["0", "2", "100"]))     # what a Market order finds
         world.boot("a")
         await asyncio.sleep(10)
@@ -126,7 +131,8 @@ class Life:
             return
         group = self.world.group()
         closed = group is not None and group.spec.desired_state is GroupDesiredState.CLOSED
-        self.random.choice([delete_group if closed else cancel_group, delete_group, delete_member(member.name),
+        there = [member.name, *(name for name in self.world.added if self.world.intent(name) is not None)]
+        self.random.choice([delete_group if closed else cancel_group, delete_group, delete_member(self.random.choice(there)),
                             edit_member(member.name, desired_state=DesiredState.CANCELED), edit_member(member.name, quantity=Decimal(9))])(self.world)
 
     def ended(self) -> None:

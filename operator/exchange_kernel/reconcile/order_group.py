@@ -261,7 +261,7 @@ class OrderGroupReconciler:
             waits=problem.waiting if problem is not None and problem.waits else None,
             unfit=unfit,
             trouble=memory.trouble,
-            position=memory.position[0] if memory.position is not None and problem is None else None,
+            position=memory.position[0] if memory.position is not None and memory.position[0] > 0 and problem is None else None,
         )
 
     async def _read_position(self, group: GroupRecord, session: AccountSession) -> None:
@@ -353,8 +353,13 @@ class OrderGroupReconciler:
         if group.finished or newer or told:
             return frozenset()
         members = self._members(group, None) or ()
+        if group.spec.mode is GroupMode.EXITS and group.status.position is None:
+            return frozenset(member.name for member in members if member.order is None and not member.held)  # it can't be said yet which it would have
         wanted = groups.wants(group, members, term.markets, native=self._native(group))
-        return frozenset(member.name for member in members if groups.to_be_made(group, member, wanted[member.name]))
+        missing = {member.name for member in members if groups.to_be_made(group, member, wanted[member.name])}
+        # What it may have added can't be said at all: each of these is looked for, if it is added.
+        addable = {name for one in group.spec.members for name in extra_members.names(group.spec, one)} if group.entry is not None else set()
+        return frozenset(missing | addable - {member.name for member in members})
 
     def _missing(self, group: GroupRecord) -> set[str]:
         """The objects of unfinished members that neither the store has nor a list was seen to lack."""

@@ -458,3 +458,20 @@ async def test_a_restart_does_not_begin_the_time_of_a_position_anew():
         await world.start()
         await until(lambda: world.intent("close") is not None and world.state("close") == OPEN)
         assert world.order("close").quantity == 4
+
+
+@pytest.mark.proves("rule 3")
+@scenario
+async def test_rule_3_an_added_order_whose_object_and_status_are_gone_is_looked_for_before_one_is_sent():
+    async with a_position(a_pair(), "4", "stop") as world:
+        before = world.group().status
+        close(world)
+        await until(lambda: world.intent("close") is not None and world.state("close") == OPEN)
+        world.store.delete(world.intent("close").uid)
+        await until(lambda: world.intent("close") is None)
+        world.desk.kill()
+        await world.groups.write_status(world.group(), before)
+        await world.start()
+        await asyncio.sleep(60)
+        ids = [order.client_order_id for order in world.exchange.orders_by_id.values()]
+        assert len(ids) == len(set(ids)), "one id, one order"

@@ -231,3 +231,19 @@ async def test_a_wiped_status_makes_the_position_no_smaller(restarts):
         await world.finished()
         assert world.condition("Succeeded") == ("True", "Closed")
         assert sold(world) == 10
+
+
+@pytest.mark.proves("rule 3")
+@scenario
+async def test_rule_3_a_stop_whose_object_and_status_are_gone_is_looked_for_before_one_is_sent():
+    async with a_holder(contracts="10") as world:
+        world.place(exits())
+        await world.settle(take=OPEN, stop=OPEN)
+        world.store.delete(world.intent("stop").uid)
+        await until(lambda: world.intent("stop") is None)
+        world.desk.kill()
+        await world.groups.write_status(world.group(), OrderGroupStatus())
+        await world.start()
+        await asyncio.sleep(60)
+        ids = [order.client_order_id for order in world.exchange.orders_by_id.values()]
+        assert len(ids) == len(set(ids)), "one id, one order"
