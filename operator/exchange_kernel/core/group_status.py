@@ -79,7 +79,9 @@ class Outlook:
 
     @property
     def finished(self) -> bool:
-        return self.denied is not None or all(settled(self.group, member, self.wanted[member.name]) for member in self.members)
+        return self.denied is not None or all(
+            settled(self.group, member, self.wanted[member.name]) for member in self.members if not member.held
+        )
 
 
 def changes_in_ms(outlook: Outlook) -> int | None:

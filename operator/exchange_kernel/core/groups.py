@@ -385,8 +385,9 @@ def _triggered(group: GroupRecord, member: Member, members: Members, markets: Ma
     if closes and (closing or member.extra) and (want := _closed_at_market(group, member, members, markets, closing=closing)) is not None:
         return want
     if entry.filled <= 0 and not (closes and member.made):
-        never = "The Entry ended unfilled: there is nothing to follow it." if entry.finished else None
-        return Want(exists=False, never=never, unwanted=entry.finished)
+        over = entry.finished or (group.unwanted and group.spec.mode is GroupMode.EXITS)  # of which nothing was read
+        never = "The Entry ended unfilled: there is nothing to follow it." if over else None
+        return Want(exists=False, never=never, unwanted=over)
     if closes:
         if group.unwanted and not _stays(group, member) and entry.finished:
             return Want(unwanted=True)

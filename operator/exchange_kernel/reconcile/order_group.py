@@ -267,7 +267,7 @@ class OrderGroupReconciler:
     async def _read_position(self, group: GroupRecord, session: AccountSession) -> None:
         """Read how much the account holds of what Exits are to close, until that is written down."""
         term, memory = session.ours, self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
-        if group.spec.mode is not GroupMode.EXITS or group.status.position is not None or group.finished or group.unwanted or term is None:
+        if group.spec.mode is not GroupMode.EXITS or group.status.position is not None or group.finished or term is None:
             return
         entry = group.entry
         market = term.markets.get(entry.symbol) if entry is not None else None
@@ -276,7 +276,7 @@ class OrderGroupReconciler:
         if (known := self._known_position(group, session)) is not None:
             memory.position = (known, self._wall_ms())  # its status was lost: what is held now lacks what the exits have closed, and lock
             return
-        if memory.position is not None and self._wall_ms() - memory.position[1] < PRICE_GOOD_MS:
+        if group.unwanted or (memory.position is not None and self._wall_ms() - memory.position[1] < PRICE_GOOD_MS):
             return
         unread = isinstance(await session.holdings.read(term), Unreachable)
         side = group.spec.members[0].side

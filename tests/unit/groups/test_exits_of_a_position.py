@@ -247,3 +247,27 @@ async def test_rule_3_a_stop_whose_object_and_status_are_gone_is_looked_for_befo
         await asyncio.sleep(60)
         ids = [order.client_order_id for order in world.exchange.orders_by_id.values()]
         assert len(ids) == len(set(ids)), "one id, one order"
+
+
+@scenario
+async def test_cancelled_before_anything_is_held_it_ends():
+    async with a_holder(contracts="0") as world:
+        world.place(exits())
+        await until(lambda: world.condition("Ready") == ("False", "NoPosition"))
+        world.groups.edit("pair", world.group().spec.model_copy(update={"desired_state": GroupDesiredState.CANCELED}))
+        await world.finished()
+        assert world.condition("Succeeded") == ("True", "CanceledAsAsked")
+
+
+@scenario
+async def test_a_cancelled_group_whose_status_was_wiped_keeps_its_stop_and_says_so():
+    async with a_holder(contracts="10") as world:
+        world.place(exits())
+        await world.settle(take=OPEN, stop=OPEN)
+        world.groups.edit("pair", world.group().spec.model_copy(update={"desired_state": GroupDesiredState.CANCELED}))
+        await asyncio.sleep(5)
+        world.desk.kill()
+        await world.groups.write_status(world.group(), OrderGroupStatus())
+        await world.start()
+        await rest(world, stop=10)
+        assert world.condition("Protected") == ("True", "StopWorking")
