@@ -264,7 +264,7 @@ def on_spot_without_lists(world: Watched) -> None:
 
 def tells_late(world: Watched) -> None:
     """A replacement takes longer than a position may be bare."""
-    world.exchange.capabilities = replace(VENUE, lookup_delay_ms=4100)
+    world.exchange.capabilities = replace(VENUE, lookup_delay_ms=6000)
 
 
 def amends(world: Watched) -> None:

@@ -49,10 +49,11 @@ class GroupStory(Story):
 
     async def _watch_for_bare_positions(self, world: Watched) -> None:
         """Count a position that has no stop of its size for too long, in one piece, while an operator runs and the exchange would take one."""
-        well_s = bare_s = 0.0
+        well_s, bare_s, process = 0.0, 0.0, world.desk
         while True:
             await asyncio.sleep(LOOKS_EACH_S)
-            well_s = well_s + LOOKS_EACH_S if world.desk is not None and world.takes_stops and world.last is not None else 0.0
+            goes_on, process = world.desk is process is not None, world.desk      # one that ended and began within a look has begun anew
+            well_s = well_s + LOOKS_EACH_S if goes_on and world.takes_stops and world.last is not None else 0.0
             bare_s = bare_s + LOOKS_EACH_S if well_s > RECOVERS_S and world.bare > 0 else 0.0
             if bare_s > 0 and bare_s > world.spec.max_unprotected_seconds + ALLOWANCE_S:
                 self.problems["bare positions"] += 1
@@ -108,11 +109,16 @@ class GroupStory(Story):
             self.problems["unconverged"] += len(live - self.scenario.left)
         elif group.finished:
             self.problems["false terminals"] += len(live)
-        elif group.deleting or not live or group.status.observed_generation != group.generation or group.spec.desired_state is GroupDesiredState.CLOSED:
+        elif group.deleting or not live or group.status.observed_generation != group.generation or self._stays_open(world):
             self.problems["unconverged"] += 1
         if world.last is not None:
             self._judge_status(world)
             self._judge_sizes(world)
+
+    def _stays_open(self, world: Watched) -> bool:
+        """Whether a group is to be closed and has no closing order at the exchange, which alone is for the market to fill."""
+        closing = world.with_added(world.entry)[1:] if world.entry is not None else ()
+        return world.spec.desired_state is GroupDesiredState.CLOSED and world.working(*closing) == 0
 
     def _judge_member(self, world: Watched, uid: str, member: str) -> None:
         mine = world.orders_of(member)

@@ -19,7 +19,7 @@ import pytest
 
 from exchange_kernel.kernel.local_desk import FileIsOurs
 from exchange_kernel.stores.sqlite import FileInUse, OrdersFile, SqliteAccountStore, SqliteGroupStore, SqliteIntentStore
-from tests.crash.group_scenarios import GROUP_SCENARIOS, Watched, tells_late
+from tests.crash.group_scenarios import GROUP_SCENARIOS, Watched
 from tests.crash.group_stories import GroupStory
 from tests.crash.scenarios import SCENARIOS, Scenario
 from tests.crash.stories import USER, OrderStory, Story, Tally, tell
@@ -28,8 +28,7 @@ from tests.crash.workers import on_all_cores
 from tests.scripted import LoopClock, World
 from tests.virtual_time import run
 
-# Where an exchange tells late, a process that begins anew proves for longer than a position may be bare that no added stop is there (rule 3).
-ALL = (*SCENARIOS, *(one for one in GROUP_SCENARIOS if one.prepare is not tells_late))
+ALL = (*SCENARIOS, *GROUP_SCENARIOS)
 BESIDES = 16            # of the points that are no new step, every so many
 IN_A_TRANSACTION = "in a transaction"
 
