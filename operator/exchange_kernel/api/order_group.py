@@ -105,7 +105,7 @@ Offset = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r
 
 
 class PriceStep(Spec):
-    """What an exit's offsets are from some time on."""
+    """The offsets of an exit from some time on."""
 
     after_seconds: StrictInt = field("From so many seconds after the Entry first filled.", minimum=1, maximum=INT32_MAX)
     price_offset: Offset | None = field("priceOffset from then on; absent: as before.", default=None, examples=["+1%"])

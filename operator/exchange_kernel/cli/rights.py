@@ -17,7 +17,7 @@ _LACKS = re.compile(r'User "(?P<user>[^"]+)" cannot (?P<verb>[a-z]+) resource "(
 
 
 class Rights:
-    """What one process was told that it may not do."""
+    """The rights that one process was told it lacks."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic

@@ -405,7 +405,7 @@ class Facts:
         return self.as_sent(request_for(self._spec_of(number), self.seen.ids[number], market, quantity=self.remaining()))
 
     def replacement(self, number: int, market: MarketRules, quantity: Decimal | None) -> OrderRequest:
-        """Return what is sent in place of attempt `number`: so much of what spec says, under the id of the next."""
+        """Return what is sent in place of attempt `number`, under the id of the next."""
         return self.as_sent(request_for(self.spec, self.seen.ids[number + 1], market, quantity=quantity))
 
     def as_sent(self, request: OrderRequest) -> OrderRequest:

@@ -506,7 +506,7 @@ def _at_once(case: Case, sent: Sequence[Sent]) -> list[Sent]:
 def kept_as_one_list(case: Case) -> Iterator[Problem]:
     """Require needs the exchange's list; Prefer needs it where two orders of one position would lock its balance twice."""
     group, venue = case.group, case.known.venue
-    if venue is None or case.native is not False or (group.spec.mode is GroupMode.EXITS and group.status.position is None):
+    if venue is None or case.native is not False or group.unread:
         return
     if group.spec.native_policy is NativePolicy.REQUIRE:
         why = groups.not_listed(group, case.members, case.known.markets, venue) or ""

@@ -15,16 +15,17 @@ if TYPE_CHECKING:
     from exchange_kernel.core.groups import Member
 
 HUNDRED = Decimal(100)
-HELD = "held"  # the name of what stands in place of an Entry, which no member of Exits is confused with: it has no order and is not shown
+HELD = "held"  # the name of what stands in place of an Entry, which has no order and is not shown
 ACCOUNT = "Account"
 OF_AN_EXIT = ("quantity_percent", "price", "trigger_price", "trigger_price_type", "trailing", "position_effect")
 
 
 def held_entry(spec: OrderGroupSpec, position: Decimal | None) -> GroupMember:
     """Return what stands in place of an Entry for mode Exits: the position that is held."""
-    first = spec.members[0]
+    first, taken = spec.members[0], {one.name for one in spec.members}
+    name = next(name for name in (HELD, *(f"{HELD}-{number}" for number in range(len(taken)))) if name not in taken)
     return first.model_copy(update={
-        "name": HELD, "role": MemberRole.ENTRY, "type": OrderType.MARKET, "side": Side.SELL if first.side == "Buy" else Side.BUY, "quantity": position,
+        "name": name, "role": MemberRole.ENTRY, "type": OrderType.MARKET, "side": Side.SELL if first.side == "Buy" else Side.BUY, "quantity": position,
         "desired_state": DesiredState.WORKING, **dict.fromkeys(OF_AN_EXIT),
     })
 

@@ -1,4 +1,4 @@
-"""Prices of exits relative to what their group's Entry filled at: priceOffset, triggerOffset, and priceSteps over time. Pure.
+"""Prices of exits relative to what their Entry filled at, and their steps over time. Pure.
 
 An exit is priced anew at each look, from all that has filled so far, so that nothing has to be remembered. Its prices are rounded to the market's step, up
 for a Sell and down for a Buy: a stop never risks more than was asked, and a take never brings less. Fills that leave the rounded price as it is change nothing.
@@ -65,9 +65,8 @@ def changes_in_ms(group: GroupRecord, members: Sequence[Member]) -> int | None:
     open_for_ms = extra_members.open_for(group, members)
     if open_for_ms is None:
         return None
-    limit = group.spec.position_time_limit_seconds
-    seconds = [*(step.after_seconds for one in members for step in one.spec.price_steps or ()), *([limit] if limit is not None else [])]
-    return min((second * 1000 - open_for_ms for second in seconds if second * 1000 > open_for_ms), default=None)
+    steps = [step.after_seconds * 1000 - open_for_ms for one in members for step in one.spec.price_steps or ()]
+    return min((left_ms for left_ms in (*steps, extra_members.closes_in_ms(group, members) or 0) if left_ms > 0), default=None)
 
 
 def as_filled(group: GroupRecord, members: Sequence[Member], markets: Mapping[str, MarketRules]) -> tuple[Member, ...]:

@@ -386,7 +386,7 @@ def _without_stop(outlook: Outlook, entry: group_positions.Opening, stops: Membe
 
 
 def _being_closed(outlook: Outlook, small: bool) -> Protection:
-    """Of a position that is closed at market and whose stop does not work any more."""
+    """Return what Protected says while a position without its stop is being closed."""
     closing = next((one for one in reversed(extra_members.closing_orders(outlook.members))), None)
     if small and (closing is None or closing.finished):
         return Protection(FALSE, "BelowMinimum", "There is a position, and it is below the market's smallest order: it can't be closed.", person=True)

@@ -113,6 +113,11 @@ class GroupRecord:
         return self.status.completion_time is not None
 
     @property
+    def unread(self) -> bool:
+        """Return whether it is of mode Exits and its position is not written down."""
+        return self.spec.mode is GroupMode.EXITS and self.status.position is None
+
+    @property
     def unwanted(self) -> bool:
         """Whether its entries and legs are to go from the exchange."""
         asked = self.spec.desired_state is GroupDesiredState.CANCELED
@@ -278,7 +283,7 @@ def _list_mode(group: GroupRecord) -> GroupMode:
 
 def with_position(group: GroupRecord, members: Members, position: Decimal | None) -> tuple[GroupRecord, Members]:
     """Return Exits as they are once this reading of the position is written down."""
-    if group.spec.mode is not GroupMode.EXITS or group.status.position is not None or position is None:
+    if not group.unread or position is None:
         return group, members
     group = replace(group, status=group.status.model_copy(update={"position": position}))
     return group, [held_member(group) if one.held else one for one in members]
@@ -288,8 +293,9 @@ def held_member(group: GroupRecord) -> Member:
     """Return what stands in place of an Entry's member: filled once the position is known."""
     position = group.status.position
     state = OrderState.PENDING if position is None else OrderState.FILLED
-    status = MemberStatus(name=group_positions.HELD, intent_name=group_positions.HELD, state=state, finished=position is not None, filled_quantity=position)
-    return Member(spec=group_positions.held_entry(group.spec, position), status=status, held=True)
+    spec = group_positions.held_entry(group.spec, position)
+    status = MemberStatus(name=spec.name, intent_name=spec.name, state=state, finished=position is not None, filled_quantity=position)
+    return Member(spec=spec, status=status, held=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +391,7 @@ def _triggered(group: GroupRecord, member: Member, members: Members, markets: Ma
     if closes and (closing or member.extra) and (want := _closed_at_market(group, member, members, markets, closing=closing)) is not None:
         return want
     if entry.filled <= 0 and not (closes and member.made):
-        over = entry.finished or (group.unwanted and group.spec.mode is GroupMode.EXITS)  # of which nothing was read
+        over = entry.finished or (group.unwanted and group.unread)
         never = "The Entry ended unfilled: there is nothing to follow it." if over else None
         return Want(exists=False, never=never, unwanted=over)
     if closes:

@@ -267,7 +267,7 @@ class OrderGroupReconciler:
     async def _read_position(self, group: GroupRecord, session: AccountSession) -> None:
         """Read how much the account holds of what Exits are to close, until that is written down."""
         term, memory = session.ours, self._memory.setdefault(group.uid, _Memory({}, {}, {}, set()))
-        if group.spec.mode is not GroupMode.EXITS or group.status.position is not None or group.finished or term is None:
+        if not group.unread or group.finished or term is None:
             return
         entry = group.entry
         market = term.markets.get(entry.symbol) if entry is not None else None
@@ -353,7 +353,7 @@ class OrderGroupReconciler:
         if group.finished or newer or told:
             return frozenset()
         members = self._members(group, None) or ()
-        if group.spec.mode is GroupMode.EXITS and group.status.position is None:
+        if group.unread:
             return frozenset(member.name for member in members if member.order is None and not member.held)  # it can't be said yet which it would have
         wanted = groups.wants(group, members, term.markets, native=self._native(group))
         missing = {member.name for member in members if groups.to_be_made(group, member, wanted[member.name])}

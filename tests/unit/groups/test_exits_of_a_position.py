@@ -271,3 +271,12 @@ async def test_a_cancelled_group_whose_status_was_wiped_keeps_its_stop_and_says_
         await world.start()
         await rest(world, stop=10)
         assert world.condition("Protected") == ("True", "StopWorking")
+
+
+@scenario
+async def test_a_member_may_have_the_name_of_what_is_held():
+    async with a_holder(contracts="10") as world:
+        world.place(exits(a_member("held", "StopLoss", quantity=None), a_member("held-0", "TakeProfit", quantity=None)))
+        await rest(world, **{"held": 10, "held-0": 10})
+        world.fill("held", "4")
+        await rest(world, **{"held": 6, "held-0": 6})
